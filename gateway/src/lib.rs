@@ -1,1 +1,11 @@
-//! x
+//! The Headgate box: conduits that pass process traffic and hold firmware until it is verified.
+//!
+//! Pure modules ([`protocol`], [`transfer`], [`shield`]) take bytes and `now` and return what to do; I/O
+//! lives in `proxy` and `feed`, and concrete types meet in `app`.
+
+#![forbid(unsafe_code)]
+
+pub mod protocol;
+pub mod reasons;
+pub mod shield;
+pub mod transfer;

@@ -1,0 +1,213 @@
+//! Requests seen through a transfer profile: which are steps of an update, and which merely touch it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::pdu::{FileRecord, Request, Table, registers_reply};
+use super::profile::{Captured, Data, Profile, Role, StagedRead, Status};
+use crate::transfer::engine::Phase;
+
+/// What a request is to the update of this controller.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Seen<'a> {
+    /// Nothing to do with it.
+    Process,
+    /// It writes where only a transfer may, and is no step of the profile.
+    Guarded(&'static str),
+    /// An opening step; `first` when it is the first one of the profile.
+    Open {
+        /// First of the profile.
+        first: bool,
+        /// Announced length in bytes.
+        declared: Option<u64>,
+    },
+    /// Image bytes, by offset.
+    Chunks(Vec<(u64, Cow<'a, [u8]>)>),
+    /// A step without image bytes.
+    Control(Option<Position>),
+    /// Makes the image take effect.
+    Commit,
+    /// Follows the commit.
+    Finish,
+    /// Gives up.
+    Abort,
+}
+
+/// Where the next block goes: its first byte in the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position(u64);
+
+/// One transfer's place in its profile.
+#[derive(Debug)]
+pub struct Update {
+    profile: Arc<Profile>,
+    /// Registers that only some transfer may write, of every profile of this controller.
+    guarded: Vec<Range<u32>>,
+    selected: Option<Position>,
+    next: u64,
+}
+
+impl Update {
+    /// `guarded` adds the registers of the controller's other profiles.
+    pub fn new(profile: Arc<Profile>, mut guarded: Vec<Range<u32>>) -> Update {
+        guarded.extend(profile.guarded());
+        Update { profile, guarded, selected: None, next: 0 }
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &Arc<Profile> {
+        &self.profile
+    }
+
+    /// What `request` is. Changes nothing: call [`Update::took`] once a step has been accepted.
+    pub fn see<'a>(&self, request: &Request<'a>) -> Seen<'a> {
+        match request {
+            Request::WriteRegisters { span, data } => self.see_write(span, data),
+            Request::WriteFile(records) if matches!(self.profile.data, Data::FileRecord { .. }) => self.see_records(records),
+            Request::MaskWrite { address } if self.touches(&(*address..*address + 1)) => Seen::Guarded("a mask write"),
+            Request::ReadWrite { write, .. } if self.touches(write) => Seen::Guarded("a combined read and write"),
+            _ => Seen::Process,
+        }
+    }
+
+    /// The controller, or the gateway in its name, has accepted the step.
+    pub fn took(&mut self, step: &Seen<'_>) {
+        match step {
+            Seen::Open { .. } => (self.selected, self.next) = (None, 0),
+            Seen::Control(Some(position)) => self.selected = Some(*position),
+            Seen::Chunks(chunks) => {
+                let end = chunks.iter().map(|(offset, data)| offset + data.len() as u64).max();
+                self.next = self.next.max(end.unwrap_or(0));
+            }
+            _ => {}
+        }
+    }
+
+    /// A forwarded step was refused by the controller or got no answer: where it stands is unknown.
+    pub fn lost(&mut self, step: &Seen<'_>) {
+        if matches!(step, Seen::Control(Some(_)) | Seen::Open { .. }) {
+            self.selected = None;
+        }
+    }
+
+    /// The reply the gateway gives, while it speaks for the controller, to a read of the registers that a
+    /// tool looks at during an update. `None`: the controller itself can answer.
+    pub fn staged_reply(&self, request: &Request<'_>, phase: Phase) -> Option<Vec<u8>> {
+        let Request::Read { table, span } = request else { return None };
+        let words: Option<Vec<u16>> = span.clone().map(|address| self.staged_word(*table, address, phase)).collect();
+        let function = if *table == Table::Input { 4 } else { 3 };
+        Some(registers_reply(function, &words?))
+    }
+
+    fn staged_word(&self, table: Table, address: u32, phase: Phase) -> Option<u16> {
+        let status = self.profile.status.as_ref().filter(|s| s.table.table() == table && u32::from(s.register) == address);
+        if let Some(status) = status {
+            return Some(status_word(status, phase));
+        }
+        let holds = |r: &&StagedRead| {
+            r.table.table() == table && (u32::from(r.register)..u32::from(r.register) + r.values.len() as u32).contains(&address)
+        };
+        let read = self.profile.staged_reads.iter().find(holds)?;
+        read.values.get((address - u32::from(read.register)) as usize).copied()
+    }
+
+    fn see_write<'a>(&self, span: &Range<u32>, data: &'a [u8]) -> Seen<'a> {
+        if let Some((step, place, said)) = self.profile.step_of(span, data) {
+            return match step.role {
+                Role::Open => Seen::Open { first: place == 0, declared: said.length.map(u64::from) },
+                Role::Select => self.select(said),
+                Role::Program => Seen::Control(None),
+                Role::Commit => Seen::Commit,
+                Role::Finish => Seen::Finish,
+                Role::Abort => Seen::Abort,
+            };
+        }
+        match self.offset_of(span, data.len() as u64) {
+            Ok(Some(offset)) => Seen::Chunks(vec![(offset, self.unswap(data))]),
+            Err(why) => Seen::Guarded(why),
+            Ok(None) if self.touches(span) => Seen::Guarded("a register write"),
+            Ok(None) => Seen::Process,
+        }
+    }
+
+    fn select(&self, said: Captured) -> Seen<'static> {
+        match (&self.profile.data, said) {
+            (Data::Block { block, first, .. }, Captured { block: Some(n), .. }) => match n.checked_sub(*first) {
+                Some(n) => Seen::Control(Some(Position(u64::from(n) * u64::from(*block)))),
+                None => Seen::Guarded("a block number below the first"),
+            },
+            (Data::Offset { .. }, Captured { offset: Some(offset), .. }) => Seen::Control(Some(Position(offset.into()))),
+            _ => Seen::Control(None),
+        }
+    }
+
+    /// Where in the image a register write lands; `None` when it lies outside every window.
+    fn offset_of(&self, span: &Range<u32>, len: u64) -> Result<Option<u64>, &'static str> {
+        let windows = self.profile.windows();
+        let Some(window) = windows.iter().find(|w| span.start < w.end && w.start < span.end) else { return Ok(None) };
+        if span.start < window.start || span.end > window.end {
+            return Err("a write across the edge of the update window");
+        }
+        let inside = 2 * u64::from(span.start - window.start);
+        match self.profile.data {
+            Data::FileRecord { .. } => Ok(None),
+            Data::Linear { .. } => Ok(Some(inside)),
+            Data::Block { .. } | Data::Offset { .. } => match self.selected {
+                Some(Position(at)) => Ok(Some(at + inside)),
+                None => Err("a block without its number"),
+            },
+            Data::FixedWindow { head, block, .. } => {
+                let is_head = head.is_some_and(|(register, _)| u32::from(register) == window.start);
+                let full = if is_head { head.map_or(0, |(_, bytes)| bytes) } else { block };
+                match (inside, is_head) {
+                    (1.., _) => Err("a block that does not start at the window"),
+                    _ if len > u64::from(full) => Err("a block longer than the window"),
+                    (_, true) => Ok(Some(0)),
+                    (_, false) => Ok(Some(self.next)),
+                }
+            }
+        }
+    }
+
+    fn see_records<'a>(&self, records: &[FileRecord<'a>]) -> Seen<'a> {
+        let Data::FileRecord { first_file, records_per_file } = self.profile.data else { return Seen::Process };
+        let mut chunks = Vec::with_capacity(records.len());
+        for r in records {
+            let Some(file) = r.file.checked_sub(first_file) else { return Seen::Guarded("a file before the image's first") };
+            let words = (r.data.len() / 2) as u32;
+            if u32::from(r.record) + words > u32::from(records_per_file) {
+                return Seen::Guarded("records past the end of a file");
+            }
+            let record = u64::from(file) * u64::from(records_per_file) + u64::from(r.record);
+            chunks.push((record * 2, self.unswap(r.data)));
+        }
+        Seen::Chunks(chunks)
+    }
+
+    fn unswap<'a>(&self, data: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.profile.swapped { Cow::Owned(swap_words(data)) } else { Cow::Borrowed(data) }
+    }
+
+    fn touches(&self, span: &Range<u32>) -> bool {
+        self.guarded.iter().any(|g| span.start < g.end && g.start < span.end)
+    }
+}
+
+/// Swaps the two bytes of every word; an odd last byte stays.
+pub fn swap_words(data: &[u8]) -> Vec<u8> {
+    let mut out = data.to_vec();
+    out.chunks_exact_mut(2).for_each(|w| w.swap(0, 1));
+    out
+}
+
+fn status_word(status: &Status, phase: Phase) -> u16 {
+    match phase {
+        Phase::Idle => status.running,
+        Phase::Open => status.open,
+        Phase::Receiving => status.accepted,
+        Phase::Busy => status.busy.first().copied().unwrap_or(status.accepted),
+        Phase::Success => status.success,
+        Phase::Failed => status.failed.first().copied().unwrap_or(status.open),
+    }
+}

@@ -1,0 +1,206 @@
+//! The gateway's own reason codes, and the whole table with the verifier's in front.
+
+use hal::reason::{Reason, ReasonCode, Who};
+
+/// Every code Headgate can give, ascending.
+pub fn all() -> impl Iterator<Item = &'static Reason> {
+    let mut rows: Vec<&'static Reason> = firmware_verifier::reasons::REASONS.iter().chain(REASONS).collect();
+    rows.sort_by_key(|r| r.code);
+    rows.into_iter()
+}
+
+/// The row of `code`, if it exists.
+pub fn find(code: ReasonCode) -> Option<&'static Reason> {
+    all().find(|r| r.code == code)
+}
+
+/// Defines one constant for each code and the table of them all.
+macro_rules! reasons {
+    ($($name:ident $number:literal $exit:literal $who:ident $title:literal
+        $meaning:literal $cause:literal $next:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: ReasonCode = ReasonCode($number);)*
+        /// The gateway's rows, ascending by code.
+        pub const REASONS: &[Reason] = &[$(Reason {
+            code: $name, title: $title, meaning: $meaning, cause: $cause, next: $next,
+            who: Who::$who, exit: $exit,
+        }),*];
+    };
+}
+
+reasons! {
+    NOTHING_RELEASED 4001 60 Approver "nothing released"
+        "No image is released for this controller, so no update may pass."
+        "The update was started before anybody staged and released its image."
+        "Stage the image with its signature, then release it: headgate stage IMAGE --plc ID --signature F; headgate release DIGEST --plc ID.";
+    OUTSIDE_WINDOW 4002 61 Approver "outside the release's window"
+        "The image is released, but not for this time."
+        "The maintenance window has not begun or is over."
+        "Wait for the window, or release the image again with another --window.";
+    STATION_NOT_NAMED 4003 60 Approver "station not named by the release"
+        "The image is released, but not for this engineering station."
+        "The download was started from another machine than the release names."
+        "Use the named station, or release the image again with --station.";
+    USED_UP 4004 60 Approver "release used up"
+        "Every use of this release is spent."
+        "The image has been delivered as often as the release allows; the default is once."
+        "Release the image again if it must be delivered again.";
+    NOT_RELEASED 4005 60 Approver "image not released"
+        "The image was received whole, but no release names it."
+        "It is another build than the released one, or was never staged."
+        "headgate vault list shows what is staged; stage and release this image if it is the right one.";
+    PROCESS_DENIED 6001 40 Integrator "access not on the process allow-list"
+        "The conduit passes only the functions and addresses its allow-list names; this access is not among them."
+        "A station asks for something it did not ask for when the list was learned, or should not ask for."
+        "If it is legitimate, add it to [[plc.allow]]; headgate conduit learn proposes rules.";
+    FUNCTION_DENIED 6002 40 Integrator "function code refused"
+        "The function code can stop, reprogram or silence a controller, or is not known, and is not on the allow-list."
+        "A programming tool on the process conduit, a scanner, or an attack."
+        "Find out who sent it: the case and the alarm name the station.";
+    WINDOW_PROTECTED 6003 40 Engineer "update window protected"
+        "A write touches the controller's update registers but is no step of its transfer profile."
+        "A tool that updates differently than the profile says, or an attempt to get past the gate."
+        "Check the profile of this controller against the tool: headgate plc show ID.";
+    NO_TRANSFER 6004 40 Engineer "no transfer open"
+        "A step of an update came without the opening step before it."
+        "The tool resumed after the gateway ended the transfer, or skips the beginning."
+        "Start the update again from its first step.";
+    TRANSFER_BUSY 6005 40 Engineer "another transfer is open"
+        "Only one transfer may run for a controller, and one is open."
+        "Two stations update the same controller, or the gateway is delivering."
+        "Wait for the other transfer to end; headgate status shows it.";
+    BYTES_DIFFER 6006 12 Engineer "bytes differ from the released image"
+        "A byte sent by the station is not the byte of the released image at that place."
+        "Another build than the released one, a damaged file, or a tampered one."
+        "Compare the file at the station with the staged one: sha256sum FILE and headgate vault list.";
+    BEYOND_IMAGE 6007 12 Engineer "bytes beyond the end of the image"
+        "The station sends more than the released image holds."
+        "Another build than the released one, or other padding than the profile allows."
+        "Compare the file at the station with the staged one; check padding in the profile.";
+    OVERLAP_DIFFERS 6008 12 Engineer "different bytes for the same place"
+        "Two writes put different bytes at the same offset of one image."
+        "Two tools mixed up in one transfer, or an attack on the check."
+        "Find out who sent it: the case names the station.";
+    INCOMPLETE 6009 12 Engineer "commit before the image was complete"
+        "The station asked the controller to use an image that had not arrived whole."
+        "The tool skipped blocks after an error, or the image is another one than released."
+        "Start the update again from its first step.";
+    IMAGE_TOO_LARGE 6010 40 Engineer "image too large"
+        "The image is longer than the profile allows, or longer than announced."
+        "The wrong file, or a profile for a smaller controller."
+        "Check max-image in the profile.";
+    TOO_SCATTERED 6011 40 Engineer "image too scattered"
+        "The pieces of the image leave more gaps than any tool does."
+        "A faulty tool, or an attempt to exhaust the gateway."
+        "Start the update again with one tool.";
+    CONTROLLER_SILENT 6012 70 Integrator "controller silent"
+        "The controller did not answer, or its connection broke."
+        "It restarts, is switched off, or the cable is out."
+        "Check the controller; the gateway keeps trying to reconnect.";
+    CONTROLLER_REFUSED 6013 70 Vendor "controller refused"
+        "The controller itself refused a step of the update."
+        "The image is not for this hardware, or the controller is not in the right state."
+        "Look up the exception in the controller's manual.";
+    MALFORMED 6014 40 Integrator "malformed traffic"
+        "Bytes that are no Modbus/TCP; the connection was closed."
+        "A port scanner, another protocol on this port, or an attack."
+        "Find out who sent it: the alarm names the station and counts.";
+    TOO_MANY_STATIONS 6015 40 Integrator "too many connections"
+        "More connections than the conduit serves; the newest was closed."
+        "A tool that never closes connections, or a flood."
+        "Raise max-stations of the route if they are all legitimate.";
+    CHANGED_OUTSIDE 6016 70 Operator "changed outside the gate"
+        "The controller's identity changed without a case at this gateway."
+        "Somebody updated it past the gateway, or replaced it."
+        "Find out who did it; acknowledge once the change is explained.";
+    NO_ROUTE 6017 40 Integrator "unit not served"
+        "No rule of this conduit names this unit id."
+        "A wrong unit id in a station, or a scan."
+        "Add the unit to the allow-list if it exists.";
+    DELIVERY_UNCONFIRMED 6018 70 Operator "delivery not confirmed"
+        "An image is on its way into the controller past the point of no return, and the controller does not run it yet."
+        "The controller or its power went away in the middle."
+        "Keep the controller connected: the gateway goes on by itself until it boots.";
+    DROPPED 6019 40 Integrator "dropped without an answer"
+        "A broadcast write or a force-listen-only request, to which the standard defines no answer."
+        "A scanner, or an attempt to silence the controller."
+        "Find out who sent it: the alarm names the station.";
+    READ_BACK 6020 70 Operator "identity not read back"
+        "After an update the controller did not tell its identity in time."
+        "It still boots, or does not support identification."
+        "headgate plc identify ID; check the controller.";
+    TPM_UNAVAILABLE 7001 71 Integrator "TPM unavailable"
+        "The TPM does not answer, so nothing can be verified and the gate is shut for firmware."
+        "The TPM or its driver is gone, or another program holds it."
+        "headgate doctor; check tcti in the configuration.";
+    BOOT_STATE 7002 71 Integrator "boot state not approved"
+        "The TPM refuses to unseal: this box did not boot in a state that the site key approved."
+        "Firmware, kernel or command line changed, or were tampered with."
+        "If the change is yours, have it approved: headgate init --request, site-key sign, trust approve-pcrs.";
+    NOT_PROVISIONED 7003 71 Integrator "not provisioned"
+        "This gateway has no sealed key yet, so the gate is shut for firmware."
+        "headgate init has not been run, or its approval is not installed."
+        "headgate init --site-key F, then headgate trust approve-pcrs APPROVAL.";
+    TRUST_STORE 7004 71 Integrator "trust store unreadable"
+        "The trust store is missing, damaged or not sealed by this box."
+        "A damaged disk, or a file copied from another gateway."
+        "Restore it from a backup of this box, or add the anchors again.";
+    STATE_DAMAGED 7005 71 Integrator "state damaged"
+        "The state database cannot be read, or is gone."
+        "A damaged disk, or deleted files."
+        "Restore it from a backup; the gate stays shut until then.";
+    VAULT_ALTERED 7006 71 Integrator "stored image altered"
+        "A stored image no longer equals the digest it was verified under."
+        "A damaged disk, or tampering on the box itself."
+        "Remove it (headgate vault rm DIGEST) and stage the image again.";
+    DISK_FULL 7007 70 Integrator "disk full"
+        "There is no room to record what must be recorded, so firmware is refused."
+        "Images, logs or something else filled the disk."
+        "headgate vault list; remove what is not needed.";
+    JUDGE_SILENT 7008 70 Integrator "no decision in time"
+        "The gateway's own judge did not answer in time; the transfer was refused."
+        "The box is overloaded, or its disk or TPM hangs."
+        "headgate doctor; look for slow storage.";
+    NOT_READY 7009 70 Integrator "gateway starting"
+        "The gateway has just started and has not opened the gate yet."
+        "A restart; it takes about a second and one TPM command."
+        "Start the update again in a moment.";
+    SRK_CHANGED 7010 71 Integrator "another TPM"
+        "The TPM's storage key is not the one this gateway was provisioned with."
+        "The TPM was cleared or replaced, or something sits between it and the processor."
+        "Treat it as an intrusion until explained; then run headgate init again.";
+    BROKER_DOWN 8001 70 Integrator "broker unreachable"
+        "The MQTT broker cannot be reached; alarms queue on disk."
+        "The broker is down, or refuses this gateway's certificate."
+        "Check the broker; nothing is lost meanwhile.";
+    OUTBOX_FULL 8002 70 Integrator "outbox full"
+        "The queue for the broker is full; the oldest data (never alarms) were dropped."
+        "The broker has been away for long."
+        "Bring the broker back.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_says_something_and_codes_ascend() {
+        for pair in REASONS.windows(2) {
+            assert!(pair[0].code < pair[1].code, "{} before {}", pair[0].code, pair[1].code);
+        }
+        for r in all() {
+            for text in [r.title, r.meaning, r.cause, r.next] {
+                assert!(text.len() > 7, "{} has an empty field", r.code);
+            }
+        }
+    }
+
+    #[test]
+    fn no_code_appears_twice_and_none_has_gone() {
+        let codes: Vec<String> = all().map(|r| format!("{} {}", r.code, r.title)).collect();
+        let mut numbers: Vec<_> = all().map(|r| r.code).collect();
+        numbers.dedup();
+        assert_eq!(numbers.len(), codes.len());
+        let listed: Vec<&str> = include_str!("../reason-codes.txt").lines().collect();
+        assert_eq!(codes, listed, "gateway/reason-codes.txt is append-only: add the new line where it belongs");
+    }
+}
