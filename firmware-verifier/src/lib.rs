@@ -26,5 +26,7 @@
 pub mod digest;
 mod hex;
 pub mod identity;
+pub mod looks;
+pub mod trust;
 
 pub use digest::Digest;
