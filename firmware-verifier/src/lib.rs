@@ -24,9 +24,16 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod digest;
+mod gauntlet;
 mod hex;
 pub mod identity;
 pub mod looks;
+pub mod reasons;
+pub mod signature;
 pub mod trust;
+pub mod verdict;
 
 pub use digest::Digest;
+pub use gauntlet::signer::MAX_CANDIDATES;
+pub use gauntlet::{Gauntlet, MAX_IMAGE, Request};
+pub use verdict::{Evidence, Rejection, Verdict, Verified, VerifierError};
