@@ -1,0 +1,173 @@
+//! The gauntlet: one image walks every stage in order, and the first one it fails decides.
+//!
+//! Bytes are absorbed as they arrive, in pieces of any size; nothing is kept of them. Later stages still
+//! report what they can after a failure, so that one run shows everything there is to mend. Invariant: a
+//! [`Verified`] is made here alone, after all stages, for the digest of exactly the bytes absorbed.
+
+pub(crate) mod evidence;
+mod identity;
+pub(crate) mod signer;
+pub(crate) mod verified;
+
+use hal::clock::Wall;
+
+use crate::digest::{Digest, DigestStream};
+use crate::identity::{ControllerIdentity, Observed, Product, Slot};
+use crate::reasons;
+use crate::signature::SignatureFile;
+use crate::trust::TrustStore;
+use crate::verdict::{Evidence, Outcome, Rejection, Stage, Verdict, Verified, VerifierError};
+use signer::SignerCheck;
+
+/// Largest image in bytes. Controller firmware is below 32 MiB; twice that leaves room.
+pub const MAX_IMAGE: u64 = 64 * 1024 * 1024;
+
+/// What is asked: may this image go there?
+#[derive(Debug)]
+pub struct Request {
+    /// Where it shall go.
+    pub slot: Slot,
+    /// What the configuration says is there.
+    pub product: Product,
+    /// What the controller itself says it is, where it was read.
+    pub identity: Option<Observed<ControllerIdentity>>,
+    /// The signature that came along.
+    pub signature: Option<SignatureFile>,
+    /// The policy in force; the verdict counts under no other.
+    pub policy_epoch: u64,
+    /// The state in force; the verdict counts in no other.
+    pub state_counter: u64,
+    /// When the verdict stops counting.
+    pub expires: Wall,
+}
+
+/// One image on its way.
+pub struct Gauntlet {
+    request: Request,
+    now: Wall,
+    len: u64,
+    digest: DigestStream,
+    signer: SignerCheck,
+}
+
+impl Gauntlet {
+    /// Starts a run with the trust anchors as they are now.
+    pub fn new(mut request: Request, anchors: &TrustStore, now: Wall) -> Gauntlet {
+        let signer = SignerCheck::new(request.signature.take(), anchors, &request.product);
+        Gauntlet { request, now, len: 0, digest: DigestStream::new(), signer }
+    }
+
+    /// Takes the next bytes of the image. Beyond [`MAX_IMAGE`] they are counted, no longer hashed.
+    pub fn absorb(&mut self, bytes: &[u8]) {
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        if self.len <= MAX_IMAGE {
+            self.digest.update(bytes);
+            self.signer.update(bytes);
+        }
+    }
+
+    /// The verdict on all bytes absorbed.
+    pub fn finish(self) -> Verdict {
+        let Gauntlet { request, now, len, digest, signer } = self;
+        let mut run =
+            Run { digest: (len <= MAX_IMAGE).then(|| digest.finish()), evidence: vec![], first: None };
+        run.record(Stage::Intake, intake(len), None);
+        let signed = match run.digest {
+            Some(_) => signer.finish(&request.product, now),
+            None => Err(Rejection::from_size(len).into()),
+        };
+        let words = signed.as_ref().map(|anchor| Finding {
+            found: format!("a good signature by {anchor}"),
+            expected: format!("a signature by a key for {}", request.product),
+        });
+        run.record(Stage::Signature, words.map(Some).map_err(Fault::clone), None);
+        let age = request.identity.as_ref().and_then(|read| read.age_s(now));
+        run.record(Stage::Identity, identity::check(&request.product, request.identity.as_ref()), age);
+        match (run.first, signed, run.digest) {
+            (None, Ok(signer), Some(digest)) => {
+                Verdict::Verified(Verified::mint(digest, len, &signer, &request), run.evidence)
+            }
+            (Some(Fault::Undecided(error)), ..) | (None, Err(Fault::Undecided(error)), _) => {
+                Verdict::Undecided(error, run.evidence)
+            }
+            (Some(Fault::Rejected(rejection)), ..) | (None, Err(Fault::Rejected(rejection)), _) => {
+                Verdict::Rejected(rejection, run.evidence)
+            }
+            (None, Ok(_), None) => Verdict::Rejected(Rejection::from_size(len), run.evidence),
+        }
+    }
+}
+
+impl std::fmt::Debug for Gauntlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gauntlet").field("request", &self.request).field("len", &self.len).finish()
+    }
+}
+
+/// Why a stage did not pass.
+#[derive(Debug, Clone)]
+enum Fault {
+    Rejected(Rejection),
+    Undecided(VerifierError),
+}
+
+impl From<Rejection> for Fault {
+    fn from(rejection: Rejection) -> Fault {
+        Fault::Rejected(rejection)
+    }
+}
+
+impl From<VerifierError> for Fault {
+    fn from(error: VerifierError) -> Fault {
+        Fault::Undecided(error)
+    }
+}
+
+/// What a stage that passed has seen.
+struct Finding {
+    found: String,
+    expected: String,
+}
+
+/// A stage's end: passed, `None` when there was nothing to look at, or a fault.
+type Stepped = Result<Option<Finding>, Fault>;
+
+/// The evidence so far, and the first fault.
+struct Run {
+    digest: Option<Digest>,
+    evidence: Vec<Evidence>,
+    first: Option<Fault>,
+}
+
+impl Run {
+    fn record(&mut self, stage: Stage, stepped: Stepped, input_age_s: Option<u64>) {
+        let (outcome, code, found, expected) = match &stepped {
+            Ok(Some(seen)) => (Outcome::Passed, None, seen.found.clone(), seen.expected.clone()),
+            Ok(None) => (Outcome::NotDone, None, "nothing to compare".to_owned(), String::new()),
+            Err(Fault::Rejected(r)) => (Outcome::Failed, Some(r.code), r.found.clone(), r.expected.clone()),
+            Err(Fault::Undecided(e)) => (Outcome::Undecided, Some(e.code()), e.to_string(), String::new()),
+        };
+        let input_digest = self.digest;
+        self.evidence.push(Evidence { stage, outcome, code, found, expected, input_digest, input_age_s });
+        if let (None, Err(fault)) = (&self.first, stepped) {
+            self.first = Some(fault);
+        }
+    }
+}
+
+/// Size limits.
+fn intake(len: u64) -> Stepped {
+    if len == 0 || len > MAX_IMAGE {
+        return Err(Rejection::from_size(len).into());
+    }
+    let expected = format!("1 to {MAX_IMAGE} bytes");
+    Ok(Some(Finding { found: format!("an image of {len} bytes"), expected }))
+}
+
+impl Rejection {
+    /// The rejection of an image that is empty or too large.
+    fn from_size(len: u64) -> Rejection {
+        let code = if len == 0 { reasons::IMAGE_EMPTY } else { reasons::IMAGE_TOO_LARGE };
+        Rejection::new(code, format!("an image of {len} bytes"), format!("1 to {MAX_IMAGE} bytes"))
+    }
+}

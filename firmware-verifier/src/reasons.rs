@@ -1,0 +1,286 @@
+//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity.
+//!
+//! A code is never reused and never changes its meaning; a new one takes a free number. `headgate
+//! explain`, the alarms and the docs are made from [`REASONS`].
+
+use hal::reason::{Reason, ReasonCode, Who};
+
+/// The image came without a signature.
+pub const NO_SIGNATURE: ReasonCode = ReasonCode(1001);
+/// The signature file is of no known kind.
+pub const SIGNATURE_FORMAT_UNKNOWN: ReasonCode = ReasonCode(1002);
+/// The signature is of an outdated kind.
+pub const SIGNATURE_LEGACY: ReasonCode = ReasonCode(1003);
+/// The signature file is of a known kind, but damaged.
+pub const SIGNATURE_FILE_DAMAGED: ReasonCode = ReasonCode(1004);
+/// The signature is not one of this image.
+pub const SIGNATURE_MISMATCH: ReasonCode = ReasonCode(1010);
+/// The image's signature is good, its trusted comment's is not.
+pub const TRUSTED_COMMENT_CHANGED: ReasonCode = ReasonCode(1011);
+/// The signature is one that verifiers disagree about.
+pub const SIGNATURE_NOT_STRICT: ReasonCode = ReasonCode(1012);
+/// No trusted key made the signature.
+pub const SIGNER_UNKNOWN: ReasonCode = ReasonCode(1020);
+/// A trusted key made it, but not one for this product.
+pub const SIGNER_NOT_ALLOWED: ReasonCode = ReasonCode(1021);
+/// The signer's key is past its time.
+pub const SIGNER_EXPIRED: ReasonCode = ReasonCode(1030);
+/// The signer's key is before its time.
+pub const SIGNER_NOT_YET_VALID: ReasonCode = ReasonCode(1031);
+/// The image has no bytes.
+pub const IMAGE_EMPTY: ReasonCode = ReasonCode(1040);
+/// The image is over the size limit.
+pub const IMAGE_TOO_LARGE: ReasonCode = ReasonCode(1041);
+/// Policy or state has changed since the verdict.
+pub const VERDICT_OUTDATED: ReasonCode = ReasonCode(1050);
+/// The verdict's time is over.
+pub const VERDICT_EXPIRED: ReasonCode = ReasonCode(1051);
+/// The time is needed and not known.
+pub const CLOCK_UNTRUSTED: ReasonCode = ReasonCode(1060);
+/// More keys would have to be tried than is allowed.
+pub const TOO_MANY_CANDIDATES: ReasonCode = ReasonCode(1061);
+/// The trust store cannot be opened.
+pub const TRUST_STORE_UNREADABLE: ReasonCode = ReasonCode(1070);
+/// A file given as a key is none.
+pub const KEY_FILE_REFUSED: ReasonCode = ReasonCode(1071);
+/// A private key was given.
+pub const PRIVATE_KEY_GIVEN: ReasonCode = ReasonCode(1072);
+/// A change of the trust store that cannot be made.
+pub const TRUST_CHANGE_REFUSED: ReasonCode = ReasonCode(1073);
+/// The controller is of another vendor.
+pub const WRONG_VENDOR: ReasonCode = ReasonCode(2001);
+/// The controller is of another model.
+pub const WRONG_MODEL: ReasonCode = ReasonCode(2002);
+
+/// The row of `code`, when it is one of this crate.
+pub fn reason(code: ReasonCode) -> Option<&'static Reason> {
+    REASONS.iter().find(|reason| reason.code == code)
+}
+
+/// Every code of this crate, in order.
+pub const REASONS: &[Reason] = &[
+    Reason {
+        code: NO_SIGNATURE,
+        title: "no signature",
+        meaning: "The image came without a signature, so nobody vouches for it.",
+        cause: "The signature file was not given along, or the vendor does not sign.",
+        next: "give the vendor's signature file along with the image",
+        who: Who::Engineer,
+        exit: 10,
+    },
+    Reason {
+        code: SIGNATURE_FORMAT_UNKNOWN,
+        title: "unknown signature format",
+        meaning: "The file given as a signature is none of the kinds this version checks.",
+        cause: "The wrong file was given, or the vendor signs in another format.",
+        next: "give the detached signature itself, in one of the accepted forms",
+        who: Who::Engineer,
+        exit: 11,
+    },
+    Reason {
+        code: SIGNATURE_LEGACY,
+        title: "outdated signature format",
+        meaning: "The minisign signature is of the old kind that does not hash the image first.",
+        cause: "It was made by minisign before 0.10, or with its legacy option.",
+        next: "have the image signed again with a current minisign",
+        who: Who::Vendor,
+        exit: 11,
+    },
+    Reason {
+        code: SIGNATURE_FILE_DAMAGED,
+        title: "damaged signature file",
+        meaning: "The signature file is of a known kind, but cannot be read.",
+        cause: "It was cut short or changed on the way, e.g. by an editor or a mail program.",
+        next: "fetch the signature file again",
+        who: Who::Engineer,
+        exit: 11,
+    },
+    Reason {
+        code: SIGNATURE_MISMATCH,
+        title: "signature does not match",
+        meaning: "The signature is not one of this image by a trusted key.",
+        cause: "The image was changed, the signature belongs to another image, or another key made it.",
+        next: "compare the image's SHA-256 with the vendor's; fetch image and signature again",
+        who: Who::Engineer,
+        exit: 12,
+    },
+    Reason {
+        code: TRUSTED_COMMENT_CHANGED,
+        title: "trusted comment was changed",
+        meaning: "The signature of the image is good, but the trusted comment beside it was changed.",
+        cause: "Somebody edited the signature file.",
+        next: "fetch the signature file again, and find out who changed it",
+        who: Who::Engineer,
+        exit: 12,
+    },
+    Reason {
+        code: SIGNATURE_NOT_STRICT,
+        title: "malformed signature value",
+        meaning: "The signature's numbers are outside what a signing tool makes; verifiers disagree about it.",
+        cause: "It was crafted or damaged.",
+        next: "fetch the signature again; if it stays so, treat the image as hostile",
+        who: Who::Vendor,
+        exit: 12,
+    },
+    Reason {
+        code: SIGNER_UNKNOWN,
+        title: "signer not known",
+        meaning: "No trust anchor can have made this signature.",
+        cause: "The vendor's key was never added, or the vendor uses a new one.",
+        next: "check the key with the vendor by another way, then `headgate trust add` it",
+        who: Who::Approver,
+        exit: 13,
+    },
+    Reason {
+        code: SIGNER_NOT_ALLOWED,
+        title: "signer not allowed for this product",
+        meaning: "The signature is good, but its key may not sign for this vendor and model.",
+        cause: "The image is for another product, or the anchor's scope is too narrow.",
+        next: "check that this is the image for this controller; if it is, have the scope widened",
+        who: Who::Approver,
+        exit: 13,
+    },
+    Reason {
+        code: SIGNER_EXPIRED,
+        title: "signer's key expired",
+        meaning: "The signature is good, but its key is no longer trusted.",
+        cause: "The vendor has changed keys, or the anchor was not renewed.",
+        next: "get the image signed with the current key, or have the anchor renewed",
+        who: Who::Approver,
+        exit: 14,
+    },
+    Reason {
+        code: SIGNER_NOT_YET_VALID,
+        title: "signer's key not yet valid",
+        meaning: "The signature is good, but its key is trusted only from a later time.",
+        cause: "A key was prepared for later, or the clock is behind.",
+        next: "check the gateway's clock, or wait until the key is valid",
+        who: Who::Integrator,
+        exit: 14,
+    },
+    Reason {
+        code: IMAGE_EMPTY,
+        title: "image is empty",
+        meaning: "The image has no bytes.",
+        cause: "The download broke off, or the wrong file was given.",
+        next: "fetch the image again",
+        who: Who::Engineer,
+        exit: 11,
+    },
+    Reason {
+        code: IMAGE_TOO_LARGE,
+        title: "image is too large",
+        meaning: "The image is larger than any controller firmware this version takes.",
+        cause: "The wrong file was given, or somebody tries to exhaust the gateway.",
+        next: "check that this is the image for the controller",
+        who: Who::Engineer,
+        exit: 11,
+    },
+    Reason {
+        code: VERDICT_OUTDATED,
+        title: "verdict is outdated",
+        meaning: "Policy, trust or state has changed since the image was verified.",
+        cause: "An approver changed something between verification and delivery.",
+        next: "verify the image again",
+        who: Who::Engineer,
+        exit: 51,
+    },
+    Reason {
+        code: VERDICT_EXPIRED,
+        title: "verdict has expired",
+        meaning: "The time for which the image was verified is over.",
+        cause: "Delivery started too late.",
+        next: "verify the image again",
+        who: Who::Engineer,
+        exit: 51,
+    },
+    Reason {
+        code: CLOCK_UNTRUSTED,
+        title: "clock not trusted",
+        meaning: "Something depends on the time, and the gateway does not know it.",
+        cause: "The clock was lost, or has jumped back.",
+        next: "set the gateway's clock or mend its time source, then try again",
+        who: Who::Integrator,
+        exit: 70,
+    },
+    Reason {
+        code: TOO_MANY_CANDIDATES,
+        title: "too many keys for this product",
+        meaning: "More keys may sign for this product than are tried for one image.",
+        cause: "Old anchors were never removed, or many have a wide scope.",
+        next: "remove anchors that are no longer used, or narrow their scopes",
+        who: Who::Approver,
+        exit: 70,
+    },
+    Reason {
+        code: TRUST_STORE_UNREADABLE,
+        title: "trust store cannot be opened",
+        meaning: "The sealed trust store is missing, damaged, or of another gateway.",
+        cause: "The disk is failing, a file was replaced, or the TPM is another one.",
+        next: "restore the trust store from the backup of this gateway",
+        who: Who::Integrator,
+        exit: 71,
+    },
+    Reason {
+        code: KEY_FILE_REFUSED,
+        title: "not a usable public key",
+        meaning: "The file given as a public key is none, or one that must not be trusted.",
+        cause: "The wrong file was given, or a key of another algorithm.",
+        next: "give the vendor's Ed25519 or minisign public key",
+        who: Who::Approver,
+        exit: 11,
+    },
+    Reason {
+        code: PRIVATE_KEY_GIVEN,
+        title: "a private key was given",
+        meaning: "The file is a private key; it must never be on a gateway.",
+        cause: "The wrong half of a key pair was copied.",
+        next: "delete it here, consider the key exposed, and give the public half",
+        who: Who::Approver,
+        exit: 11,
+    },
+    Reason {
+        code: TRUST_CHANGE_REFUSED,
+        title: "trust store not changed",
+        meaning: "The anchor is there already, is not there, or the store is full.",
+        cause: "The change was made before, or names another key.",
+        next: "look at `headgate trust show`",
+        who: Who::Approver,
+        exit: 2,
+    },
+    Reason {
+        code: WRONG_VENDOR,
+        title: "controller of another vendor",
+        meaning: "The controller says that it is of another vendor than the image is meant for.",
+        cause: "The wrong controller was named, or a device was swapped.",
+        next: "check the wiring and the controller's entry in the configuration",
+        who: Who::Engineer,
+        exit: 15,
+    },
+    Reason {
+        code: WRONG_MODEL,
+        title: "controller of another model",
+        meaning: "The controller says that it is another model than the image is meant for.",
+        cause: "The wrong image or controller was named, or a device was swapped.",
+        next: "check the model on the nameplate, then the image and the configuration",
+        who: Who::Engineer,
+        exit: 15,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_order_in_range_and_complete() {
+        assert!(REASONS.windows(2).all(|pair| pair[0].code < pair[1].code));
+        for row in REASONS {
+            assert!((1000..=2999).contains(&row.code.0), "{}", row.code);
+            let texts = [row.title, row.meaning, row.cause, row.next];
+            assert!(texts.iter().all(|text| text.trim() == *text && text.len() > 5), "{}", row.code);
+            assert!(row.exit != 0 && row.exit != 1, "{}", row.code);
+            assert_eq!(reason(row.code).map(|r| r.title), Some(row.title));
+        }
+    }
+}

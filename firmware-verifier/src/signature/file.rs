@@ -1,0 +1,212 @@
+//! A signature file: which kind it is, decided by its form alone.
+//!
+//! One form, one meaning: bytes that could be two things, or nearly one, are refused with a text that
+//! says what they look like. Nothing here is trusted yet.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::ed25519::SIGNATURE_LEN;
+use super::minisign::Minisign;
+use crate::hex;
+use crate::looks::{Looks, as_text};
+use crate::reasons;
+use crate::verdict::Rejection;
+use hal::reason::ReasonCode;
+
+/// Largest signature file read, in bytes. The longest accepted form, a minisign file with both comments
+/// at their limit, is below 17 KiB.
+pub const MAX_SIGNATURE_FILE: usize = 18 * 1024;
+/// What [`SignatureFile::parse`] takes, for error texts and help.
+pub const ACCEPTED: &str = "a minisign .minisig file, or a detached Ed25519 signature as 64 raw bytes, \
+                            128 hexadecimal digits or base64";
+
+/// A signature, read but not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignatureFile {
+    /// Detached Ed25519 over the image, as `openssl pkeyutl -sign -rawin` makes it.
+    Ed25519([u8; SIGNATURE_LEN]),
+    /// Minisign, prehashed.
+    Minisign(Minisign),
+}
+
+impl SignatureFile {
+    /// Reads a signature file: see [`ACCEPTED`].
+    pub fn parse(bytes: &[u8]) -> Result<SignatureFile, SignatureFileError> {
+        if bytes.len() > MAX_SIGNATURE_FILE {
+            return Err(SignatureFileError::TooLarge { found: bytes.len(), looks: Looks::of(bytes) });
+        }
+        // 64 random bytes are never text; 64 characters are a key or a digest in hexadecimal.
+        if let Some(text) = as_text(bytes) {
+            return parse_text(text.trim(), bytes);
+        }
+        let unknown = |_| SignatureFileError::Unknown { looks: Looks::of(bytes) };
+        <[u8; SIGNATURE_LEN]>::try_from(bytes).map(SignatureFile::Ed25519).map_err(unknown)
+    }
+
+    /// Its kind, in words.
+    pub fn format(&self) -> &'static str {
+        match self {
+            SignatureFile::Ed25519(_) => "detached Ed25519 signature",
+            SignatureFile::Minisign(_) => "minisign signature",
+        }
+    }
+}
+
+fn parse_text(text: &str, bytes: &[u8]) -> Result<SignatureFile, SignatureFileError> {
+    if text.starts_with(MINISIGN) && text.lines().count() != MINISIGN_PUB_LINES {
+        return Minisign::parse(text).map(SignatureFile::Minisign);
+    }
+    if let Some(raw) = hex::decode(text) {
+        return Ok(SignatureFile::Ed25519(raw));
+    }
+    // `base64` of coreutils and openssl break lines, the standard alphabet has no blanks.
+    let packed: String = text.lines().collect();
+    match STANDARD.decode(packed).map(<[u8; SIGNATURE_LEN]>::try_from) {
+        Ok(Ok(raw)) => Ok(SignatureFile::Ed25519(raw)),
+        _ => Err(SignatureFileError::Unknown { looks: Looks::of(bytes) }),
+    }
+}
+
+/// A file that is no signature this crate can check.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureFileError {
+    /// Over the limit.
+    #[error(
+        "{found} bytes are too many for a signature file (at most {MAX_SIGNATURE_FILE}); it looks like {looks}"
+    )]
+    TooLarge {
+        /// Its size.
+        found: usize,
+        /// What it seems to be.
+        looks: Looks,
+    },
+    /// Not one of the accepted forms.
+    #[error("it looks like {looks}")]
+    Unknown {
+        /// What it seems to be.
+        looks: Looks,
+    },
+    /// Minisign without prehashing.
+    #[error("a legacy minisign signature (Ed, not prehashed)")]
+    Legacy,
+    /// Minisign, but not four lines.
+    #[error("a minisign signature of {found} lines, not 4")]
+    MinisignLines {
+        /// How many.
+        found: usize,
+    },
+    /// Minisign with a line that cannot be read.
+    #[error("a minisign signature whose line {line} is damaged")]
+    MinisignLine {
+        /// Which, from 1.
+        line: u8,
+    },
+    /// Minisign with a comment beyond the limit.
+    #[error("a minisign signature with a comment longer than minisign itself allows")]
+    MinisignComment,
+}
+
+impl SignatureFileError {
+    /// The reason code.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            SignatureFileError::TooLarge { .. } | SignatureFileError::Unknown { .. } => {
+                reasons::SIGNATURE_FORMAT_UNKNOWN
+            }
+            SignatureFileError::Legacy => reasons::SIGNATURE_LEGACY,
+            SignatureFileError::MinisignLines { .. }
+            | SignatureFileError::MinisignLine { .. }
+            | SignatureFileError::MinisignComment => reasons::SIGNATURE_FILE_DAMAGED,
+        }
+    }
+
+    /// The refusal that follows when an image comes with such a file.
+    pub fn rejection(&self) -> Rejection {
+        Rejection::new(self.code(), self.to_string(), ACCEPTED.to_owned())
+    }
+}
+
+const MINISIGN: &str = "untrusted comment:";
+/// A minisign public key starts as a signature does, but has two lines.
+const MINISIGN_PUB_LINES: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn minisig(algorithm: &[u8; 2], comment: &str) -> String {
+        let first = [algorithm.as_slice(), b"12345678", &[1; 64]].concat();
+        let (first, second) = (STANDARD.encode(first), STANDARD.encode([2; 64]));
+        format!("untrusted comment: x\n{first}\ntrusted comment: {comment}\n{second}\n")
+    }
+
+    #[test]
+    fn every_accepted_form_is_recognised() {
+        let raw = [0xa5; 64];
+        let base64 = STANDARD.encode(raw);
+        let wrapped = format!("{}\r\n{}\r\n", &base64[..64], &base64[64..]);
+        let digits = hex::encode(&raw);
+        let forms: &[&[u8]] = &[&raw, digits.as_bytes(), base64.as_bytes(), wrapped.as_bytes()];
+        for form in forms {
+            assert_eq!(SignatureFile::parse(form), Ok(SignatureFile::Ed25519(raw)));
+        }
+        for text in [minisig(b"ED", "t"), minisig(b"ED", "t").replace('\n', "\r\n")] {
+            let Ok(SignatureFile::Minisign(m)) = SignatureFile::parse(text.as_bytes()) else {
+                panic!("{text}")
+            };
+            assert_eq!((m.trusted_comment(), m.key_number_text().as_str()), ("t", "3837363534333231"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_the_file_looks_like() {
+        let good = minisig(b"ED", "t");
+        let one_line = good.lines().nth(1).unwrap();
+        let public = format!("untrusted comment: minisign public key\n{}\n", STANDARD.encode([0; 42]));
+        let cases: Vec<(Vec<u8>, &str)> = vec![
+            (b"".into(), "an empty file"),
+            (b"-----BEGIN CERTIFICATE-----\n".into(), "X.509 certificate"),
+            (b"-----BEGIN PKCS7-----\n".into(), "PKCS#7"),
+            (b"\x30\x82\x01\x00".into(), "PKCS#7"),
+            (b"{\"messageSignature\":{}}".into(), "sigstore bundle"),
+            (b"\x7fELF\x02\x01\0".into(), "firmware image (ELF)"),
+            (vec![0xa5; 63], "other binary data"),
+            (vec![b'a'; 64], "64 hexadecimal digits"),
+            (one_line.into(), "has four"),
+            (public.into(), "minisign public key"),
+            (minisig(b"Ed", "t").into(), "legacy"),
+            (minisig(b"EX", "t").into(), "line 2"),
+            (good.replace("trusted comment: t", "comment: t").into(), "line 3"),
+            (good.replace("AgIC", "AgI").into(), "line 4"),
+            (format!("{good}\nmore\n").into(), "of 6 lines"),
+            (minisig(b"ED", &"x".repeat(8192)).into(), "longer than minisign"),
+            (minisig(b"ED", "\u{1b}[2J").into(), "binary"),
+            (vec![b' '; MAX_SIGNATURE_FILE + 1], "too many"),
+        ];
+        for (bytes, expected) in cases {
+            let text = SignatureFile::parse(&bytes).unwrap_err().rejection().to_string();
+            assert!(text.contains(expected) && text.contains(ACCEPTED), "{text} lacks {expected}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>, text: String) {
+            let _ = SignatureFile::parse(&bytes);
+            let _ = SignatureFile::parse(text.as_bytes());
+            let _ = crate::trust::PublicKey::parse(&bytes);
+            let _ = crate::trust::PublicKey::parse(text.as_bytes());
+        }
+
+        #[test]
+        fn sixty_four_bytes_that_are_no_text_are_a_signature(mut raw in proptest::array::uniform32(any::<u8>())) {
+            raw[0] = 0xff;
+            let raw = [raw, raw].concat();
+            prop_assert!(matches!(SignatureFile::parse(&raw), Ok(SignatureFile::Ed25519(r)) if r[..] == raw[..]));
+        }
+    }
+}

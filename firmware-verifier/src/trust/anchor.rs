@@ -1,0 +1,294 @@
+//! A trust anchor: a public key, whose it is, what it may sign for, and when.
+//!
+//! Invariant: an [`Anchor`] that exists has a strong key, a name, one vendor and at least one model.
+
+use hal::clock::Wall;
+use serde::{Deserialize, Serialize};
+
+use super::key::{KEY_LEN, KeyError, KeyId, KeyKind, PublicKey};
+use crate::hex;
+use crate::identity::{IdentityError, Product, required, same};
+
+/// Most models that one anchor names.
+pub const MAX_MODELS: usize = 32;
+/// The one model text that stands for every model of the vendor.
+pub const ANY_MODEL: &str = "*";
+
+/// What an anchor may sign for: models of one vendor, each by its exact name or all by `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    vendor: String,
+    models: Vec<String>,
+}
+
+impl Scope {
+    /// A scope; `models` are exact names, or the single `*`.
+    pub fn new<T: AsRef<str>>(vendor: &str, models: &[T]) -> Result<Scope, AnchorError> {
+        let vendor = required("vendor", vendor)?;
+        if models.is_empty() || models.len() > MAX_MODELS {
+            return Err(AnchorError::Models { found: models.len() });
+        }
+        let models: Vec<String> =
+            models.iter().map(|m| required("model", m.as_ref())).collect::<Result<_, _>>()?;
+        let pattern = |text: &str| text.contains('*') && (text != ANY_MODEL || models.len() > 1);
+        if let Some(found) = models.iter().chain([&vendor]).find(|text| pattern(text)) {
+            return Err(AnchorError::Pattern { found: found.clone() });
+        }
+        if vendor == ANY_MODEL {
+            return Err(AnchorError::Pattern { found: vendor });
+        }
+        Ok(Scope { vendor, models })
+    }
+
+    /// The vendor.
+    pub fn vendor(&self) -> &str {
+        &self.vendor
+    }
+
+    /// The models, or the single `*`.
+    pub fn models(&self) -> &[String] {
+        &self.models
+    }
+
+    /// Whether `product` is inside.
+    pub fn covers(&self, product: &Product) -> bool {
+        let model = |m: &String| m == ANY_MODEL || same(m, product.model());
+        same(&self.vendor, product.vendor()) && self.models.iter().any(model)
+    }
+}
+
+impl std::fmt::Display for Scope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.vendor, self.models.join(", "))
+    }
+}
+
+/// A key that is trusted within a scope and a span of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "AnchorText", into = "AnchorText")]
+pub struct Anchor {
+    key: PublicKey,
+    name: String,
+    scope: Scope,
+    valid_from: Option<Wall>,
+    valid_until: Option<Wall>,
+    added: Wall,
+}
+
+impl Anchor {
+    /// An anchor without limits in time.
+    pub fn new(key: PublicKey, name: &str, scope: Scope, added: Wall) -> Result<Anchor, AnchorError> {
+        let name = required("name", name)?;
+        Ok(Anchor { key, name, scope, valid_from: None, valid_until: None, added })
+    }
+
+    /// The same anchor, trusted from `from` on and before `until`.
+    pub fn valid(self, from: Option<Wall>, until: Option<Wall>) -> Result<Anchor, AnchorError> {
+        match (from, until) {
+            (Some(from), Some(until)) if from.ms >= until.ms => Err(AnchorError::Span { from, until }),
+            _ => Ok(Anchor { valid_from: from, valid_until: until, ..self }),
+        }
+    }
+
+    /// The name of its key.
+    pub fn id(&self) -> KeyId {
+        self.key.id()
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Whose key it is, as people call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it may sign for.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The first moment it is trusted at.
+    pub fn valid_from(&self) -> Option<Wall> {
+        self.valid_from
+    }
+
+    /// The first moment it is no longer trusted at.
+    pub fn valid_until(&self) -> Option<Wall> {
+        self.valid_until
+    }
+
+    /// When it was added.
+    pub fn added(&self) -> Wall {
+        self.added
+    }
+}
+
+impl std::fmt::Display for Anchor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} ({}, key {}, for {})", self.name, self.key.kind(), self.id(), self.scope)
+    }
+}
+
+/// Why an anchor cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnchorError {
+    /// None, or too many.
+    #[error("{found} models; name 1 to {MAX_MODELS}, or the single \"*\" for all of the vendor's")]
+    Models {
+        /// How many.
+        found: usize,
+    },
+    /// A `*` that is not the whole list of models.
+    #[error("{found:?} is a pattern; name models exactly, or the single \"*\" for all of the vendor's")]
+    Pattern {
+        /// The text.
+        found: String,
+    },
+    /// Ends before it starts.
+    #[error("valid from {from} until {until} is no span of time; the end must be later")]
+    Span {
+        /// Its start.
+        from: Wall,
+        /// Its end.
+        until: Wall,
+    },
+    /// A name that cannot be used.
+    #[error(transparent)]
+    Text(#[from] IdentityError),
+    /// A key that cannot be trusted.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A stored text of another shape.
+    #[error("stored anchor: {field} {found:?} cannot be read")]
+    Stored {
+        /// Which field.
+        field: &'static str,
+        /// Its beginning.
+        found: String,
+    },
+}
+
+/// An anchor as it is stored and printed; turning it into an [`Anchor`] checks everything again.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnchorText {
+    added: Wall,
+    id: KeyId,
+    key: String,
+    kind: String,
+    key_number: Option<String>,
+    models: Vec<String>,
+    name: String,
+    valid_from: Option<Wall>,
+    valid_until: Option<Wall>,
+    vendor: String,
+}
+
+impl From<Anchor> for AnchorText {
+    fn from(anchor: Anchor) -> AnchorText {
+        let (kind, key_number) = match anchor.key.kind() {
+            KeyKind::Ed25519 => ("ed25519", None),
+            KeyKind::Minisign { key_number } => ("minisign", Some(hex::encode(&key_number))),
+        };
+        AnchorText {
+            added: anchor.added,
+            id: anchor.id(),
+            key: hex::encode(anchor.key.as_bytes()),
+            kind: kind.to_owned(),
+            key_number,
+            models: anchor.scope.models,
+            name: anchor.name,
+            valid_from: anchor.valid_from,
+            valid_until: anchor.valid_until,
+            vendor: anchor.scope.vendor,
+        }
+    }
+}
+
+impl TryFrom<AnchorText> for Anchor {
+    type Error = AnchorError;
+    fn try_from(text: AnchorText) -> Result<Anchor, AnchorError> {
+        let kind = match (text.kind.as_str(), &text.key_number) {
+            ("ed25519", None) => KeyKind::Ed25519,
+            ("minisign", Some(number)) => {
+                let key_number = hex::decode(number).ok_or_else(|| stored("key_number", number))?;
+                KeyKind::Minisign { key_number }
+            }
+            _ => return Err(stored("kind", &text.kind)),
+        };
+        let bytes: [u8; KEY_LEN] = hex::decode(&text.key).ok_or_else(|| stored("key", &text.key))?;
+        let key = PublicKey::new(kind, bytes)?;
+        if key.id() != text.id {
+            return Err(stored("id", &text.id.to_string()));
+        }
+        let scope = Scope::new(&text.vendor, &text.models)?;
+        Anchor::new(key, &text.name, scope, text.added)?.valid(text.valid_from, text.valid_until)
+    }
+}
+
+fn stored(field: &'static str, found: &str) -> AnchorError {
+    AnchorError::Stored { field, found: found.chars().take(80).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anchor() -> Anchor {
+        let key =
+            PublicKey::parse(b"d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a").unwrap();
+        Anchor::new(key, "acme release", Scope::new("acme", &["px-200"]).unwrap(), Wall::trusted(5)).unwrap()
+    }
+
+    #[test]
+    fn a_scope_covers_exact_names_or_the_whole_vendor() {
+        let px = Product::new("ACME", "PX-200 ").unwrap();
+        let covers = |vendor: &str, models: &[&str]| Scope::new(vendor, models).unwrap().covers(&px);
+        assert!(covers("acme", &["px-100", "px-200"]) && covers("acme", &["*"]));
+        assert!(!covers("acme", &["px-20"]) && !covers("other", &["*"]));
+    }
+
+    #[test]
+    fn a_pattern_is_no_scope() {
+        for (vendor, models) in [
+            ("acme", vec!["px-*"]),
+            ("acme", vec!["*", "px"]),
+            ("*", vec!["*"]),
+            ("a", vec![]),
+            ("a", vec![" "]),
+        ] {
+            assert!(Scope::new(vendor, &models).is_err(), "{vendor} {models:?}");
+        }
+    }
+
+    #[test]
+    fn an_anchor_reads_back_and_a_changed_one_does_not() {
+        let anchor = anchor().valid(Some(Wall::trusted(1)), Some(Wall::trusted(9))).unwrap();
+        let json = serde_json::to_string(&anchor).unwrap();
+        assert_eq!(serde_json::from_str::<Anchor>(&json).unwrap(), anchor);
+        let id = anchor.id().to_string();
+        for (from, to) in [
+            (id.as_str(), "0000000000000000"),
+            ("ed25519", "minisign"),
+            ("d75a", "d75"),
+            ("px-200", "p*"),
+            ("\"ms\":9", "\"ms\":1"),
+        ] {
+            let changed = json.replacen(from, to, 1);
+            assert_ne!(changed, json, "{from}");
+            assert!(serde_json::from_str::<Anchor>(&changed).is_err(), "{from} -> {to}");
+        }
+    }
+
+    #[test]
+    fn an_anchor_needs_a_name_and_a_span_that_ends_later() {
+        let at = |ms| Some(Wall::trusted(ms));
+        assert!(matches!(anchor().valid(at(5), at(5)), Err(AnchorError::Span { .. })));
+        let (key, scope) = (*anchor().key(), anchor().scope().clone());
+        assert!(matches!(Anchor::new(key, "", scope, Wall::trusted(0)), Err(AnchorError::Text(_))));
+    }
+}
