@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 /// One habit: a station uses a function on a range of addresses.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Habit {
     /// Unit id.
     pub unit: u8,

@@ -510,7 +510,7 @@ impl Engine {
         self.state = if self.settings.way == Way::Match && self.settings.enforce {
             State::Matching { owner, case, released, landed: Coverage::default(), declared: None }
         } else {
-            let released = released.iter().map(|r| (*r.verified.digest(), r.image.len())).collect();
+            let released = released.iter().map(|r| (r.verified.digest(), r.image.len())).collect();
             State::Staging(Staging { owner, case, released, image: Vec::new(), seen: Coverage::default(), declared: None })
         };
     }
@@ -534,7 +534,7 @@ impl Engine {
         let whole = |r: &Released| landed.is_whole(r.image.len()) && declared.is_none_or(|d| d == r.image.len());
         match released.iter().find(|r| whole(r)) {
             Some(r) => {
-                let digest = *r.verified.digest();
+                let digest = r.verified.digest();
                 self.go(State::Deciding { owner: from, case, since: now, what: Deciding::Commit });
                 self.ask(Question::Commit { case, digest });
                 Decision::Hold
@@ -574,7 +574,7 @@ impl Engine {
             self.ask_end(case, Outcome::Ready("the decision came after the tool's timeout".into()), None);
             return self.go(State::Idle);
         }
-        let digest = *released.verified.digest();
+        let digest = released.verified.digest();
         self.state = State::Deciding { owner, case, since: now, what: Deciding::Start(Box::new(released)) };
         self.ask(Question::Start { case, digest });
     }

@@ -33,7 +33,7 @@ pub struct Released {
 
 impl std::fmt::Debug for Released {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Released").field("digest", self.verified.digest()).finish_non_exhaustive()
+        f.debug_struct("Released").field("digest", &self.verified.digest()).finish_non_exhaustive()
     }
 }
 

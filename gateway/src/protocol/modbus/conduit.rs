@@ -21,7 +21,6 @@ use super::deliver::{Delivery, Next};
 use super::frame::{self, Frame};
 use super::link::{From, Link, Sent};
 use super::pdu::{self, Exception, Request};
-use super::profile::Profile;
 use super::session::{Asked, Held, MAX_INPUT, Session};
 use super::update::{Seen, Update};
 use crate::reasons as why;
@@ -480,8 +479,7 @@ impl Conduit {
             // One step at a time: what the controller took is known before the next is judged.
             return self.hold(id, asked, pdu);
         }
-        let Some(update) = &mut self.update else { return };
-        let Ok(parsed) = Request::parse(pdu) else { return };
+        let (Some(update), Ok(parsed)) = (&self.update, Request::parse(pdu)) else { return };
         let seen = update.see(&parsed);
         let decision = match &seen {
             Seen::Process => return self.process(id, asked, station, &parsed, pdu, now),
@@ -496,17 +494,23 @@ impl Conduit {
         match decision {
             Decision::Pass => {
                 if !self.settings.enforce {
-                    update.took(&seen);
+                    self.took(&seen);
                 }
                 self.forward(id, asked, pdu, true, now);
             }
             Decision::Acknowledge => {
-                update.took(&seen);
+                self.took(&seen);
                 let reply = pdu::write_reply(pdu).unwrap_or(pdu);
                 self.answer_station(id, asked, reply);
             }
             Decision::Hold => self.hold(id, asked, pdu),
             Decision::Refuse(refusal) => self.except(id, asked, pdu, exception_for(&refusal, pdu)),
+        }
+    }
+
+    fn took(&mut self, seen: &Seen<'_>) {
+        if let Some(update) = &mut self.update {
+            update.took(seen);
         }
     }
 

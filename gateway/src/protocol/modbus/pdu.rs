@@ -257,7 +257,8 @@ impl Checker {
 
     /// FC 21 (§6.15): a byte count of 9..=251 and that many bytes of sub-requests.
     fn write_file(self, body: &[u8]) -> Result<Request<'_>, RequestError> {
-        let [count, mut subs @ ..] = body else { return Err(self.size()) };
+        let [count, subs @ ..] = body else { return Err(self.size()) };
+        let mut subs = subs;
         if subs.len() != usize::from(*count) || !(9..=0xFB).contains(count) {
             return Err(self.size());
         }

@@ -44,6 +44,7 @@ pub struct Update {
     profile: Arc<Profile>,
     /// Registers that only some transfer may write, of every profile of this controller.
     guarded: Vec<Range<u32>>,
+    windows: Vec<Range<u32>>,
     selected: Option<Position>,
     next: u64,
 }
@@ -52,7 +53,7 @@ impl Update {
     /// `guarded` adds the registers of the controller's other profiles.
     pub fn new(profile: Arc<Profile>, mut guarded: Vec<Range<u32>>) -> Update {
         guarded.extend(profile.guarded());
-        Update { profile, guarded, selected: None, next: 0 }
+        Update { windows: profile.windows(), profile, guarded, selected: None, next: 0 }
     }
 
     /// The profile.
@@ -144,8 +145,7 @@ impl Update {
 
     /// Where in the image a register write lands; `None` when it lies outside every window.
     fn offset_of(&self, span: &Range<u32>, len: u64) -> Result<Option<u64>, &'static str> {
-        let windows = self.profile.windows();
-        let Some(window) = windows.iter().find(|w| span.start < w.end && w.start < span.end) else { return Ok(None) };
+        let Some(window) = self.windows.iter().find(|w| span.start < w.end && w.start < span.end) else { return Ok(None) };
         if span.start < window.start || span.end > window.end {
             return Err("a write across the edge of the update window");
         }

@@ -34,7 +34,8 @@ impl ControllerSays {
             return Some(ControllerSays::Registers(words));
         }
         // V1.1b3 §6.21: MEI type, read code, conformity, more follows, next object, count, objects.
-        let [43, 0x0E, _, _, _, _, count, mut objects @ ..] = pdu else { return None };
+        let [43, 0x0E, _, _, _, _, count, objects @ ..] = pdu else { return None };
+        let mut objects = objects;
         let (mut vendor, mut product, mut revision) = (String::new(), String::new(), String::new());
         for _ in 0..*count {
             let [id, len, rest @ ..] = objects else { return None };
