@@ -232,7 +232,7 @@ impl Delivery {
 
     /// The control step that stands next.
     fn step(&self) -> Option<&WriteStep> {
-        let nth = |role, n: usize| self.profile.steps(role).nth(n);
+        let nth = |role, n: usize| self.profile.steps(role).filter(|s| !s.alternative).nth(n);
         match self.at {
             Place::Open(n) => nth(Role::Open, n),
             Place::Select(_) => nth(Role::Select, 0),

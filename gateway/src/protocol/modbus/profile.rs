@@ -296,3 +296,55 @@ impl Profile {
 pub const MAX_FILE_DATA: u16 = 244;
 /// Data bytes of the longest FC 16: 123 registers (V1.1b3 §6.12).
 pub const MAX_REGISTER_DATA: u16 = 246;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn shipped() -> Vec<(String, String)> {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/profiles");
+        let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        files.iter().map(|p| (p.file_stem().unwrap().to_string_lossy().into(), std::fs::read_to_string(p).unwrap())).collect()
+    }
+
+    #[test]
+    fn every_shipped_profile_parses_and_bears_its_file_name() {
+        let shipped = shipped();
+        assert!(shipped.len() >= 7);
+        for (name, text) in shipped {
+            let profile = Profile::parse(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            assert_eq!(profile.id, name);
+        }
+    }
+
+    #[test]
+    fn a_profile_that_could_break_the_promise_is_refused() {
+        let good = shipped().into_iter().find(|(n, _)| n == "generic-file-record").unwrap().1;
+        let cases: &[(&str, &str, &str, &str)] = &[
+            ("match on a single bank", "flash = \"dual-bank\"", "flash = \"single-bank\"", "needs flash = \"dual-bank\""),
+            ("match on an unknown flash", "flash = \"dual-bank\"", "flash = \"unknown\"", "needs flash = \"dual-bank\""),
+            ("match without a commit", "role = \"commit\"", "role = \"finish\"", "needs a commit step"),
+            ("a typing error", "max-image", "max-imagee", "unknown field `max-imagee`"),
+            ("no file 0", "first-file = 1", "first-file = 0", "first-file must be 1"),
+            ("an image that does not fit", "first-file = 1", "first-file = 65535", "do not hold max-image"),
+            ("a word nobody knows", "\"length-low\"", "\"length\"", "value \"length\""),
+            ("a newer schema", "schema = 1", "schema = 2", "schema 2"),
+            ("two steps of one name", "name = \"abort\"", "name = \"begin\"", "appears twice"),
+            ("a day and more", "tool-ms = 10000", "tool-ms = 99999999", "at most 86400000"),
+        ];
+        for (what, from, to, expected) in cases {
+            assert!(good.contains(from), "{what}");
+            let error = Profile::parse(&good.replacen(from, to, 1)).expect_err(what).to_string();
+            assert!(error.contains(expected), "{what}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_fixed_window_never_matches() {
+        let text = shipped().into_iter().find(|(n, _)| n == "ocp-rackmon-delta").unwrap().1;
+        let text = text.replace("single-bank", "dual-bank").replace("[\"stage\"]", "[\"match\"]");
+        assert!(Profile::parse(&text).unwrap_err().to_string().contains("fixed window"));
+    }
+}

@@ -54,7 +54,7 @@ enum WordOrder {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, tag = "shape")]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields, tag = "shape")]
 enum FileData {
     FileRecord { first_file: u16, records_per_file: u16 },
     FixedWindow { register: u16, block: u16, head: Option<Head> },
@@ -81,6 +81,8 @@ struct FileStep {
     settle_ms: u64,
     #[serde(default)]
     silent: bool,
+    #[serde(default)]
+    alternative: bool,
 }
 
 #[derive(Deserialize)]
@@ -254,7 +256,7 @@ fn step(raw: FileStep) -> Result<WriteStep, ProfileError> {
     };
     let values = raw.values.into_iter().map(value).collect::<Result<_, _>>()?;
     let settle = millis("settle-ms", raw.settle_ms)?;
-    Ok(WriteStep { role: raw.role, register: raw.register, values, settle, silent: raw.silent, name })
+    Ok(WriteStep { role: raw.role, register: raw.register, values, settle, silent: raw.silent, alternative: raw.alternative, name })
 }
 
 fn data(raw: FileData) -> Data {

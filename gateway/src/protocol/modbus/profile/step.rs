@@ -68,6 +68,8 @@ pub struct WriteStep {
     pub settle: Duration,
     /// The controller may restart before it answers; its silence is no failure.
     pub silent: bool,
+    /// A station may use it instead of another step of its role; the gateway never plays it.
+    pub alternative: bool,
 }
 
 impl WriteStep {
