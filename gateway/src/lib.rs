@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod protocol;
 pub mod reasons;
 pub mod shield;

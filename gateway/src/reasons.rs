@@ -87,7 +87,7 @@ reasons! {
     IMAGE_TOO_LARGE 6010 40 Engineer "image too large"
         "The image is longer than the profile allows, or longer than announced."
         "The wrong file, or a profile for a smaller controller."
-        "Check max-image in the profile.";
+        "Check max_image in the profile.";
     TOO_SCATTERED 6011 40 Engineer "image too scattered"
         "The pieces of the image leave more gaps than any tool does."
         "A faulty tool, or an attempt to exhaust the gateway."
@@ -107,7 +107,7 @@ reasons! {
     TOO_MANY_STATIONS 6015 40 Integrator "too many connections"
         "More connections than the conduit serves; the newest was closed."
         "A tool that never closes connections, or a flood."
-        "Raise max-stations of the route if they are all legitimate.";
+        "Raise max_stations of the route if they are all legitimate.";
     CHANGED_OUTSIDE 6016 70 Operator "changed outside the gate"
         "The controller's identity changed without a case at this gateway."
         "Somebody updated it past the gateway, or replaced it."

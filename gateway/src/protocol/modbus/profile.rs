@@ -125,7 +125,7 @@ pub enum Data {
 
 /// A status register and what its values mean.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Status {
     /// Holding or input registers.
     pub table: RegisterTable,
@@ -178,7 +178,7 @@ impl RegisterTable {
 
 /// Registers with values the gateway gives while it speaks for the controller.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct StagedRead {
     /// Holding or input registers.
     pub table: RegisterTable,
@@ -326,13 +326,13 @@ mod tests {
             ("match on a single bank", "flash = \"dual-bank\"", "flash = \"single-bank\"", "needs flash = \"dual-bank\""),
             ("match on an unknown flash", "flash = \"dual-bank\"", "flash = \"unknown\"", "needs flash = \"dual-bank\""),
             ("match without a commit", "role = \"commit\"", "role = \"finish\"", "needs a commit step"),
-            ("a typing error", "max-image", "max-imagee", "unknown field `max-imagee`"),
-            ("no file 0", "first-file = 1", "first-file = 0", "first-file must be 1"),
-            ("an image that does not fit", "first-file = 1", "first-file = 65535", "do not hold max-image"),
+            ("a typing error", "max_image", "max_imagee", "unknown field `max_imagee`"),
+            ("no file 0", "first_file = 1", "first_file = 0", "first_file must be 1"),
+            ("an image that does not fit", "first_file = 1", "first_file = 65535", "do not hold max_image"),
             ("a word nobody knows", "\"length-low\"", "\"length\"", "value \"length\""),
             ("a newer schema", "schema = 1", "schema = 2", "schema 2"),
             ("two steps of one name", "name = \"abort\"", "name = \"begin\"", "appears twice"),
-            ("a day and more", "tool-ms = 10000", "tool-ms = 99999999", "at most 86400000"),
+            ("a day and more", "tool_ms = 10000", "tool_ms = 99999999", "at most 86400000"),
         ];
         for (what, from, to, expected) in cases {
             assert!(good.contains(from), "{what}");

@@ -10,7 +10,7 @@ use super::{
 };
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct File {
     schema: u32,
     id: String,
@@ -30,7 +30,7 @@ struct File {
     #[serde(default, rename = "step")]
     steps: Vec<FileStep>,
     status: Option<Status>,
-    #[serde(default, rename = "staged-read")]
+    #[serde(default, rename = "staged_read")]
     staged_reads: Vec<StagedRead>,
     identity: Identity,
     #[serde(default)]
@@ -54,7 +54,7 @@ enum WordOrder {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields, tag = "shape")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, tag = "shape")]
 enum FileData {
     FileRecord { first_file: u16, records_per_file: u16 },
     FixedWindow { register: u16, block: u16, head: Option<Head> },
@@ -71,7 +71,7 @@ struct Head {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct FileStep {
     name: String,
     role: Role,
@@ -93,7 +93,7 @@ enum FileValue {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 struct FileTiming {
     tool_ms: u64,
     idle_ms: u64,
@@ -148,7 +148,7 @@ fn check(p: &Profile) -> Result<(), ProfileError> {
         return bad("ways is empty: name \"match\", \"stage\" or both".into());
     }
     if p.max_image == 0 || p.max_image > MAX_IMAGE {
-        return bad(format!("max-image {}: use 1 to {MAX_IMAGE} bytes", p.max_image));
+        return bad(format!("max_image {}: use 1 to {MAX_IMAGE} bytes", p.max_image));
     }
     check_ways(p)?;
     check_data(p)?;
@@ -159,7 +159,7 @@ fn check(p: &Profile) -> Result<(), ProfileError> {
     match p.identity {
         Identity::Registers { count: 0 | 126.., .. } => bad("identity: count must be 1 to 125".into()),
         _ if p.staged_reads.iter().any(|r| r.values.is_empty() || r.values.len() > 125) => {
-            bad("staged-read: give 1 to 125 values".into())
+            bad("staged_read: give 1 to 125 values".into())
         }
         _ => Ok(()),
     }
@@ -188,13 +188,13 @@ fn check_data(p: &Profile) -> Result<(), ProfileError> {
         _ => Ok(()),
     };
     match &p.data {
-        Data::FileRecord { first_file: 0, .. } => bad("data: first-file must be 1 or more".into()),
+        Data::FileRecord { first_file: 0, .. } => bad("data: first_file must be 1 or more".into()),
         Data::FileRecord { first_file, records_per_file } => {
             if !(1..=10_000).contains(records_per_file) {
-                return bad(format!("data: records-per-file {records_per_file} must be 1 to 10000"));
+                return bad(format!("data: records_per_file {records_per_file} must be 1 to 10000"));
             }
             let room = (65_536 - u64::from(*first_file)) * u64::from(*records_per_file) * 2;
-            if room >= p.max_image { Ok(()) } else { bad("data: the files do not hold max-image".into()) }
+            if room >= p.max_image { Ok(()) } else { bad("data: the files do not hold max_image".into()) }
         }
         Data::FixedWindow { block, head, .. } => {
             even("block", (*block).into(), MAX_REGISTER_DATA.into())?;
@@ -204,7 +204,7 @@ fn check_data(p: &Profile) -> Result<(), ProfileError> {
         Data::Offset { window, .. } => even("window", (*window).into(), MAX_REGISTER_DATA.into()),
         Data::Linear { len, .. } => {
             even("len", *len, 131_072)?;
-            if u64::from(*len) >= p.max_image { Ok(()) } else { bad("data: len is below max-image".into()) }
+            if u64::from(*len) >= p.max_image { Ok(()) } else { bad("data: len is below max_image".into()) }
         }
     }?;
     match p.windows().iter().find(|w| w.end > 65_536) {
@@ -232,7 +232,7 @@ fn check_steps(p: &Profile) -> Result<(), ProfileError> {
             bad("shape offset-window needs a select step with \"offset-low\"".into())
         }
         _ if p.no_return == NoReturn::Open && p.steps(Role::Open).next().is_none() => {
-            bad("point-of-no-return is \"open\", but no step opens".into())
+            bad("point_of_no_return is \"open\", but no step opens".into())
         }
         _ => Ok(()),
     }
@@ -255,7 +255,7 @@ fn step(raw: FileStep) -> Result<WriteStep, ProfileError> {
         },
     };
     let values = raw.values.into_iter().map(value).collect::<Result<_, _>>()?;
-    let settle = millis("settle-ms", raw.settle_ms)?;
+    let settle = millis("settle_ms", raw.settle_ms)?;
     Ok(WriteStep { role: raw.role, register: raw.register, values, settle, silent: raw.silent, alternative: raw.alternative, name })
 }
 
@@ -283,12 +283,12 @@ fn granule(data: &FileData) -> u64 {
 
 fn timing(raw: &FileTiming) -> Result<Timing, ProfileError> {
     Ok(Timing {
-        tool: millis("tool-ms", raw.tool_ms)?,
-        idle: millis("idle-ms", raw.idle_ms)?,
-        block: millis("block-ms", raw.block_ms)?,
-        commit: millis("commit-ms", raw.commit_ms)?,
-        boot: millis("boot-ms", raw.boot_ms)?,
-        gap: millis("gap-ms", raw.gap_ms)?,
+        tool: millis("tool_ms", raw.tool_ms)?,
+        idle: millis("idle_ms", raw.idle_ms)?,
+        block: millis("block_ms", raw.block_ms)?,
+        commit: millis("commit_ms", raw.commit_ms)?,
+        boot: millis("boot_ms", raw.boot_ms)?,
+        gap: millis("gap_ms", raw.gap_ms)?,
     })
 }
 

@@ -1,0 +1,203 @@
+//! From what was typed to what is valid; every complaint names the table, what was found and what would do.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use firmware_verifier::identity::{Product, Slot};
+
+use super::file::{self, Access, Function, Mode};
+use super::{Config, ConfigError, Mqtt, MqttTls, Plc, Route, Tpm, profiles};
+use crate::protocol::modbus::profile::Flash;
+use crate::shield::allow::{AllowList, Functions, Rule};
+use crate::transfer::engine::Way;
+
+type Checked<T> = Result<T, String>;
+
+pub(super) fn check(file: file::File, base: &Path) -> Result<Config, ConfigError> {
+    let whole = |what: String| ConfigError { file: "configuration".into(), what };
+    let gateway = file.gateway.ok_or_else(|| whole("no [gateway] table; give it a name".into()))?;
+    let tpm = file.tpm.ok_or_else(|| whole("no [tpm] table; give tcti and pcrs".into()))?;
+    let folders: Vec<PathBuf> = gateway.profiles.iter().map(|p| base.join(p)).collect();
+    let zones: Vec<String> = file.zones.into_iter().map(|z| z.id).collect();
+    let mut plcs: Vec<Plc> = Vec::new();
+    for (raw, from) in file.plcs.into_iter().zip(file.from) {
+        let id = raw.id.clone();
+        let checked = plc(raw, &zones, &folders).and_then(|plc| unique(&plcs, plc));
+        plcs.push(checked.map_err(|what| ConfigError { file: from, what: format!("plc {id:?}: {what}") })?);
+    }
+    Ok(Config {
+        name: gateway_name(gateway.name).map_err(whole)?,
+        data: base.join(gateway.data.unwrap_or_else(|| DATA.into())),
+        socket: base.join(gateway.socket.unwrap_or_else(|| SOCKET.into())),
+        tpm: check_tpm(tpm).map_err(whole)?,
+        plcs,
+        mqtt: file.mqtt.map(|m| mqtt(m, base)).transpose().map_err(whole)?,
+    })
+}
+
+fn gateway_name(name: String) -> Checked<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.is_empty() && name.len() <= 32 && name.chars().all(plain) {
+        return Ok(name);
+    }
+    Err(format!("[gateway] name {name:?}: 1 to 32 letters, digits, '-' or '_' (it is part of MQTT topics)"))
+}
+
+fn check_tpm(raw: file::Tpm) -> Checked<Tpm> {
+    let mut pcrs = raw.pcrs;
+    pcrs.sort_unstable();
+    pcrs.dedup();
+    if pcrs.is_empty() || pcrs.iter().any(|p| *p > 23) {
+        return Err(format!("[tpm] pcrs {pcrs:?}: name at least one of 0 to 23"));
+    }
+    let recheck = raw.recheck_s.unwrap_or(60);
+    if !(1..=3600).contains(&recheck) {
+        return Err(format!("[tpm] recheck_s {recheck}: 1 to 3600"));
+    }
+    Ok(Tpm { tcti: raw.tcti, pcrs, recheck: Duration::from_secs(recheck) })
+}
+
+fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
+    if let Some(zone) = raw.zone.as_ref().filter(|z| !zones.contains(z)) {
+        return Err(format!("zone {zone:?} has no [[zone]] table"));
+    }
+    let slot = Slot::new(&raw.id).map_err(|e| e.to_string())?;
+    let product = Product::new(&raw.vendor, &raw.model).map_err(|e| e.to_string())?;
+    let safety = raw.class == file::Class::Safety;
+    let routes = raw.routes.iter().map(|r| route(r, &raw.allow, safety, folders)).collect::<Checked<Vec<_>>>()?;
+    if routes.is_empty() {
+        return Err("no [[plc.route]]: nothing leads to it".into());
+    }
+    Ok(Plc { slot, product, zone: raw.zone, safety, enforce: raw.mode == Mode::Enforce, routes })
+}
+
+fn unique(plcs: &[Plc], plc: Plc) -> Checked<Plc> {
+    if plcs.iter().any(|p| p.slot == plc.slot) {
+        return Err("this id is used twice".into());
+    }
+    let taken: Vec<SocketAddr> = plcs.iter().flat_map(|p| &p.routes).map(|r| r.listen).collect();
+    match plc.routes.iter().enumerate().find(|(i, r)| {
+        r.listen.port() != 0 && (taken.contains(&r.listen) || plc.routes[..*i].iter().any(|o| o.listen == r.listen))
+    }) {
+        Some((_, r)) => Err(format!("listen {} is used twice", r.listen)),
+        None => Ok(plc),
+    }
+}
+
+fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[PathBuf]) -> Checked<Route> {
+    let file::Protocol::ModbusTcp = raw.protocol;
+    let listen = raw.listen.parse().map_err(|_| format!("listen {:?}: write ADDRESS:PORT", raw.listen))?;
+    let target = raw.target.parse().map_err(|_| format!("target {:?}: write ADDRESS:PORT", raw.target))?;
+    let update = match (raw.way, &raw.profile) {
+        (None, None) => None,
+        (Some(_), Some(_)) if safety => {
+            return Err("class \"safety\" takes no updates through the gate: remove way and profile".into());
+        }
+        (Some(way), Some(profile)) => Some(update(way, profile, folders)?),
+        (Some(_), None) => return Err("way without profile: name the profile that says how it is updated".into()),
+        (None, Some(_)) => return Err("profile without way: write way = \"match\" or \"stage\"".into()),
+    };
+    let bounded = |what: &str, found: u64, range: Range<u64>| {
+        if range.contains(&found) { Ok(found) } else { Err(format!("{what} {found}: {} to {}", range.start, range.end - 1)) }
+    };
+    let rules = match raw.access {
+        Access::ReadOnly if !allow.is_empty() => return Err("access = \"read-only\" and [[plc.allow]]: use one of them".into()),
+        Access::ReadOnly => vec![Rule { unit: raw.unit, functions: Functions::reads(), addresses: vec![], stations: vec![] }],
+        Access::List => allow.iter().map(|a| rule(a, raw.unit)).collect::<Checked<_>>()?,
+    };
+    Ok(Route {
+        update,
+        unit: raw.unit,
+        listen,
+        target,
+        allow: AllowList::new(rules),
+        in_flight: bounded("in_flight", raw.in_flight.unwrap_or(1) as u64, 1..1025)? as usize,
+        max_stations: bounded("max_stations", raw.max_stations.unwrap_or(64) as u64, 1..4097)? as usize,
+        reply: Duration::from_millis(bounded("reply_ms", raw.reply_ms.unwrap_or(1000), 10..60_001)?),
+        poll_every: match raw.poll_s.unwrap_or(10) {
+            0 => None,
+            s => Some(Duration::from_secs(bounded("poll_s", s, 1..86_401)?)),
+        },
+    })
+}
+
+fn update(way: file::Way, profile: &str, folders: &[PathBuf]) -> Checked<(Way, std::sync::Arc<crate::protocol::modbus::profile::Profile>)> {
+    let profile = profiles::find(profile, folders)?;
+    let way = match way {
+        file::Way::Match => Way::Match,
+        file::Way::Stage => Way::Stage,
+    };
+    if profile.ways.contains(&way) {
+        return Ok((way, profile));
+    }
+    let hint = if profile.flash == Flash::DualBank { "" } else { "; a controller without a second bank needs \"stage\"" };
+    Err(format!("profile {:?} does not allow way {}{hint}", profile.id, if way == Way::Match { "\"match\"" } else { "\"stage\"" }))
+}
+
+fn rule(raw: &file::Allow, unit: u8) -> Checked<Rule> {
+    let mut functions = Functions::default();
+    for f in &raw.functions {
+        functions = functions.union(match f {
+            Function::Word(w) if w == "reads" => Functions::reads(),
+            Function::Word(w) => return Err(format!("allow: function {w:?}; write a number or \"reads\"")),
+            Function::Code(code @ 1..=127) => std::iter::once(*code).collect(),
+            Function::Code(code) => return Err(format!("allow: function {code}; codes are 1 to 127")),
+        });
+    }
+    let stations = raw.stations.iter().map(|s| s.parse::<IpAddr>().map_err(|_| format!("allow: station {s:?} is no address")));
+    Ok(Rule {
+        unit: raw.unit.unwrap_or(unit),
+        functions,
+        addresses: raw.addresses.iter().map(|a| addresses(a)).collect::<Checked<_>>()?,
+        stations: stations.collect::<Checked<_>>()?,
+    })
+}
+
+/// `"100"` or `"100-199"`, both ends included, decimal or 0x hexadecimal; protocol addresses from 0.
+fn addresses(text: &str) -> Checked<Range<u32>> {
+    let number = |t: &str| match t.trim().strip_prefix("0x") {
+        Some(hex) => u16::from_str_radix(hex, 16).ok(),
+        None => t.trim().parse::<u16>().ok(),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    match (number(first), number(last)) {
+        (Some(first), Some(last)) if first <= last => Ok(u32::from(first)..u32::from(last) + 1),
+        _ => Err(format!("allow: addresses {text:?}; write \"100\" or \"100-199\", 0 to 65535")),
+    }
+}
+
+fn mqtt(raw: file::Mqtt, base: &Path) -> Checked<Mqtt> {
+    let bad = || format!("[mqtt] url {:?}: write mqtts://HOST:8883 or mqtt://HOST:1883", raw.url);
+    let (scheme, rest) = raw.url.split_once("://").ok_or_else(bad)?;
+    let default = match scheme {
+        "mqtts" => 8883,
+        "mqtt" => 1883,
+        _ => return Err(bad()),
+    };
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().map_err(|_| bad())?),
+        None => (rest, default),
+    };
+    if host.is_empty() || host.contains('/') {
+        return Err(bad());
+    }
+    let client = match (&raw.certificate, &raw.key) {
+        (Some(c), Some(k)) => Some((base.join(c), base.join(k))),
+        (None, None) => None,
+        _ => return Err("[mqtt] certificate and key go together".into()),
+    };
+    let tls = match (scheme, raw.ca) {
+        ("mqtts", Some(ca)) => Some(MqttTls { ca: base.join(ca), client }),
+        ("mqtts", None) => return Err("[mqtt] mqtts needs ca: the certificate that signed the broker's".into()),
+        (_, None) if client.is_none() => None,
+        _ => return Err("[mqtt] ca, certificate and key need a mqtts:// url".into()),
+    };
+    Ok(Mqtt { host: host.into(), port, tls, client_id: raw.client_id.unwrap_or_else(|| "headgate".into()) })
+}
+
+/// Where the package keeps state.
+const DATA: &str = "/var/lib/headgate";
+/// Where the package puts the management socket.
+const SOCKET: &str = "/run/headgate/headgate.sock";

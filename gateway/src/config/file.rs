@@ -1,0 +1,172 @@
+//! The configuration as typed: TOML tables, unknown keys refused with their line.
+
+use serde::Deserialize;
+
+use super::ConfigError;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) schema: Option<u32>,
+    pub(super) gateway: Option<Gateway>,
+    pub(super) tpm: Option<Tpm>,
+    #[serde(default, rename = "zone")]
+    pub(super) zones: Vec<Zone>,
+    #[serde(default, rename = "plc")]
+    pub(super) plcs: Vec<Plc>,
+    pub(super) mqtt: Option<Mqtt>,
+    /// File of each controller, filled by [`merge`].
+    #[serde(skip)]
+    pub(super) from: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Gateway {
+    pub(super) name: String,
+    pub(super) data: Option<String>,
+    pub(super) socket: Option<String>,
+    #[serde(default)]
+    pub(super) profiles: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tpm {
+    pub(super) tcti: String,
+    pub(super) pcrs: Vec<u8>,
+    pub(super) recheck_s: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Zone {
+    pub(super) id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plc {
+    pub(super) id: String,
+    pub(super) zone: Option<String>,
+    #[serde(default)]
+    pub(super) class: Class,
+    pub(super) vendor: String,
+    pub(super) model: String,
+    pub(super) mode: Mode,
+    #[serde(default, rename = "route")]
+    pub(super) routes: Vec<Route>,
+    #[serde(default)]
+    pub(super) allow: Vec<Allow>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Class {
+    #[default]
+    Standard,
+    Safety,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Mode {
+    Enforce,
+    Observe,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    pub(super) way: Option<Way>,
+    pub(super) unit: u8,
+    pub(super) protocol: Protocol,
+    pub(super) listen: String,
+    pub(super) target: String,
+    pub(super) profile: Option<String>,
+    #[serde(default)]
+    pub(super) access: Access,
+    pub(super) in_flight: Option<usize>,
+    pub(super) max_stations: Option<usize>,
+    pub(super) reply_ms: Option<u64>,
+    pub(super) poll_s: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Way {
+    Match,
+    Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Protocol {
+    ModbusTcp,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Access {
+    /// What the `allow` tables name.
+    #[default]
+    List,
+    /// Every read, no write.
+    ReadOnly,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Allow {
+    pub(super) unit: Option<u8>,
+    pub(super) functions: Vec<Function>,
+    #[serde(default)]
+    pub(super) addresses: Vec<String>,
+    #[serde(default)]
+    pub(super) stations: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Function {
+    Code(u8),
+    Word(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mqtt {
+    pub(super) url: String,
+    pub(super) ca: Option<String>,
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) client_id: Option<String>,
+}
+
+/// Reads one file into `whole`. A table may appear in one file only; lists add up.
+pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), ConfigError> {
+    let fail = |what: String| ConfigError { file: name.to_string(), what };
+    let part: File = toml::from_str(text).map_err(|e| fail(e.to_string().trim_end().to_string()))?;
+    match part.schema {
+        Some(1) => {}
+        Some(other) => return Err(fail(format!("schema {other}, this version reads schema 1"))),
+        None => return Err(fail("no schema; begin the file with schema = 1".into())),
+    }
+    let twice = |what: &str| Err(fail(format!("[{what}] was given in another file already")));
+    if part.gateway.is_some() && whole.gateway.is_some() {
+        return twice("gateway");
+    }
+    if part.tpm.is_some() && whole.tpm.is_some() {
+        return twice("tpm");
+    }
+    if part.mqtt.is_some() && whole.mqtt.is_some() {
+        return twice("mqtt");
+    }
+    whole.gateway = whole.gateway.take().or(part.gateway);
+    whole.tpm = whole.tpm.take().or(part.tpm);
+    whole.mqtt = whole.mqtt.take().or(part.mqtt);
+    whole.zones.extend(part.zones);
+    whole.from.extend(part.plcs.iter().map(|_| name.to_string()));
+    whole.plcs.extend(part.plcs);
+    Ok(())
+}

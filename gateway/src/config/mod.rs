@@ -1,0 +1,173 @@
+//! The configuration: read as typed ([`file`]), checked as a whole, and then only valid values.
+//!
+//! A value of [`Config`] needs no further checks: names are unique, addresses parse, profiles exist and
+//! allow the way their route asks for.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use firmware_verifier::identity::{Product, Slot};
+
+use crate::protocol::modbus::profile::Profile;
+use crate::shield::allow::AllowList;
+use crate::transfer::engine::Way;
+
+mod check;
+mod file;
+pub mod profiles;
+
+/// Everything the gateway was told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The gateway's name: in case numbers, topics and receipts.
+    pub name: String,
+    /// Where state, vault and trust store live.
+    pub data: PathBuf,
+    /// The management socket.
+    pub socket: PathBuf,
+    /// The TPM and the boot state it must see.
+    pub tpm: Tpm,
+    /// Every controller, in the order of the file.
+    pub plcs: Vec<Plc>,
+    /// The broker, if alarms go to one.
+    pub mqtt: Option<Mqtt>,
+}
+
+/// The TPM and how it is used.
+#[derive(Debug, Clone)]
+pub struct Tpm {
+    /// `device:/dev/tpmrm0` or `swtpm:host=127.0.0.1,port=2321`.
+    pub tcti: String,
+    /// PCRs of the SHA-256 bank that make up the boot state.
+    pub pcrs: Vec<u8>,
+    /// Time between two proofs that the boot state still holds.
+    pub recheck: Duration,
+}
+
+/// One controller.
+#[derive(Debug, Clone)]
+pub struct Plc {
+    /// Its id.
+    pub slot: Slot,
+    /// Vendor and model, as the configuration says.
+    pub product: Product,
+    /// Zone, if it is in one.
+    pub zone: Option<String>,
+    /// Safety controllers are never delivered to.
+    pub safety: bool,
+    /// False: observe.
+    pub enforce: bool,
+    /// Its conduits.
+    pub routes: Vec<Route>,
+}
+
+/// One conduit to a controller.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// How updates pass; `None`: this route carries no updates.
+    pub update: Option<(Way, Arc<Profile>)>,
+    /// Unit id of the controller.
+    pub unit: u8,
+    /// Where stations connect.
+    pub listen: SocketAddr,
+    /// Where the controller is.
+    pub target: SocketAddr,
+    /// What process traffic passes.
+    pub allow: AllowList,
+    /// Requests under way to the controller at once.
+    pub in_flight: usize,
+    /// Most connections of stations.
+    pub max_stations: usize,
+    /// Time limit of one reply.
+    pub reply: Duration,
+    /// Time between two identity polls.
+    pub poll_every: Option<Duration>,
+}
+
+/// The broker.
+#[derive(Debug, Clone)]
+pub struct Mqtt {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether to speak TLS (`mqtts://`).
+    pub tls: Option<MqttTls>,
+    /// Client id.
+    pub client_id: String,
+}
+
+/// Files for TLS to the broker.
+#[derive(Debug, Clone)]
+pub struct MqttTls {
+    /// Certificates that may sign the broker's.
+    pub ca: PathBuf,
+    /// Our certificate and key, where the broker asks for one.
+    pub client: Option<(PathBuf, PathBuf)>,
+}
+
+/// What is wrong with the configuration, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{file}: {what}")]
+pub struct ConfigError {
+    /// The file.
+    pub file: String,
+    /// Line, what was found, what was expected.
+    pub what: String,
+}
+
+impl Config {
+    /// Reads `path` and every `*.toml` of the `conf.d` folder beside it, in name order.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let mut files = vec![read(path)?];
+        let more = path.parent().map(|p| p.join("conf.d")).unwrap_or_default();
+        if let Ok(entries) = std::fs::read_dir(&more) {
+            let mut paths: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+            paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
+            paths.sort();
+            for path in paths {
+                files.push(read(&path)?);
+            }
+        }
+        let base = path.parent().unwrap_or(Path::new("."));
+        Config::parse(&files, base)
+    }
+
+    /// Checks configuration texts, each with its file name. Relative paths are taken from `base`.
+    pub fn parse(files: &[(String, String)], base: &Path) -> Result<Config, ConfigError> {
+        let mut whole = file::File::default();
+        for (name, text) in files {
+            file::merge(&mut whole, name, text)?;
+        }
+        check::check(whole, base)
+    }
+
+    /// The controller with this id.
+    pub fn plc(&self, id: &str) -> Option<&Plc> {
+        self.plcs.iter().find(|p| p.slot.as_str() == id)
+    }
+}
+
+fn read(path: &Path) -> Result<(String, String), ConfigError> {
+    let name = path.display().to_string();
+    let fail = |what: String| ConfigError { file: name.clone(), what };
+    let len = std::fs::metadata(path).map_err(|e| fail(e.to_string()))?.len();
+    if len > MAX_FILE {
+        return Err(fail(format!("{len} bytes; a configuration file has at most {MAX_FILE}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
+    Ok((name, text))
+}
+
+/// Whether a station address is one of `stations`; an empty list names all.
+pub fn names_station(stations: &[IpAddr], station: IpAddr) -> bool {
+    stations.is_empty() || stations.contains(&station)
+}
+
+/// Longest configuration file read.
+const MAX_FILE: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Every complaint of the configuration names what was found and what would do.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+const GOOD: &str = r#"
+schema = 1
+[gateway]
+name = "cell-4"
+[tpm]
+tcti = "device:/dev/tpmrm0"
+pcrs = [0, 2, 4, 7]
+[[zone]]
+id = "wet-well"
+[[plc]]
+id = "pump-3"
+zone = "wet-well"
+vendor = "acme"
+model = "px-200"
+mode = "enforce"
+[[plc.route]]
+way = "match"
+unit = 1
+protocol = "modbus-tcp"
+listen = "0.0.0.0:1502"
+target = "192.0.2.10:502"
+profile = "generic-file-record"
+[[plc.allow]]
+functions = ["reads", 6]
+addresses = ["0-199", "0x1000"]
+[mqtt]
+url = "mqtts://scada.example:8883"
+ca = "ca.pem"
+"#;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(&[("headgate.toml".into(), text.into())], Path::new("/etc/headgate"))
+}
+
+#[test]
+fn the_documented_configuration_is_accepted() {
+    let config = parse(GOOD).unwrap();
+    let plc = config.plc("pump-3").unwrap();
+    assert!(plc.enforce && !plc.safety);
+    assert_eq!(plc.routes[0].update.as_ref().map(|(way, _)| *way), Some(Way::Match));
+    assert_eq!(config.data, Path::new("/var/lib/headgate"));
+    assert_eq!(config.mqtt.unwrap().tls.unwrap().ca, Path::new("/etc/headgate/ca.pem"));
+}
+
+#[test]
+fn each_mistake_is_named_with_what_would_do() {
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("unknown key with its line", "mode = \"enforce\"", "mod = \"enforce\"", "unknown field `mod`"),
+        ("the line is shown", "mode = \"enforce\"", "mod = \"enforce\"", "line 15"),
+        ("unknown mode", "\"enforce\"", "\"audit\"", "unknown variant `audit`"),
+        ("unknown zone", "zone = \"wet-well\"", "zone = \"dry\"", "no [[zone]] table"),
+        ("no such profile", "generic-file-record", "generic-file", "there are generic-file-record"),
+        ("path as profile", "generic-file-record", "../etc/passwd", "letters, digits and '-' only"),
+        ("way its profile forbids", "generic-file-record", "ocp-rackmon-delta", "needs \"stage\""),
+        ("way without profile", "profile = \"generic-file-record\"", "", "way without profile"),
+        ("no address", "0.0.0.0:1502", "pump", "write ADDRESS:PORT"),
+        ("address range backwards", "0-199", "199-0", "write \"100\" or \"100-199\""),
+        ("function nobody has", "\"reads\", 6", "\"writes\"", "write a number or \"reads\""),
+        ("PCR 24", "[0, 2, 4, 7]", "[24]", "0 to 23"),
+        ("name with a slash", "cell-4", "cell/4", "part of MQTT topics"),
+        ("TLS without CA", "ca = \"ca.pem\"", "", "mqtts needs ca"),
+        ("other scheme", "mqtts://", "https://", "write mqtts://HOST:8883"),
+        ("safety takes no updates", "mode = \"enforce\"", "mode = \"enforce\"\nclass = \"safety\"", "takes no updates"),
+        ("schema of tomorrow", "schema = 1", "schema = 2", "schema 2"),
+        ("no schema", "schema = 1", "", "begin the file with schema = 1"),
+    ];
+    for (what, from, to, expected) in cases {
+        assert!(GOOD.contains(from), "{what}");
+        let error = parse(&GOOD.replacen(from, to, 1)).expect_err(what).to_string();
+        assert!(error.contains(expected), "{what}: {error}");
+        assert!(error.contains("headgate.toml") || error.contains("configuration"), "{what}: {error}");
+    }
+}
+
+#[test]
+fn a_second_file_adds_controllers_but_not_a_second_gateway() {
+    let more = GOOD[GOOD.find("[[plc]]").unwrap()..GOOD.find("[mqtt]").unwrap()].replace("pump-3", "pump-4").replace("1502", "1503");
+    let more = format!("schema = 1\n{more}");
+    let files = [("a".to_string(), GOOD.to_string()), ("b".to_string(), more.clone())];
+    assert_eq!(Config::parse(&files, Path::new("/")).unwrap().plcs.len(), 2);
+    let twice = [("a".to_string(), GOOD.to_string()), ("b".to_string(), GOOD.to_string())];
+    assert!(Config::parse(&twice, Path::new("/")).unwrap_err().to_string().contains("another file"));
+    let same_port = [("a".to_string(), GOOD.to_string()), ("b".to_string(), more.replace("1503", "1502"))];
+    assert!(Config::parse(&same_port, Path::new("/")).unwrap_err().to_string().contains("used twice"));
+}
