@@ -7,6 +7,7 @@
 
 pub mod config;
 pub mod protocol;
+pub mod proxy;
 pub mod reasons;
 pub mod shield;
 pub mod transfer;

@@ -201,6 +201,9 @@ mod tests {
         numbers.dedup();
         assert_eq!(numbers.len(), codes.len());
         let listed: Vec<&str> = include_str!("../reason-codes.txt").lines().collect();
-        assert_eq!(codes, listed, "gateway/reason-codes.txt is append-only: add the new line where it belongs");
+        assert_eq!(
+            codes, listed,
+            "gateway/reason-codes.txt is append-only: add the new line where it belongs"
+        );
     }
 }

@@ -66,7 +66,8 @@ fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
     let slot = Slot::new(&raw.id).map_err(|e| e.to_string())?;
     let product = Product::new(&raw.vendor, &raw.model).map_err(|e| e.to_string())?;
     let safety = raw.class == file::Class::Safety;
-    let routes = raw.routes.iter().map(|r| route(r, &raw.allow, safety, folders)).collect::<Checked<Vec<_>>>()?;
+    let routes =
+        raw.routes.iter().map(|r| route(r, &raw.allow, safety, folders)).collect::<Checked<Vec<_>>>()?;
     if routes.is_empty() {
         return Err("no [[plc.route]]: nothing leads to it".into());
     }
@@ -79,7 +80,8 @@ fn unique(plcs: &[Plc], plc: Plc) -> Checked<Plc> {
     }
     let taken: Vec<SocketAddr> = plcs.iter().flat_map(|p| &p.routes).map(|r| r.listen).collect();
     match plc.routes.iter().enumerate().find(|(i, r)| {
-        r.listen.port() != 0 && (taken.contains(&r.listen) || plc.routes[..*i].iter().any(|o| o.listen == r.listen))
+        r.listen.port() != 0
+            && (taken.contains(&r.listen) || plc.routes[..*i].iter().any(|o| o.listen == r.listen))
     }) {
         Some((_, r)) => Err(format!("listen {} is used twice", r.listen)),
         None => Ok(plc),
@@ -96,15 +98,25 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[Path
             return Err("class \"safety\" takes no updates through the gate: remove way and profile".into());
         }
         (Some(way), Some(profile)) => Some(update(way, profile, folders)?),
-        (Some(_), None) => return Err("way without profile: name the profile that says how it is updated".into()),
+        (Some(_), None) => {
+            return Err("way without profile: name the profile that says how it is updated".into());
+        }
         (None, Some(_)) => return Err("profile without way: write way = \"match\" or \"stage\"".into()),
     };
     let bounded = |what: &str, found: u64, range: Range<u64>| {
-        if range.contains(&found) { Ok(found) } else { Err(format!("{what} {found}: {} to {}", range.start, range.end - 1)) }
+        if range.contains(&found) {
+            Ok(found)
+        } else {
+            Err(format!("{what} {found}: {} to {}", range.start, range.end - 1))
+        }
     };
     let rules = match raw.access {
-        Access::ReadOnly if !allow.is_empty() => return Err("access = \"read-only\" and [[plc.allow]]: use one of them".into()),
-        Access::ReadOnly => vec![Rule { unit: raw.unit, functions: Functions::reads(), addresses: vec![], stations: vec![] }],
+        Access::ReadOnly if !allow.is_empty() => {
+            return Err("access = \"read-only\" and [[plc.allow]]: use one of them".into());
+        }
+        Access::ReadOnly => {
+            vec![Rule { unit: raw.unit, functions: Functions::reads(), addresses: vec![], stations: vec![] }]
+        }
         Access::List => allow.iter().map(|a| rule(a, raw.unit)).collect::<Checked<_>>()?,
     };
     Ok(Route {
@@ -123,7 +135,11 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[Path
     })
 }
 
-fn update(way: file::Way, profile: &str, folders: &[PathBuf]) -> Checked<(Way, std::sync::Arc<crate::protocol::modbus::profile::Profile>)> {
+fn update(
+    way: file::Way,
+    profile: &str,
+    folders: &[PathBuf],
+) -> Checked<(Way, std::sync::Arc<crate::protocol::modbus::profile::Profile>)> {
     let profile = profiles::find(profile, folders)?;
     let way = match way {
         file::Way::Match => Way::Match,
@@ -132,8 +148,16 @@ fn update(way: file::Way, profile: &str, folders: &[PathBuf]) -> Checked<(Way, s
     if profile.ways.contains(&way) {
         return Ok((way, profile));
     }
-    let hint = if profile.flash == Flash::DualBank { "" } else { "; a controller without a second bank needs \"stage\"" };
-    Err(format!("profile {:?} does not allow way {}{hint}", profile.id, if way == Way::Match { "\"match\"" } else { "\"stage\"" }))
+    let hint = if profile.flash == Flash::DualBank {
+        ""
+    } else {
+        "; a controller without a second bank needs \"stage\""
+    };
+    Err(format!(
+        "profile {:?} does not allow way {}{hint}",
+        profile.id,
+        if way == Way::Match { "\"match\"" } else { "\"stage\"" }
+    ))
 }
 
 fn rule(raw: &file::Allow, unit: u8) -> Checked<Rule> {
@@ -146,7 +170,10 @@ fn rule(raw: &file::Allow, unit: u8) -> Checked<Rule> {
             Function::Code(code) => return Err(format!("allow: function {code}; codes are 1 to 127")),
         });
     }
-    let stations = raw.stations.iter().map(|s| s.parse::<IpAddr>().map_err(|_| format!("allow: station {s:?} is no address")));
+    let stations = raw
+        .stations
+        .iter()
+        .map(|s| s.parse::<IpAddr>().map_err(|_| format!("allow: station {s:?} is no address")));
     Ok(Rule {
         unit: raw.unit.unwrap_or(unit),
         functions,
@@ -190,7 +217,9 @@ fn mqtt(raw: file::Mqtt, base: &Path) -> Checked<Mqtt> {
     };
     let tls = match (scheme, raw.ca) {
         ("mqtts", Some(ca)) => Some(MqttTls { ca: base.join(ca), client }),
-        ("mqtts", None) => return Err("[mqtt] mqtts needs ca: the certificate that signed the broker's".into()),
+        ("mqtts", None) => {
+            return Err("[mqtt] mqtts needs ca: the certificate that signed the broker's".into());
+        }
         (_, None) if client.is_none() => None,
         _ => return Err("[mqtt] ca, certificate and key need a mqtts:// url".into()),
     };

@@ -41,5 +41,9 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 
 fn parse(id: &str, text: &str, from: &str) -> Result<Arc<Profile>, String> {
     let profile = Profile::parse(text).map_err(|e| format!("{from}: {e}"))?;
-    if profile.id == id { Ok(Arc::new(profile)) } else { Err(format!("{from}: its id is {:?}, expected {id:?}", profile.id)) }
+    if profile.id == id {
+        Ok(Arc::new(profile))
+    } else {
+        Err(format!("{from}: its id is {:?}, expected {id:?}", profile.id))
+    }
 }

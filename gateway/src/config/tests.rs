@@ -65,7 +65,12 @@ fn each_mistake_is_named_with_what_would_do() {
         ("name with a slash", "cell-4", "cell/4", "part of MQTT topics"),
         ("TLS without CA", "ca = \"ca.pem\"", "", "mqtts needs ca"),
         ("other scheme", "mqtts://", "https://", "write mqtts://HOST:8883"),
-        ("safety takes no updates", "mode = \"enforce\"", "mode = \"enforce\"\nclass = \"safety\"", "takes no updates"),
+        (
+            "safety takes no updates",
+            "mode = \"enforce\"",
+            "mode = \"enforce\"\nclass = \"safety\"",
+            "takes no updates",
+        ),
         ("schema of tomorrow", "schema = 1", "schema = 2", "schema 2"),
         ("no schema", "schema = 1", "", "begin the file with schema = 1"),
     ];
@@ -79,7 +84,9 @@ fn each_mistake_is_named_with_what_would_do() {
 
 #[test]
 fn a_second_file_adds_controllers_but_not_a_second_gateway() {
-    let more = GOOD[GOOD.find("[[plc]]").unwrap()..GOOD.find("[mqtt]").unwrap()].replace("pump-3", "pump-4").replace("1502", "1503");
+    let more = GOOD[GOOD.find("[[plc]]").unwrap()..GOOD.find("[mqtt]").unwrap()]
+        .replace("pump-3", "pump-4")
+        .replace("1502", "1503");
     let more = format!("schema = 1\n{more}");
     let files = [("a".to_string(), GOOD.to_string()), ("b".to_string(), more.clone())];
     assert_eq!(Config::parse(&files, Path::new("/")).unwrap().plcs.len(), 2);

@@ -73,7 +73,9 @@ impl AllowList {
     pub fn check(&self, station: IpAddr, unit: u8, function: u8, spans: &[Range<u32>]) -> Result<(), Denied> {
         let mut denied = Denied::Unit;
         for rule in self.rules.iter().filter(|r| r.unit == unit) {
-            if !rule.functions.contains(function) || !(rule.stations.is_empty() || rule.stations.contains(&station)) {
+            if !rule.functions.contains(function)
+                || !(rule.stations.is_empty() || rule.stations.contains(&station))
+            {
                 denied = if denied == Denied::Address { denied } else { Denied::Function };
                 continue;
             }
@@ -99,7 +101,12 @@ mod tests {
     fn only_what_a_rule_names_passes() {
         let list = AllowList::new(vec![
             Rule { unit: 1, functions: Functions::reads(), addresses: vec![], stations: vec![] },
-            Rule { unit: 1, functions: [6, 16].into_iter().collect(), addresses: vec![100..110, 200..201], stations: vec![HMI] },
+            Rule {
+                unit: 1,
+                functions: [6, 16].into_iter().collect(),
+                addresses: vec![100..110, 200..201],
+                stations: vec![HMI],
+            },
         ]);
         let cases: &[(&str, IpAddr, u8, u8, &[Range<u32>], Result<(), Denied>)] = &[
             ("a read anywhere", OTHER, 1, 3, &[0..125], Ok(())),
@@ -114,6 +121,10 @@ mod tests {
         for (what, station, unit, function, spans, expected) in cases {
             assert_eq!(list.check(*station, *unit, *function, spans), *expected, "{what}");
         }
-        assert_eq!(AllowList::default().check(HMI, 1, 3, &[]), Err(Denied::Unit), "an empty list allows nothing");
+        assert_eq!(
+            AllowList::default().check(HMI, 1, 3, &[]),
+            Err(Denied::Unit),
+            "an empty list allows nothing"
+        );
     }
 }

@@ -77,16 +77,41 @@ pub struct Engine {
 #[derive(Debug)]
 enum State {
     Idle,
-    Opening { owner: Station, since: Mono },
-    Matching { owner: Station, case: CaseId, released: Vec<Released>, landed: Coverage, declared: Option<u64> },
+    Opening {
+        owner: Station,
+        since: Mono,
+    },
+    Matching {
+        owner: Station,
+        case: CaseId,
+        released: Vec<Released>,
+        landed: Coverage,
+        declared: Option<u64>,
+    },
     Staging(Staging),
     /// The judge has been asked; a step waits.
-    Deciding { owner: Station, case: CaseId, since: Mono, what: Deciding },
+    Deciding {
+        owner: Station,
+        case: CaseId,
+        since: Mono,
+        what: Deciding,
+    },
     /// The commit has been passed on; the controller has not answered yet.
-    Committing { owner: Station, case: CaseId },
-    Delivering { owner: Option<Station>, case: CaseId },
-    Done { owner: Station },
-    Refused { owner: Station, refusal: Refusal },
+    Committing {
+        owner: Station,
+        case: CaseId,
+    },
+    Delivering {
+        owner: Option<Station>,
+        case: CaseId,
+    },
+    Done {
+        owner: Station,
+    },
+    Refused {
+        owner: Station,
+        refusal: Refusal,
+    },
 }
 
 /// An image being gathered.
@@ -219,7 +244,8 @@ impl Engine {
             State::Opening { .. } => self.hold_or_pass(),
             State::Matching { case, released, declared, .. } => {
                 let end = offset.saturating_add(data.len() as u64);
-                let verdict = within(end, *declared, &settings, *case).and_then(|()| keep_equal(released, offset, data, &settings, *case));
+                let verdict = within(end, *declared, &settings, *case)
+                    .and_then(|()| keep_equal(released, offset, data, &settings, *case));
                 match verdict {
                     Ok(()) => Decision::Pass,
                     Err(refusal) => self.reject(from, refusal, now),
@@ -407,7 +433,9 @@ impl Engine {
         if !self.settings.enforce {
             return;
         }
-        if let State::Opening { owner, .. } | State::Matching { owner, .. } | State::Deciding { owner, .. } = self.state {
+        if let State::Opening { owner, .. } | State::Matching { owner, .. } | State::Deciding { owner, .. } =
+            self.state
+        {
             self.end(Outcome::Aborted(AbortReason::GateShut), State::Refused { owner, refusal });
         } else if let State::Staging(s) = &self.state {
             let owner = s.owner;
@@ -511,7 +539,14 @@ impl Engine {
             State::Matching { owner, case, released, landed: Coverage::default(), declared: None }
         } else {
             let released = released.iter().map(|r| (r.verified.digest(), r.image.len())).collect();
-            State::Staging(Staging { owner, case, released, image: Vec::new(), seen: Coverage::default(), declared: None })
+            State::Staging(Staging {
+                owner,
+                case,
+                released,
+                image: Vec::new(),
+                seen: Coverage::default(),
+                declared: None,
+            })
         };
     }
 
@@ -531,7 +566,8 @@ impl Engine {
             return self.no_transfer(from);
         };
         let case = *case;
-        let whole = |r: &Released| landed.is_whole(r.image.len()) && declared.is_none_or(|d| d == r.image.len());
+        let whole =
+            |r: &Released| landed.is_whole(r.image.len()) && declared.is_none_or(|d| d == r.image.len());
         match released.iter().find(|r| whole(r)) {
             Some(r) => {
                 let digest = r.verified.digest();
@@ -557,7 +593,9 @@ impl Engine {
     }
 
     fn ask_judge(&mut self, now: Mono) -> Decision {
-        let State::Staging(s) = std::mem::replace(&mut self.state, State::Idle) else { return Decision::Hold };
+        let State::Staging(s) = std::mem::replace(&mut self.state, State::Idle) else {
+            return Decision::Hold;
+        };
         let len = usize::try_from(s.image_len(self.settings.padding)).unwrap_or(usize::MAX);
         let (owner, case, mut image) = (s.owner, s.case, s.image);
         image.truncate(len);
@@ -724,7 +762,9 @@ impl Staging {
     fn image_len(&self, padding: Padding) -> u64 {
         let end = self.seen.end();
         self.declared.unwrap_or_else(|| {
-            let fits = |len: &u64| *len <= end && end - len < padding.granule.max(1) && self.is_padding(*len, padding);
+            let fits = |len: &u64| {
+                *len <= end && end - len < padding.granule.max(1) && self.is_padding(*len, padding)
+            };
             self.released.iter().map(|(_, len)| *len).filter(fits).max().unwrap_or(end)
         })
     }
@@ -736,12 +776,21 @@ impl Staging {
     fn equals_a_released(&self, padding: Padding) -> bool {
         let len = self.image_len(padding);
         self.seen.is_whole(len)
-            && self.released.iter().any(|(digest, l)| *l == len && Digest::of(&self.image[..len as usize]) == *digest)
+            && self
+                .released
+                .iter()
+                .any(|(digest, l)| *l == len && Digest::of(&self.image[..len as usize]) == *digest)
     }
 }
 
 /// Keeps the candidates that equal the chunk; refuses when none does.
-fn keep_equal(released: &mut Vec<Released>, offset: u64, data: &[u8], settings: &Settings, case: CaseId) -> Result<(), Refusal> {
+fn keep_equal(
+    released: &mut Vec<Released>,
+    offset: u64,
+    data: &[u8],
+    settings: &Settings,
+    case: CaseId,
+) -> Result<(), Refusal> {
     let mut first = None;
     let mut equal: Vec<bool> = Vec::with_capacity(released.len());
     for r in released.iter_mut() {
@@ -767,11 +816,20 @@ fn keep_equal(released: &mut Vec<Released>, offset: u64, data: &[u8], settings: 
 
 fn within(end: u64, declared: Option<u64>, settings: &Settings, case: CaseId) -> Result<(), Refusal> {
     let limit = declared.map_or(settings.max_image, |d| d + settings.padding.granule.saturating_sub(1));
-    if end <= limit.min(settings.max_image + settings.padding.granule) { Ok(()) } else { Err(too_large(end, limit, Some(case))) }
+    if end <= limit.min(settings.max_image + settings.padding.granule) {
+        Ok(())
+    } else {
+        Err(too_large(end, limit, Some(case)))
+    }
 }
 
 fn too_large(found: u64, limit: u64, case: Option<CaseId>) -> Refusal {
-    Refusal { code: why::IMAGE_TOO_LARGE, case, found: format!("{found} bytes"), expected: format!("1 to {limit} bytes") }
+    Refusal {
+        code: why::IMAGE_TOO_LARGE,
+        case,
+        found: format!("{found} bytes"),
+        expected: format!("1 to {limit} bytes"),
+    }
 }
 
 fn incomplete(seen: &Coverage, len: Option<u64>, case: CaseId) -> Refusal {

@@ -132,7 +132,8 @@ impl Conduit {
             }
             None => {
                 let expected = format!("at most {} connections", self.settings.max_stations);
-                self.reports.refused(station, why::TOO_MANY_STATIONS, || ("one more connection".into(), expected));
+                self.reports
+                    .refused(station, why::TOO_MANY_STATIONS, || ("one more connection".into(), expected));
                 return None;
             }
         };
@@ -226,7 +227,9 @@ impl Conduit {
 
     /// Whether a station's socket should be read.
     pub fn wants_input(&self, id: SessionId) -> bool {
-        self.session(id).is_some_and(|s| !s.broken && s.input.len() < MAX_INPUT && s.output.len() < super::link::MAX_OUTPUT)
+        self.session(id).is_some_and(|s| {
+            !s.broken && s.input.len() < MAX_INPUT && s.output.len() < super::link::MAX_OUTPUT
+        })
     }
 
     /// Whether a station's connection is to be closed once its output is written.
@@ -247,7 +250,13 @@ impl Conduit {
     }
 
     /// Delivers a released image now; `past`: its point of no return is on record already.
-    pub fn deliver(&mut self, case: CaseId, released: Released, past: bool, now: Mono) -> Result<(), Refusal> {
+    pub fn deliver(
+        &mut self,
+        case: CaseId,
+        released: Released,
+        past: bool,
+        now: Mono,
+    ) -> Result<(), Refusal> {
         self.engine.deliver(case, released)?;
         self.after_engine_delivering(past, now);
         Ok(())
@@ -290,7 +299,8 @@ impl Conduit {
 
     /// When to call [`Conduit::expire`] next.
     pub fn deadline(&self) -> Option<Mono> {
-        let hungry = (!self.link.up && !self.hungry.is_empty()).then_some(self.link.since + self.settings.reply);
+        let hungry =
+            (!self.link.up && !self.hungry.is_empty()).then_some(self.link.since + self.settings.reply);
         let poll = self.link.up.then(|| self.poll.due()).flatten();
         let delivery = self.delivery.as_ref().and(self.poll.delivery_wake);
         [self.link.deadline(), self.engine.deadline(), hungry, poll, delivery].into_iter().flatten().min()
@@ -390,7 +400,9 @@ impl Conduit {
             Ok(parsed) => parsed,
             Err(_) if !self.settings.enforce => return self.forward(id, asked, request.pdu, false, now),
             Err(e) => {
-                self.reports.refused(station, why::MALFORMED, || (e.to_string(), "a request as the standard defines it".into()));
+                self.reports.refused(station, why::MALFORMED, || {
+                    (e.to_string(), "a request as the standard defines it".into())
+                });
                 return self.except(id, asked, request.pdu, Exception::IllegalValue);
             }
         };
@@ -411,7 +423,15 @@ impl Conduit {
     }
 
     /// A request that has nothing to do with updates: the allow-list decides.
-    fn process(&mut self, id: SessionId, asked: Asked, station: Station, parsed: &Request<'_>, pdu: &[u8], now: Mono) {
+    fn process(
+        &mut self,
+        id: SessionId,
+        asked: Asked,
+        station: Station,
+        parsed: &Request<'_>,
+        pdu: &[u8],
+        now: Mono,
+    ) {
         let function = pdu.first().copied().unwrap_or(0);
         if !self.settings.enforce {
             self.learn(station, asked.unit, function, parsed);
@@ -420,7 +440,10 @@ impl Conduit {
             return self.forward(id, asked, pdu, false, now);
         };
         self.reports.refused(station, code, || {
-            (format!("{} to unit {}", describe(parsed, function), asked.unit), "an access on the allow-list".into())
+            (
+                format!("{} to unit {}", describe(parsed, function), asked.unit),
+                "an access on the allow-list".into(),
+            )
         });
         match reply {
             _ if !self.settings.enforce => self.forward(id, asked, pdu, false, now),
@@ -444,7 +467,9 @@ impl Conduit {
             return Err((why::FUNCTION_DENIED, Some(Exception::IllegalFunction)));
         }
         let allowed = match parsed {
-            Request::Read { span, .. } | Request::WriteCoils { span } | Request::WriteRegisters { span, .. } => {
+            Request::Read { span, .. }
+            | Request::WriteCoils { span }
+            | Request::WriteRegisters { span, .. } => {
                 self.allow.check(station.0, unit, function, std::slice::from_ref(span))
             }
             Request::MaskWrite { address } => {
@@ -464,7 +489,9 @@ impl Conduit {
 
     fn learn(&mut self, station: Station, unit: u8, function: u8, parsed: &Request<'_>) {
         let span = match parsed {
-            Request::Read { span, .. } | Request::WriteCoils { span } | Request::WriteRegisters { span, .. } => span.clone(),
+            Request::Read { span, .. }
+            | Request::WriteCoils { span }
+            | Request::WriteRegisters { span, .. } => span.clone(),
             Request::MaskWrite { address } => *address..*address + 1,
             Request::ReadWrite { write, .. } => write.clone(),
             _ => 0..0,
@@ -485,7 +512,9 @@ impl Conduit {
             Seen::Process => return self.process(id, asked, station, &parsed, pdu, now),
             Seen::Guarded(what) => self.guarded(station, what),
             Seen::Open { first, declared } => self.engine.open(station, *first, *declared, now),
-            Seen::Chunks(chunks) => worst(chunks.iter().map(|(at, data)| self.engine.chunk(station, *at, data, now))),
+            Seen::Chunks(chunks) => {
+                worst(chunks.iter().map(|(at, data)| self.engine.chunk(station, *at, data, now)))
+            }
             Seen::Control(_) => self.engine.control(station, now),
             Seen::Commit => self.engine.commit(station, now),
             Seen::Finish => self.engine.finish(station, now),
@@ -728,7 +757,9 @@ impl Conduit {
         self.poll.delivery_wake = None;
         let case = *case;
         match delivery.next(now) {
-            Next::Send(pdu) => self.link.send(self.settings.unit, &pdu, now + self.settings.reply, From::Delivery),
+            Next::Send(pdu) => {
+                self.link.send(self.settings.unit, &pdu, now + self.settings.reply, From::Delivery)
+            }
             Next::Wait(until) => self.poll.delivery_wake = Some(until),
             Next::PastNoReturn => {
                 self.poll.asked_no_return = true;

@@ -149,8 +149,14 @@ impl Delivery {
         if self.step().is_some_and(|s| s.silent) {
             return self.advance(now);
         }
-        if matches!(self.at, Place::PollRunning | Place::PollCommit) && self.poll_until.is_none_or(|until| now < until) {
-            let budget = if self.at == Place::PollRunning { self.profile.timing.boot } else { self.profile.timing.commit };
+        if matches!(self.at, Place::PollRunning | Place::PollCommit)
+            && self.poll_until.is_none_or(|until| now < until)
+        {
+            let budget = if self.at == Place::PollRunning {
+                self.profile.timing.boot
+            } else {
+                self.profile.timing.commit
+            };
             self.poll_until.get_or_insert(now + budget);
             self.not_before = now + POLL;
             return;
@@ -162,7 +168,9 @@ impl Delivery {
         if let Some(step) = self.step() {
             let length = self.released.image.len() as u32; // at most MAX_IMAGE
             let (number, offset) = match self.at {
-                Place::Select(block) | Place::Program(block) => (self.block_number(block), self.block_start(block) as u32),
+                Place::Select(block) | Place::Program(block) => {
+                    (self.block_number(block), self.block_start(block) as u32)
+                }
                 _ => (0, 0),
             };
             return Ok(write_request(step.register, &step.words(length, number, offset)));
@@ -186,7 +194,9 @@ impl Delivery {
             }
             Data::FixedWindow { head: Some((register, _)), .. } if offset == 0 => write_many(register, &data),
             Data::FixedWindow { register, .. } => write_many(register, &data),
-            Data::Block { register, block, .. } => write_many(register + ((offset % u64::from(block)) / 2) as u16, &data),
+            Data::Block { register, block, .. } => {
+                write_many(register + ((offset % u64::from(block)) / 2) as u16, &data)
+            }
             Data::Offset { register, .. } => write_many(register, &data),
             Data::Linear { register, .. } => write_many(register + (offset / 2) as u16, &data),
         })
@@ -213,7 +223,9 @@ impl Delivery {
             }
             Data::FixedWindow { head: Some((_, bytes)), .. } if offset == 0 => u64::from(bytes),
             Data::FixedWindow { block, .. } => u64::from(block),
-            Data::Block { block, .. } => u64::from(MAX_REGISTER_DATA).min(u64::from(block) - offset % u64::from(block)),
+            Data::Block { block, .. } => {
+                u64::from(MAX_REGISTER_DATA).min(u64::from(block) - offset % u64::from(block))
+            }
             Data::Offset { window, .. } => even(left).min(u64::from(window)),
             Data::Linear { .. } => even(left).min(u64::from(MAX_REGISTER_DATA)),
         }
@@ -225,7 +237,10 @@ impl Delivery {
             (NoReturn::Open, _) => true,
             (NoReturn::FirstBlock, Place::Open(_)) => false,
             (NoReturn::FirstBlock, _) => true,
-            (NoReturn::Commit, Place::Commit(_) | Place::PollCommit | Place::Finish(_) | Place::PollRunning) => true,
+            (
+                NoReturn::Commit,
+                Place::Commit(_) | Place::PollCommit | Place::Finish(_) | Place::PollRunning,
+            ) => true,
             (NoReturn::Commit, _) => false,
         }
     }
@@ -273,9 +288,13 @@ impl Delivery {
         let absent = self.step().is_none();
         match self.at {
             Place::Open(_) if absent => Some(Place::Select(0)),
-            Place::Select(block) if self.block_start(block) >= self.released.image.len() => Some(Place::Commit(0)),
+            Place::Select(block) if self.block_start(block) >= self.released.image.len() => {
+                Some(Place::Commit(0))
+            }
             Place::Select(block) if absent => Some(Place::Data { block, offset: self.block_start(block) }),
-            Place::Data { block, offset } if offset >= self.block_start(block + 1) || offset >= self.padded_len() => {
+            Place::Data { block, offset }
+                if offset >= self.block_start(block + 1) || offset >= self.padded_len() =>
+            {
                 Some(Place::Program(block))
             }
             Place::Program(block) if absent => Some(Place::PollBlock(block)),

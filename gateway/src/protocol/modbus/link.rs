@@ -113,7 +113,8 @@ impl Link {
 
     /// Takes the requests whose reply is overdue.
     pub(super) fn overdue(&mut self, now: Mono) -> Vec<Sent> {
-        let (late, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|s: &Sent| s.deadline <= now);
+        let (late, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|s: &Sent| s.deadline <= now);
         self.waiting = waiting;
         let late: VecDeque<Sent> = late;
         self.silences += late.len() as u32;

@@ -368,9 +368,21 @@ mod tests {
             ("bits of another count", &[15, 0, 0, 0, 9, 1, 0], E::Size { function: 15, found: 7 }),
             ("reference type 7", &[21, 9, 7, 0, 1, 0, 0, 0, 1, 1, 2], E::Value { function: 21, found: 7 }),
             ("record of no words", &[21, 9, 6, 0, 1, 0, 0, 0, 0, 1, 2], E::Size { function: 21, found: 11 }),
-            ("record over its frame", &[21, 9, 6, 0, 1, 0, 0, 0, 9, 1, 2], E::Size { function: 21, found: 11 }),
-            ("short second record", &[21, 12, 6, 0, 1, 0, 0, 0, 1, 1, 2, 6, 0, 1], E::Size { function: 21, found: 14 }),
-            ("write part too long", &[23, 0, 0, 0, 1, 0, 0, 0, 122, 244], E::Quantity { function: 23, found: 122, limit: 121 }),
+            (
+                "record over its frame",
+                &[21, 9, 6, 0, 1, 0, 0, 0, 9, 1, 2],
+                E::Size { function: 21, found: 11 },
+            ),
+            (
+                "short second record",
+                &[21, 12, 6, 0, 1, 0, 0, 0, 1, 1, 2, 6, 0, 1],
+                E::Size { function: 21, found: 14 },
+            ),
+            (
+                "write part too long",
+                &[23, 0, 0, 0, 1, 0, 0, 0, 122, 244],
+                E::Quantity { function: 23, found: 122, limit: 121 },
+            ),
         ];
         for (what, pdu, expected) in cases {
             assert_eq!(Request::parse(pdu), Err(*expected), "{what}");

@@ -306,7 +306,10 @@ mod tests {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/profiles");
         let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
-        files.iter().map(|p| (p.file_stem().unwrap().to_string_lossy().into(), std::fs::read_to_string(p).unwrap())).collect()
+        files
+            .iter()
+            .map(|p| (p.file_stem().unwrap().to_string_lossy().into(), std::fs::read_to_string(p).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -323,8 +326,18 @@ mod tests {
     fn a_profile_that_could_break_the_promise_is_refused() {
         let good = shipped().into_iter().find(|(n, _)| n == "generic-file-record").unwrap().1;
         let cases: &[(&str, &str, &str, &str)] = &[
-            ("match on a single bank", "flash = \"dual-bank\"", "flash = \"single-bank\"", "needs flash = \"dual-bank\""),
-            ("match on an unknown flash", "flash = \"dual-bank\"", "flash = \"unknown\"", "needs flash = \"dual-bank\""),
+            (
+                "match on a single bank",
+                "flash = \"dual-bank\"",
+                "flash = \"single-bank\"",
+                "needs flash = \"dual-bank\"",
+            ),
+            (
+                "match on an unknown flash",
+                "flash = \"dual-bank\"",
+                "flash = \"unknown\"",
+                "needs flash = \"dual-bank\"",
+            ),
             ("match without a commit", "role = \"commit\"", "role = \"finish\"", "needs a commit step"),
             ("a typing error", "max_image", "max_imagee", "unknown field `max_imagee`"),
             ("no file 0", "first_file = 1", "first_file = 0", "first_file must be 1"),

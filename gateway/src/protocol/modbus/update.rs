@@ -65,9 +65,15 @@ impl Update {
     pub fn see<'a>(&self, request: &Request<'a>) -> Seen<'a> {
         match request {
             Request::WriteRegisters { span, data } => self.see_write(span, data),
-            Request::WriteFile(records) if matches!(self.profile.data, Data::FileRecord { .. }) => self.see_records(records),
-            Request::MaskWrite { address } if self.touches(&(*address..*address + 1)) => Seen::Guarded("a mask write"),
-            Request::ReadWrite { write, .. } if self.touches(write) => Seen::Guarded("a combined read and write"),
+            Request::WriteFile(records) if matches!(self.profile.data, Data::FileRecord { .. }) => {
+                self.see_records(records)
+            }
+            Request::MaskWrite { address } if self.touches(&(*address..*address + 1)) => {
+                Seen::Guarded("a mask write")
+            }
+            Request::ReadWrite { write, .. } if self.touches(write) => {
+                Seen::Guarded("a combined read and write")
+            }
             _ => Seen::Process,
         }
     }
@@ -96,18 +102,24 @@ impl Update {
     /// tool looks at during an update. `None`: the controller itself can answer.
     pub fn staged_reply(&self, request: &Request<'_>, phase: Phase) -> Option<Vec<u8>> {
         let Request::Read { table, span } = request else { return None };
-        let words: Option<Vec<u16>> = span.clone().map(|address| self.staged_word(*table, address, phase)).collect();
+        let words: Option<Vec<u16>> =
+            span.clone().map(|address| self.staged_word(*table, address, phase)).collect();
         let function = if *table == Table::Input { 4 } else { 3 };
         Some(registers_reply(function, &words?))
     }
 
     fn staged_word(&self, table: Table, address: u32, phase: Phase) -> Option<u16> {
-        let status = self.profile.status.as_ref().filter(|s| s.table.table() == table && u32::from(s.register) == address);
+        let status = self
+            .profile
+            .status
+            .as_ref()
+            .filter(|s| s.table.table() == table && u32::from(s.register) == address);
         if let Some(status) = status {
             return Some(status_word(status, phase));
         }
         let holds = |r: &&StagedRead| {
-            r.table.table() == table && (u32::from(r.register)..u32::from(r.register) + r.values.len() as u32).contains(&address)
+            r.table.table() == table
+                && (u32::from(r.register)..u32::from(r.register) + r.values.len() as u32).contains(&address)
         };
         let read = self.profile.staged_reads.iter().find(holds)?;
         read.values.get((address - u32::from(read.register)) as usize).copied()
@@ -134,18 +146,24 @@ impl Update {
 
     fn select(&self, said: Captured) -> Seen<'static> {
         match (&self.profile.data, said) {
-            (Data::Block { block, first, .. }, Captured { block: Some(n), .. }) => match n.checked_sub(*first) {
-                Some(n) => Seen::Control(Some(Position(u64::from(n) * u64::from(*block)))),
-                None => Seen::Guarded("a block number below the first"),
-            },
-            (Data::Offset { .. }, Captured { offset: Some(offset), .. }) => Seen::Control(Some(Position(offset.into()))),
+            (Data::Block { block, first, .. }, Captured { block: Some(n), .. }) => {
+                match n.checked_sub(*first) {
+                    Some(n) => Seen::Control(Some(Position(u64::from(n) * u64::from(*block)))),
+                    None => Seen::Guarded("a block number below the first"),
+                }
+            }
+            (Data::Offset { .. }, Captured { offset: Some(offset), .. }) => {
+                Seen::Control(Some(Position(offset.into())))
+            }
             _ => Seen::Control(None),
         }
     }
 
     /// Where in the image a register write lands; `None` when it lies outside every window.
     fn offset_of(&self, span: &Range<u32>, len: u64) -> Result<Option<u64>, &'static str> {
-        let Some(window) = self.windows.iter().find(|w| span.start < w.end && w.start < span.end) else { return Ok(None) };
+        let Some(window) = self.windows.iter().find(|w| span.start < w.end && w.start < span.end) else {
+            return Ok(None);
+        };
         if span.start < window.start || span.end > window.end {
             return Err("a write across the edge of the update window");
         }
@@ -171,10 +189,14 @@ impl Update {
     }
 
     fn see_records<'a>(&self, records: &[FileRecord<'a>]) -> Seen<'a> {
-        let Data::FileRecord { first_file, records_per_file } = self.profile.data else { return Seen::Process };
+        let Data::FileRecord { first_file, records_per_file } = self.profile.data else {
+            return Seen::Process;
+        };
         let mut chunks = Vec::with_capacity(records.len());
         for r in records {
-            let Some(file) = r.file.checked_sub(first_file) else { return Seen::Guarded("a file before the image's first") };
+            let Some(file) = r.file.checked_sub(first_file) else {
+                return Seen::Guarded("a file before the image's first");
+            };
             let words = (r.data.len() / 2) as u32;
             if u32::from(r.record) + words > u32::from(records_per_file) {
                 return Seen::Guarded("records past the end of a file");

@@ -40,7 +40,10 @@ impl ControllerSays {
         for _ in 0..*count {
             let [id, len, rest @ ..] = objects else { return None };
             let (text, rest) = rest.split_at_checked(usize::from(*len))?;
-            let text: String = text.iter().map(|b| if b.is_ascii_graphic() || *b == b' ' { *b as char } else { '?' }).collect();
+            let text: String = text
+                .iter()
+                .map(|b| if b.is_ascii_graphic() || *b == b' ' { *b as char } else { '?' })
+                .collect();
             match id {
                 0 => vendor = text,
                 1 => product = text,
@@ -119,7 +122,11 @@ impl Poll {
     }
 
     /// A reply, or its absence: what to report, if anything.
-    pub(super) fn replied(&mut self, says: Option<ControllerSays>, now: Mono) -> Option<(Option<CaseId>, ControllerSays)> {
+    pub(super) fn replied(
+        &mut self,
+        says: Option<ControllerSays>,
+        now: Mono,
+    ) -> Option<(Option<CaseId>, ControllerSays)> {
         let regular = self.every.map(|every| now + every);
         match (says, self.after) {
             (Some(says), after) => {
@@ -158,7 +165,11 @@ mod tests {
             pdu.extend_from_slice(&[id, text.len() as u8]);
             pdu.extend_from_slice(text.as_bytes());
         }
-        let says = ControllerSays::Identification { vendor: "Acme".into(), product: "PX-200".into(), revision: "2.1".into() };
+        let says = ControllerSays::Identification {
+            vendor: "Acme".into(),
+            product: "PX-200".into(),
+            revision: "2.1".into(),
+        };
         assert_eq!(ControllerSays::from_reply(&pdu), Some(says));
         for cut in 7..pdu.len() {
             assert_eq!(ControllerSays::from_reply(&pdu[..cut]), None, "{cut} bytes");

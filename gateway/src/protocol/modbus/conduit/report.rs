@@ -29,7 +29,12 @@ impl Reports {
     /// Most rows between two takes; a flood from more stations is counted on the last row.
     const MAX: usize = 64;
 
-    pub(super) fn refused(&mut self, station: Station, code: ReasonCode, say: impl FnOnce() -> (String, String)) {
+    pub(super) fn refused(
+        &mut self,
+        station: Station,
+        code: ReasonCode,
+        say: impl FnOnce() -> (String, String),
+    ) {
         if let Some(row) = self.rows.iter_mut().find(|r| r.code == code && r.station == station) {
             row.count += 1;
         } else if self.rows.len() < Self::MAX {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{
-    Data, Flash, Identity, MAX_FILE_DATA, MAX_IMAGE, MAX_REGISTER_DATA, NoReturn, Padding, Profile, ProfileError,
-    Role, StagedRead, Status, Timing, Value, Way, WriteStep,
+    Data, Flash, Identity, MAX_FILE_DATA, MAX_IMAGE, MAX_REGISTER_DATA, NoReturn, Padding, Profile,
+    ProfileError, Role, StagedRead, Status, Timing, Value, Way, WriteStep,
 };
 
 #[derive(Deserialize)]
@@ -122,7 +122,14 @@ pub(super) fn parse(text: &str) -> Result<Profile, ProfileError> {
         id: file.id,
         title: file.title,
         flash: file.flash,
-        ways: file.ways.iter().map(|w| match w { FileWay::Match => Way::Match, FileWay::Stage => Way::Stage }).collect(),
+        ways: file
+            .ways
+            .iter()
+            .map(|w| match w {
+                FileWay::Match => Way::Match,
+                FileWay::Stage => Way::Stage,
+            })
+            .collect(),
         max_image: file.max_image,
         swapped: file.word_order == WordOrder::Swapped,
         padding: Padding { byte: file.padding, granule },
@@ -132,7 +139,11 @@ pub(super) fn parse(text: &str) -> Result<Profile, ProfileError> {
         status: file.status,
         staged_reads: file.staged_reads,
         identity: file.identity,
-        protected: file.protected.iter().map(|[first, last]| u32::from(*first)..u32::from(*last) + 1).collect(),
+        protected: file
+            .protected
+            .iter()
+            .map(|[first, last]| u32::from(*first)..u32::from(*last) + 1)
+            .collect(),
         timing: timing(&file.timing)?,
     };
     check(&profile)?;
@@ -173,10 +184,15 @@ fn check_ways(p: &Profile) -> Result<(), ProfileError> {
         return bad("way \"match\" needs flash = \"dual-bank\": a refused transfer would leave the controller half written".into());
     }
     if matches!(p.data, Data::FixedWindow { .. }) {
-        return bad("way \"match\" cannot use a fixed window: after a lost reply nobody knows which block is next".into());
+        return bad(
+            "way \"match\" cannot use a fixed window: after a lost reply nobody knows which block is next"
+                .into(),
+        );
     }
     if p.commits_implicitly() {
-        return bad("way \"match\" needs a commit step: without one the gateway cannot hold the image back".into());
+        return bad(
+            "way \"match\" needs a commit step: without one the gateway cannot hold the image back".into()
+        );
     }
     Ok(())
 }
@@ -221,13 +237,18 @@ fn check_steps(p: &Profile) -> Result<(), ProfileError> {
         if p.steps[..i].iter().any(|s| s.name == step.name) {
             return bad(format!("step {:?} appears twice", step.name));
         }
-        if p.steps[..i].iter().any(|s| s.register == step.register && s.values == step.values && s.role != Role::Open) {
+        if p.steps[..i]
+            .iter()
+            .any(|s| s.register == step.register && s.values == step.values && s.role != Role::Open)
+        {
             return bad(format!("step {:?} writes the same as an earlier step", step.name));
         }
     }
     let selects = |v: Value| p.steps(Role::Select).any(|s| s.values.contains(&v));
     match p.data {
-        Data::Block { .. } if !selects(Value::Block) => bad("shape block-number needs a select step with \"block\"".into()),
+        Data::Block { .. } if !selects(Value::Block) => {
+            bad("shape block-number needs a select step with \"block\"".into())
+        }
         Data::Offset { .. } if !selects(Value::OffsetLow) => {
             bad("shape offset-window needs a select step with \"offset-low\"".into())
         }
@@ -256,12 +277,22 @@ fn step(raw: FileStep) -> Result<WriteStep, ProfileError> {
     };
     let values = raw.values.into_iter().map(value).collect::<Result<_, _>>()?;
     let settle = millis("settle_ms", raw.settle_ms)?;
-    Ok(WriteStep { role: raw.role, register: raw.register, values, settle, silent: raw.silent, alternative: raw.alternative, name })
+    Ok(WriteStep {
+        role: raw.role,
+        register: raw.register,
+        values,
+        settle,
+        silent: raw.silent,
+        alternative: raw.alternative,
+        name,
+    })
 }
 
 fn data(raw: FileData) -> Data {
     match raw {
-        FileData::FileRecord { first_file, records_per_file } => Data::FileRecord { first_file, records_per_file },
+        FileData::FileRecord { first_file, records_per_file } => {
+            Data::FileRecord { first_file, records_per_file }
+        }
         FileData::FixedWindow { register, block, head } => {
             Data::FixedWindow { register, block, head: head.map(|h| (h.register, h.bytes)) }
         }
