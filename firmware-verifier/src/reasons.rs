@@ -47,6 +47,8 @@ pub const KEY_FILE_REFUSED: ReasonCode = ReasonCode(1071);
 pub const PRIVATE_KEY_GIVEN: ReasonCode = ReasonCode(1072);
 /// A change of the trust store that cannot be made.
 pub const TRUST_CHANGE_REFUSED: ReasonCode = ReasonCode(1073);
+/// No anchor has the key that was named.
+pub const ANCHOR_NOT_FOUND: ReasonCode = ReasonCode(1074);
 /// The controller is of another vendor.
 pub const WRONG_VENDOR: ReasonCode = ReasonCode(2001);
 /// The controller is of another model.
@@ -242,11 +244,20 @@ pub const REASONS: &[Reason] = &[
     Reason {
         code: TRUST_CHANGE_REFUSED,
         title: "trust store not changed",
-        meaning: "The anchor is there already, is not there, or the store is full.",
-        cause: "The change was made before, or names another key.",
+        meaning: "The anchor is there already, cannot be made so, or the store is full.",
+        cause: "The change was made before, or unused anchors were never removed.",
         next: "look at `headgate trust show`",
         who: Who::Approver,
         exit: 2,
+    },
+    Reason {
+        code: ANCHOR_NOT_FOUND,
+        title: "no such trust anchor",
+        meaning: "No trust anchor has the key that was named.",
+        cause: "The key id was mistyped, or the anchor was removed before.",
+        next: "look at `headgate trust show`",
+        who: Who::Approver,
+        exit: 3,
     },
     Reason {
         code: WRONG_VENDOR,

@@ -161,6 +161,7 @@ fn too_many_bytes_are_refused_and_not_hashed() {
     let verdict = gauntlet.finish();
     assert_eq!(verdict.code(), Some(r::IMAGE_TOO_LARGE));
     assert!(verdict.evidence().iter().all(|e| e.input_digest.is_none()));
+    assert_eq!(verdict.evidence()[1].outcome, Outcome::NotDone);
 }
 
 #[test]

@@ -116,9 +116,10 @@ fn what_minisign_signs_passes() {
     let secret = PublicKey::parse(&std::fs::read(folder.join("a.sec")).unwrap());
     assert_eq!(secret, Err(KeyFileError::Private));
 
-    // The key number is what minisign itself prints in the first line of the public key.
+    // The key number is what minisign itself prints in the first line of the public key; before 0.12
+    // without leading zeros.
     let public = std::fs::read(folder.join("a.pub")).unwrap();
     let number = PublicKey::parse(&public).unwrap().kind().to_string().replace("minisign ", "");
-    assert!(String::from_utf8(public).unwrap().contains(&number), "{number}");
+    assert!(String::from_utf8(public).unwrap().contains(number.trim_start_matches('0')), "{number}");
     std::fs::remove_dir_all(folder).unwrap();
 }

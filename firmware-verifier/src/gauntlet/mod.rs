@@ -15,7 +15,7 @@ use crate::digest::{Digest, DigestStream};
 use crate::identity::{ControllerIdentity, Observed, Product, Slot};
 use crate::reasons;
 use crate::signature::SignatureFile;
-use crate::trust::TrustStore;
+use crate::trust::{Anchor, TrustStore};
 use crate::verdict::{Evidence, Outcome, Rejection, Stage, Verdict, Verified, VerifierError};
 use signer::SignerCheck;
 
@@ -72,28 +72,16 @@ impl Gauntlet {
         let mut run =
             Run { digest: (len <= MAX_IMAGE).then(|| digest.finish()), evidence: vec![], first: None };
         run.record(Stage::Intake, intake(len), None);
-        let signed = match run.digest {
-            Some(_) => signer.finish(&request.product, now),
-            None => Err(Rejection::from_size(len).into()),
-        };
-        let words = signed.as_ref().map(|anchor| Finding {
-            found: format!("a good signature by {anchor}"),
-            expected: format!("a signature by a key for {}", request.product),
-        });
-        run.record(Stage::Signature, words.map(Some).map_err(Fault::clone), None);
+        let signed = run.digest.map(|digest| (digest, signer.finish(&request.product, now)));
+        run.record(Stage::Signature, signature(&request.product, signed.as_ref().map(|(_, s)| s)), None);
         let age = request.identity.as_ref().and_then(|read| read.age_s(now));
         run.record(Stage::Identity, identity::check(&request.product, request.identity.as_ref()), age);
-        match (run.first, signed, run.digest) {
-            (None, Ok(signer), Some(digest)) => {
+        match (run.first, signed) {
+            (None, Some((digest, Ok(signer)))) => {
                 Verdict::Verified(Verified::mint(digest, len, &signer, &request), run.evidence)
             }
-            (Some(Fault::Undecided(error)), ..) | (None, Err(Fault::Undecided(error)), _) => {
-                Verdict::Undecided(error, run.evidence)
-            }
-            (Some(Fault::Rejected(rejection)), ..) | (None, Err(Fault::Rejected(rejection)), _) => {
-                Verdict::Rejected(rejection, run.evidence)
-            }
-            (None, Ok(_), None) => Verdict::Rejected(Rejection::from_size(len), run.evidence),
+            (Some(fault), _) | (None, Some((_, Err(fault)))) => fault.verdict(run.evidence),
+            (None, None) => Verdict::Rejected(Rejection::from_size(len), run.evidence),
         }
     }
 }
@@ -109,6 +97,15 @@ impl std::fmt::Debug for Gauntlet {
 enum Fault {
     Rejected(Rejection),
     Undecided(VerifierError),
+}
+
+impl Fault {
+    fn verdict(self, evidence: Vec<Evidence>) -> Verdict {
+        match self {
+            Fault::Rejected(rejection) => Verdict::Rejected(rejection, evidence),
+            Fault::Undecided(error) => Verdict::Undecided(error, evidence),
+        }
+    }
 }
 
 impl From<Rejection> for Fault {
@@ -162,6 +159,18 @@ fn intake(len: u64) -> Stepped {
     }
     let expected = format!("1 to {MAX_IMAGE} bytes");
     Ok(Some(Finding { found: format!("an image of {len} bytes"), expected }))
+}
+
+/// Words for who signed; nothing when the image was too large to be hashed.
+fn signature(product: &Product, signed: Option<&Result<Anchor, Fault>>) -> Stepped {
+    match signed {
+        None => Ok(None),
+        Some(Err(fault)) => Err(fault.clone()),
+        Some(Ok(anchor)) => Ok(Some(Finding {
+            found: format!("a good signature by {anchor}"),
+            expected: format!("a signature by a key for {product}"),
+        })),
+    }
 }
 
 impl Rejection {

@@ -74,3 +74,22 @@ pub enum SignatureFault {
     #[error("the signature is not one of these bytes by this key")]
     Mismatch,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hex;
+
+    // RFC 8032 §7.1 TEST 2. More vectors are in `tests/vectors.rs`.
+    const KEY: &str = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
+    const SIGNATURE: &str = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da\
+                             085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+
+    #[test]
+    fn only_the_signed_message_passes() {
+        let (key, signature) = (hex::decode(KEY).unwrap(), hex::decode(SIGNATURE).unwrap());
+        assert_eq!(verify(&key, &signature, &[&[], &[0x72], &[]]), Ok(()));
+        assert_eq!(verify(&key, &signature, &[&[0x73]]), Err(SignatureFault::Mismatch));
+        assert_eq!(verify(&key, &signature, &[]), Err(SignatureFault::Mismatch));
+    }
+}

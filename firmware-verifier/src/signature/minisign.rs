@@ -112,3 +112,43 @@ pub enum MinisignFault {
 }
 
 const TRUSTED: &str = "trusted comment: ";
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::{Signer, SigningKey};
+
+    use super::*;
+    use crate::trust::KeyKind;
+
+    fn hash(image: &[u8]) -> MinisignHash {
+        let mut stream = MinisignStream::default();
+        image.iter().for_each(|b| stream.update(&[*b]));
+        stream.finish()
+    }
+
+    fn key(seed: u8) -> PublicKey {
+        let bytes = SigningKey::from_bytes(&[seed; 32]).verifying_key().to_bytes();
+        PublicKey::new(KeyKind::Minisign { key_number: [1; 8] }, bytes).unwrap()
+    }
+
+    fn signed(image: &[u8], comment: &str) -> Minisign {
+        let signer = SigningKey::from_bytes(&[1; 32]);
+        let signature = signer.sign(&hash(image).0).to_bytes();
+        let global = signer.sign(&[signature.as_slice(), comment.as_bytes()].concat()).to_bytes();
+        Minisign { key_number: [1; 8], signature, trusted_comment: comment.to_owned(), global }
+    }
+
+    #[test]
+    fn both_signatures_count() {
+        let good = signed(b"image", "v2");
+        let image = Err(MinisignFault::Image(SignatureFault::Mismatch));
+        let comment = Err(MinisignFault::Comment(SignatureFault::Mismatch));
+        assert_eq!(good.verify(&key(1), &hash(b"image")), Ok(()));
+        assert_eq!(good.verify(&key(1), &hash(b"imagf")), image);
+        assert_eq!(good.verify(&key(2), &hash(b"image")), image);
+        let relabelled = Minisign { trusted_comment: "v3".to_owned(), ..good.clone() };
+        assert_eq!(relabelled.verify(&key(1), &hash(b"image")), comment);
+        let spliced = Minisign { global: signed(b"other", "v2").global, ..good };
+        assert_eq!(spliced.verify(&key(1), &hash(b"image")), comment);
+    }
+}

@@ -5,10 +5,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hal::reason::ReasonCode;
 
 use super::key::{KEY_LEN, KEY_NUMBER_LEN, KeyError, KeyKind, PublicKey};
 use crate::hex;
 use crate::looks::{Looks, as_text};
+use crate::reasons;
 
 /// Largest key file read, in bytes. The longest accepted form, PEM with comments, is below 300.
 pub const MAX_KEY_FILE: usize = 4 * 1024;
@@ -124,6 +126,16 @@ pub enum KeyFileError {
     /// The right form, but no key to trust.
     #[error(transparent)]
     Key(#[from] KeyError),
+}
+
+impl KeyFileError {
+    /// The reason code.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            KeyFileError::Private => reasons::PRIVATE_KEY_GIVEN,
+            _ => reasons::KEY_FILE_REFUSED,
+        }
+    }
 }
 
 const PEM_BEGIN: &str = "-----BEGIN PUBLIC KEY-----";

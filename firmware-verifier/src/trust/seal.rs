@@ -12,9 +12,11 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
+use hal::reason::ReasonCode;
 use zeroize::Zeroizing;
 
 use super::store::{MAX_STORE, TrustStore, TrustStoreError};
+use crate::reasons;
 
 /// Bytes of the key that the TPM unseals.
 pub const SEAL_KEY_LEN: usize = 32;
@@ -112,6 +114,13 @@ pub enum SealError {
     /// Opened, but what is inside cannot be used.
     #[error(transparent)]
     Store(#[from] TrustStoreError),
+}
+
+impl SealError {
+    /// The reason code: whatever is wrong with a sealed store, it cannot be used.
+    pub fn code(&self) -> ReasonCode {
+        reasons::TRUST_STORE_UNREADABLE
+    }
 }
 
 const MAGIC: &[u8; 8] = b"HGTRUST\0";

@@ -4,10 +4,12 @@
 //! [`super::seal`] encrypts it. Invariant: anchors are sorted by key id, each id once, so equal stores
 //! have equal bytes; and the generation grows by exactly one with each change.
 
+use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
 
 use super::anchor::Anchor;
 use super::key::KeyId;
+use crate::reasons;
 
 /// Most anchors in a store.
 pub const MAX_ANCHORS: usize = 64;
@@ -181,6 +183,18 @@ pub enum TrustStoreError {
     /// No CBOR of this shape.
     #[error("the trust store cannot be read as CBOR: {0}")]
     Cbor(#[from] serde_cbor::Error),
+}
+
+impl TrustStoreError {
+    /// The reason code.
+    pub fn code(&self) -> ReasonCode {
+        use TrustStoreError::{Cbor, Duplicate, Full, NotCanonical, NotFound, Schema, TooLarge, Worn};
+        match self {
+            NotFound { .. } => reasons::ANCHOR_NOT_FOUND,
+            Duplicate { .. } | Full | Worn => reasons::TRUST_CHANGE_REFUSED,
+            TooLarge { .. } | Schema { .. } | NotCanonical | Cbor(_) => reasons::TRUST_STORE_UNREADABLE,
+        }
+    }
 }
 
 const TAG: &str = "headgate trust store";
