@@ -4,7 +4,9 @@
 //! loses power. PCRs are zero after every start, as after a reset.
 
 use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,6 +15,10 @@ use super::tcti::Tcti;
 
 /// How long a start may take until the ports answer.
 const READY: Duration = Duration::from_secs(10);
+/// Below the ports Linux gives to outgoing connections (32768 up), which linger on a port after they end.
+const PORTS: Range<u16> = 12_000..32_000;
+/// Data port, control port, and the claim: a listener this process holds, on the third.
+const BLOCK: u16 = 4;
 /// Starts before giving up: another process may take a port between our look and swtpm's.
 const STARTS: usize = 5;
 
@@ -22,6 +28,8 @@ pub struct Swtpm {
     state_dir: PathBuf,
     port: u16,
     child: Child,
+    /// Held so that the ports stay ours while it is killed and restarted.
+    _claim: TcpListener,
 }
 
 /// A software TPM that did not start.
@@ -54,9 +62,11 @@ impl Swtpm {
     pub fn start(state_dir: &Path) -> Result<Swtpm, SwtpmError> {
         let mut last = None;
         for _ in 0..STARTS {
-            let port = free_pair().map_err(SwtpmError::Ports)?;
+            let (port, claim) = claim_ports().map_err(SwtpmError::Ports)?;
             match spawn(state_dir, port) {
-                Ok(child) => return Ok(Swtpm { state_dir: state_dir.to_owned(), port, child }),
+                Ok(child) => {
+                    return Ok(Swtpm { state_dir: state_dir.to_owned(), port, child, _claim: claim });
+                }
                 Err(SwtpmError::Run(error)) => return Err(SwtpmError::Run(error)),
                 Err(error) => last = Some(error),
             }
@@ -103,16 +113,19 @@ impl Drop for Swtpm {
     }
 }
 
-/// A port that is free together with the next one.
-fn free_pair() -> std::io::Result<u16> {
+/// A data port whose control port is free too, and the claim that keeps other launchers off both.
+fn claim_ports() -> std::io::Result<(u16, TcpListener)> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    // Spread, so that launchers in other processes rarely meet; the claim settles it when they do.
+    let start = RandomState::new().build_hasher().finish();
+    let blocks = u64::from((PORTS.end - PORTS.start) / BLOCK);
     let mut last = std::io::ErrorKind::AddrInUse.into();
-    for _ in 0..50 {
-        let first = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let port = first.local_addr()?.port();
-        match port.checked_add(1).map(|next| TcpListener::bind((Ipv4Addr::LOCALHOST, next))) {
-            Some(Ok(_)) => return Ok(port),
-            Some(Err(error)) => last = error,
-            None => {}
+    for n in 0..blocks {
+        let block = u16::try_from((start % blocks + n) % blocks).unwrap_or(0);
+        let port = PORTS.start + block * BLOCK;
+        match bind(port + 2).and_then(|claim| bind(port).and(bind(port + 1)).map(|_| claim)) {
+            Ok(claim) => return Ok((port, claim)),
+            Err(error) => last = error,
         }
     }
     Err(last)
