@@ -1,1 +1,4 @@
-//! x
+//! The Headgate box: everything between a station and a controller that is not pure arithmetic.
+
+pub mod state;
+pub mod vault;
