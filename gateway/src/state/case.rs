@@ -178,11 +178,12 @@ pub fn unsettled(rows: &Rows<'_>) -> Result<Vec<Case>, StateError> {
     rows.all("list cases", &sql, [], make)
 }
 
-/// Deletes ended cases until at most `keep` cases are left, oldest first.
+/// Deletes ended cases that are not among the newest `keep`, with their stories and uses; one whose
+/// delivery is still open stays.
 pub fn prune(tx: &Tx<'_>, keep: u32) -> Result<usize, StateError> {
     let sql = "DELETE FROM cases WHERE state IN ('done','refused','aborted') AND number <=
                (SELECT number FROM cases ORDER BY number DESC LIMIT 1 OFFSET ?1)
-               AND number NOT IN (SELECT number FROM deliveries)";
+               AND number NOT IN (SELECT number FROM deliveries WHERE phase <> 'confirmed')";
     tx.run("forget old cases", sql, [keep])
 }
 

@@ -29,8 +29,10 @@ impl Db {
         if created && !path.exists() {
             return Err(StateError::Gone { path });
         }
-        if created && size_of(&path) == 0 {
-            return Err(StateError::Damaged { path, found: "it is empty".to_owned() });
+        if created && size_of(&path) < SMALLEST {
+            // SQLite would take the rest for a new, empty database.
+            let found = format!("it has {} bytes", size_of(&path));
+            return Err(StateError::Damaged { path, found });
         }
         if !path.exists() {
             // Made here so that it is private: SQLite gives its log files the same mode.
@@ -228,6 +230,8 @@ fn damaged(path: &Path, error: StateError) -> StateError {
 
 const DATABASE: &str = "state.db";
 const CREATED: &str = "state.created";
+/// Bytes of the smallest page SQLite knows.
+const SMALLEST: u64 = 512;
 const RESERVE: &str = "reserve";
 /// Room for about 10,000 alarms with their outbox rows.
 const RESERVE_BYTES: u64 = 4 << 20;

@@ -13,7 +13,7 @@ use crate::vault::ImageDigest;
 
 pub(super) const TABLE: &str = "
     CREATE TABLE deliveries (
-        number  INTEGER PRIMARY KEY REFERENCES cases,
+        number  INTEGER PRIMARY KEY REFERENCES cases ON DELETE CASCADE,
         plc     TEXT NOT NULL,
         digest  BLOB NOT NULL CHECK (length(digest) = 32),
         phase   TEXT NOT NULL,

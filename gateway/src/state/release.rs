@@ -88,6 +88,7 @@ pub struct Consumed {
 }
 
 /// Releases `image` for `plc`, replacing an earlier release of the same image for the same controller.
+/// A case that used the earlier one has had its use and takes none of the new ones.
 pub fn add(tx: &Tx<'_>, image: &StagedImage, plc: &str, terms: &Terms, now: Wall) -> Result<(), StateError> {
     // Stations are addresses or names from the configuration, never with a line break.
     let stations = terms.stations.join("\n");

@@ -259,3 +259,35 @@ impl CountFiles for SimDisk {
         Vault::DIRS.iter().map(|dir| hal::store::Disk::list(self, dir).unwrap().len()).sum()
     }
 }
+
+/// Figures, by `cargo test --release -p gateway --lib -- --ignored --nocapture figures`.
+#[test]
+#[ignore = "prints figures, proves nothing"]
+fn figures_of_a_64_mib_image_on_the_real_disk() {
+    use std::time::Instant;
+    let dir = tempfile::tempdir().unwrap();
+    let disk = hal::store::RealDisk::open(dir.path()).unwrap();
+    let vault =
+        Vault::open(Store::open(disk, Vault::DIRS, Fuse::never()).unwrap(), Limits::default()).unwrap();
+    let image = bytes(IMAGE_LIMIT as usize);
+    let start = Instant::now();
+    let mut intake = vault.intake(IMAGE_LIMIT).unwrap();
+    image.chunks(64 << 10).try_for_each(|chunk| intake.write(chunk)).unwrap();
+    let taken = start.elapsed();
+    let digest = *intake.finish(&sidecar("fw")).unwrap().digest();
+    let durable = start.elapsed();
+    let start = Instant::now();
+    let mut open = vault.image(&digest).unwrap();
+    let opened = start.elapsed();
+    let (start, mut buf, mut at) = (Instant::now(), [0; 240], 0);
+    while let n @ 1.. = open.read_at(at, &mut buf).unwrap() {
+        at += n as u64;
+    }
+    let served = start.elapsed();
+    let start = Instant::now();
+    sha256(&image);
+    let hashed = start.elapsed();
+    println!(
+        "taken {taken:?}, durable {durable:?}, opened {opened:?}, served by 240 bytes {served:?}, SHA-256 {hashed:?}"
+    );
+}
