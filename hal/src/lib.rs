@@ -9,3 +9,4 @@
 pub mod clock;
 pub mod reason;
 pub mod tpm;
+pub mod store;
