@@ -204,6 +204,16 @@ impl CaseState {
 }
 
 impl CaseNumber {
+    /// The case called `number` on the wire side, where numbers are never negative.
+    pub fn from_u64(number: u64) -> CaseNumber {
+        CaseNumber(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    /// The bare number.
+    pub fn as_u64(self) -> u64 {
+        self.0.unsigned_abs()
+    }
+
     pub(super) fn row(self) -> i64 {
         self.0
     }
