@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod judge;
 pub mod protocol;
 pub mod proxy;
 pub mod reasons;
