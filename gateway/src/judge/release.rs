@@ -368,7 +368,7 @@ impl Image for Stored {
     }
 }
 
-fn verdict_failure(verdict: &Verdict) -> Failure {
+pub(crate) fn verdict_failure(verdict: &Verdict) -> Failure {
     let (code, text) = match verdict {
         Verdict::Rejected(r, _) => (r.code, r.to_string()),
         Verdict::Undecided(e, _) => (e.code(), e.to_string()),

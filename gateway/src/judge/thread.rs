@@ -94,6 +94,7 @@ impl Judge {
             }
             Request::TrustRemove { id } => self.trust_remove(&id),
             Request::TrustApprove { approval } => self.trust_approve(&approval),
+            Request::ApprovalRequest => self.approval_request(),
             Request::PlcList => Ok(Answered::Plcs { plcs: self.plc_rows()? }),
             Request::PlcIdentify { plc } => self.identify(&plc),
             Request::Case { case } => {
