@@ -145,8 +145,8 @@ fn against_anchors(image: &Path, signature: Option<Vec<u8>>, keys: &[PathBuf]) -
         anchors.push(Anchor::new(key, &name, scope, now).map_err(|e| usage(&e))?);
     }
     let store = TrustStore::with(1, anchors).map_err(|e| Failure::new(e.code(), e.to_string()))?;
-    let signature = signature
-        .map(|s| SignatureFile::parse(&s).map_err(|e| Failure::new(e.code(), e.rejection().to_string())));
+    let signature =
+        signature.map(|s| SignatureFile::parse(&s).map_err(|e| crate::judge::rejected(&e.rejection())));
     let request = firmware_verifier::Request {
         slot: Slot::new("none").map_err(|e| usage(&e))?,
         product: Product::new("any", "any").map_err(|e| usage(&e))?,

@@ -32,7 +32,7 @@ mod trust;
 
 pub use gate::GateStatus;
 pub use message::{Answered, Failure, Inbox, Message, Request};
-pub(crate) use release::verdict_failure;
+pub(crate) use release::{rejected, verdict_failure};
 pub use thread::run;
 
 /// Directories of the data folder.
