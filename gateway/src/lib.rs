@@ -10,4 +10,5 @@ pub mod protocol;
 pub mod proxy;
 pub mod reasons;
 pub mod shield;
+pub mod sim;
 pub mod transfer;
