@@ -13,6 +13,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod reasons;
 pub mod shield;
+pub mod sim;
 pub mod socket;
 pub mod state;
 pub mod transfer;

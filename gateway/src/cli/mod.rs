@@ -16,6 +16,7 @@ mod image;
 mod init;
 mod print;
 mod run;
+mod sim;
 mod site_key;
 mod trust;
 mod watch;
@@ -75,6 +76,8 @@ enum Verb {
     /// The configuration.
     #[command(subcommand)]
     Config(config::ConfigVerb),
+    /// A simulated controller, to try a configuration without a plant.
+    Sim(sim::Sim),
 }
 
 /// What a verb needs besides its own arguments.
@@ -127,6 +130,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Conduit(v) => watch::conduit(context, &v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, &v),
+        Verb::Sim(v) => sim::sim(&v),
     }
 }
 
