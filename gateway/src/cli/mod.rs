@@ -11,6 +11,7 @@ use crate::judge::{Answered, Failure, Judge, Request};
 use crate::socket;
 
 mod config;
+mod demo;
 mod explain;
 mod image;
 mod init;
@@ -37,6 +38,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Everything on one machine: a software TPM, a broker, two simulated controllers, and a story.
+    Demo(demo::Demo),
     /// Seal this gateway's key to its TPM and write a request for the site key to approve.
     Init(init::Init),
     /// Run the gateway.
@@ -114,6 +117,7 @@ pub fn main() -> u8 {
 
 fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
     match verb {
+        Verb::Demo(v) => demo::demo(&v),
         Verb::Init(v) => init::init(context, &v),
         Verb::Run => run::run(context),
         Verb::Status => context.ask(&Request::Status),
