@@ -1,1 +1,5 @@
+//! The `headgate` command.
+
+#![forbid(unsafe_code)]
+
 fn main() {}
