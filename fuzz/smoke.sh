@@ -17,7 +17,7 @@ quietly() { # TARGET SECONDS [OPTION...]: one line when all is well, everything 
     else
         cat "$log" >&2
         rm -f "$log"
-        echo "fuzz: $1 failed; the input is in fuzz/artifacts/$1" >&2
+        echo "fuzz: $1 failed; an input that was found is in fuzz/artifacts/$1" >&2
         return 1
     fi
 }

@@ -58,7 +58,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("reasons", &["protocol", "transfer", "proxy", "judge", "feed", "config", "app"]),
     ("proxy", &["judge", "feed", "app", "vault", "state", "audit"]),
     ("feed", &["judge", "proxy", "app"]),
-    ("judge", &["feed", "app", "web", "cli"]), // it speaks the messages that a pump defines,
+    ("judge", &["feed", "app", "web", "cli"]), // it speaks the messages that a pump defines
     ("vault", &["judge", "proxy", "feed", "app", "protocol"]),
     ("state", &["judge", "proxy", "feed", "app", "protocol"]),
 ];
