@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod config;
+pub mod judge;
 pub mod protocol;
 pub mod proxy;
 pub mod reasons;

@@ -8,5 +8,5 @@
 
 pub mod clock;
 pub mod reason;
-pub mod tpm;
 pub mod store;
+pub mod tpm;

@@ -33,7 +33,8 @@ pub struct GateStatus {
 
 impl Gate {
     pub(super) fn not_ready() -> Gate {
-        let refusal = refusal(why::NOT_READY, None, "the gateway has just started", "a first proof of the boot state");
+        let refusal =
+            refusal(why::NOT_READY, None, "the gateway has just started", "a first proof of the boot state");
         Gate::Shut { refusal, since: Mono(0) }
     }
 
@@ -74,7 +75,10 @@ impl Judge {
             Gate::Open { epoch, trust, .. } => GateStatus {
                 open: true,
                 code: None,
-                text: format!("open: boot state approved (epoch {epoch}), {} trust anchors", trust.anchors().len()),
+                text: format!(
+                    "open: boot state approved (epoch {epoch}), {} trust anchors",
+                    trust.anchors().len()
+                ),
             },
             Gate::Shut { refusal, .. } => GateStatus {
                 open: false,
@@ -117,11 +121,21 @@ impl Judge {
 
     fn unseal(&mut self) -> Result<Gate, Refusal> {
         let Some(provisioned) = self.provisioned()? else {
-            return Err(refusal(why::NOT_PROVISIONED, None, "no sealed key in the data folder", "headgate init, once"));
+            return Err(refusal(
+                why::NOT_PROVISIONED,
+                None,
+                "no sealed key in the data folder",
+                "headgate init, once",
+            ));
         };
         let approvals = self.approvals();
         let tpm = self.tpm.as_ref().ok_or_else(|| {
-            refusal(why::TPM_UNAVAILABLE, None, format!("tcti {:?} is no TPM", self.config.tpm.tcti), "device: or swtpm:")
+            refusal(
+                why::TPM_UNAVAILABLE,
+                None,
+                format!("tcti {:?} is no TPM", self.config.tpm.tcti),
+                "device: or swtpm:",
+            )
         })?;
         let unsealed = tpm.unseal(&provisioned, &approvals, TPM_TIMEOUT).map_err(|e| tpm_refusal(&e))?;
         let trust = self.load_trust(&unsealed.key)?;
@@ -183,8 +197,11 @@ impl Judge {
 
     /// The record of `headgate init`.
     pub(crate) fn provisioned(&self) -> Result<Option<Provisioned>, Refusal> {
-        let damaged = |e: String| refusal(why::NOT_PROVISIONED, None, format!("tpm.json: {e}"), "the file headgate init wrote");
-        let Some(bytes) = self.store.read(PROVISIONED, MAX_RECORD).map_err(|e| damaged(e.to_string()))? else {
+        let damaged = |e: String| {
+            refusal(why::NOT_PROVISIONED, None, format!("tpm.json: {e}"), "the file headgate init wrote")
+        };
+        let Some(bytes) = self.store.read(PROVISIONED, MAX_RECORD).map_err(|e| damaged(e.to_string()))?
+        else {
             return Ok(None);
         };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(e.to_string()))
@@ -193,7 +210,7 @@ impl Judge {
     /// The approvals in the data folder, at most [`MAX_APPROVALS`]; what is none is passed over.
     pub(crate) fn approvals(&self) -> Vec<Approval> {
         let Ok(entries) = self.store.list("approvals") else { return Vec::new() };
-        let mut names: Vec<String> = entries.into_iter().map(|e| format!("approvals/{}", e.name)).collect();
+        let mut names: Vec<String> = entries.into_iter().map(|e| format!("approvals/{}", e.file)).collect();
         names.sort();
         names.truncate(MAX_APPROVALS);
         let read = |name: &String| self.store.read(name, MAX_RECORD).ok().flatten();
@@ -205,7 +222,9 @@ impl Judge {
 fn tpm_refusal(e: &TpmError) -> Refusal {
     let code = match e {
         TpmError::SrkChanged { .. } => why::SRK_CHANGED,
-        TpmError::NoApproval { .. } | TpmError::PcrUnset { .. } | TpmError::EpochChanged { .. } => why::BOOT_STATE,
+        TpmError::NoApproval { .. } | TpmError::PcrUnset { .. } | TpmError::EpochChanged { .. } => {
+            why::BOOT_STATE
+        }
         _ if e.is_undecided() => why::TPM_UNAVAILABLE,
         _ => why::BOOT_STATE,
     };
@@ -221,5 +240,11 @@ pub(crate) const MAX_RECORD: u64 = 64 << 10;
 /// Time limit of one proof: below the time a held step waits for the judge.
 const TPM_TIMEOUT: Duration = Duration::from_secs(3);
 /// Codes whose alarms end when the gate opens; latched ones stay until acknowledged.
-const GATE_CODES: &[ReasonCode] =
-    &[why::TPM_UNAVAILABLE, why::BOOT_STATE, why::NOT_PROVISIONED, why::TRUST_STORE, why::NOT_READY, why::SRK_CHANGED];
+const GATE_CODES: &[ReasonCode] = &[
+    why::TPM_UNAVAILABLE,
+    why::BOOT_STATE,
+    why::NOT_PROVISIONED,
+    why::TRUST_STORE,
+    why::NOT_READY,
+    why::SRK_CHANGED,
+];

@@ -264,7 +264,11 @@ impl Failure {
 
 impl From<crate::state::StateError> for Failure {
     fn from(e: crate::state::StateError) -> Failure {
-        if e.is_full() { Failure::new(crate::reasons::DISK_FULL, e.to_string()) } else { Failure::internal(e.to_string()) }
+        if e.is_full() {
+            Failure::new(crate::reasons::DISK_FULL, e.to_string())
+        } else {
+            Failure::internal(e.to_string())
+        }
     }
 }
 
@@ -284,6 +288,10 @@ impl From<crate::vault::VaultError> for Failure {
 
 impl From<hal::store::StoreError> for Failure {
     fn from(e: hal::store::StoreError) -> Failure {
-        if e.is_full() { Failure::new(crate::reasons::DISK_FULL, e.to_string()) } else { Failure::internal(e.to_string()) }
+        if e.is_full() {
+            Failure::new(crate::reasons::DISK_FULL, e.to_string())
+        } else {
+            Failure::internal(e.to_string())
+        }
     }
 }

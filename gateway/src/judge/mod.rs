@@ -13,7 +13,7 @@ use hal::store::{Fuse, RealDisk, Store};
 use hal::tpm::{Steps, Tcti, Tpm};
 
 use crate::config::{Config, Plc};
-use crate::reasons as why;
+pub(crate) use crate::reasons as why;
 use crate::state::{Db, Lock};
 use crate::transfer::event::{CaseId, Refusal};
 use crate::vault::{Limits, Vault};
@@ -46,7 +46,10 @@ pub struct Judge {
     pub(crate) tpm: Option<Tpm>,
     gate: gate::Gate,
     conduits: Vec<Conduit>,
-    identities: HashMap<String, firmware_verifier::identity::Observed<firmware_verifier::identity::ControllerIdentity>>,
+    identities: HashMap<
+        String,
+        firmware_verifier::identity::Observed<firmware_verifier::identity::ControllerIdentity>,
+    >,
     progress: HashMap<String, (CaseId, u64, u64)>,
     feed: Option<Arc<tokio::sync::Notify>>,
     refused_cases: HashMap<(String, String, u16), Mono>,
@@ -66,7 +69,12 @@ impl Judge {
     }
 
     /// As [`Judge::open`], with a fuse before every write and a hook around every write of the TPM.
-    pub fn open_with(config: Arc<Config>, clock: Clock, fuse: Fuse, steps: Option<Steps>) -> Result<Judge, Failure> {
+    pub fn open_with(
+        config: Arc<Config>,
+        clock: Clock,
+        fuse: Fuse,
+        steps: Option<Steps>,
+    ) -> Result<Judge, Failure> {
         let damaged = |e: &dyn std::fmt::Display| Failure::new(why::STATE_DAMAGED, e.to_string());
         let lock = Lock::take(&config.data).map_err(|e| damaged(&e))?;
         let disk = RealDisk::open(&config.data).map_err(|e| damaged(&e))?;
@@ -97,7 +105,8 @@ impl Judge {
 
     /// Names the conduits of a running gateway, in the order their news are numbered.
     pub fn attach(&mut self, conduits: Vec<(usize, tokio::sync::mpsc::Sender<crate::proxy::pump::Command>)>) {
-        self.conduits = conduits.into_iter().map(|(plc, commands)| Conduit { plc, up: false, commands }).collect();
+        self.conduits =
+            conduits.into_iter().map(|(plc, commands)| Conduit { plc, up: false, commands }).collect();
     }
 
     /// Rings when there is something for the broker.
@@ -117,6 +126,11 @@ impl Judge {
     }
 }
 
-fn refusal(code: ReasonCode, case: Option<CaseId>, found: impl Into<String>, expected: impl Into<String>) -> Refusal {
+fn refusal(
+    code: ReasonCode,
+    case: Option<CaseId>,
+    found: impl Into<String>,
+    expected: impl Into<String>,
+) -> Refusal {
     Refusal { code, case, found: found.into(), expected: expected.into() }
 }
