@@ -38,8 +38,15 @@ as_root() {
     fi
 }
 
+# Debian's two architectures in one system make two lines for one name.
+native=$(dpkg --print-architecture)
 is_installed() {
-    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+    case $1 in
+    *:*) architecture=${1#*:} ;;
+    *) architecture="$native|all" ;;
+    esac
+    dpkg-query -W -f '${Architecture} ${db:Status-Status}\n' "$1" 2>/dev/null |
+        grep -Eqx "($architecture) installed"
 }
 
 # Debian starts these when it installs them; only those that this run installs are stopped.
