@@ -4,6 +4,7 @@
 //! lives in [`proxy`], [`socket`] and `feed`, and concrete types meet in [`app`].
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod app;
 pub mod cli;
