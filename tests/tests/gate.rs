@@ -1,0 +1,205 @@
+//! The main job, from outside: what is released lands, what is not does not, and people are told why.
+
+use headgate_tests::peers::{mbpoll, python, run, start_python};
+use headgate_tests::{Bench, Plc, digest, eventually, free_address, image, wait_for};
+
+/// Makes a vendor's Ed25519 key with OpenSSL and trusts it for acme's px-200.
+fn trust_acme(bench: &Bench) {
+    let dir = bench.dir.path();
+    assert_eq!(run(dir, "openssl", &["genpkey", "-algorithm", "ed25519", "-out", "acme.pem"]).code, 0);
+    assert_eq!(run(dir, "openssl", &["pkey", "-in", "acme.pem", "-pubout", "-out", "acme.pub"]).code, 0);
+    bench.headgate(&["trust", "add", "acme.pub", "--name", "acme", "--vendor", "acme", "--model", "px-200"]);
+}
+
+/// Signs an image with OpenSSL, stages and releases it.
+fn release(bench: &Bench, name: &str, image: &[u8], plc: &str) -> String {
+    bench.write(name, image);
+    let sig = format!("{name}.sig");
+    let sign = ["pkeyutl", "-sign", "-rawin", "-inkey", "acme.pem", "-in", name, "-out", &sig];
+    assert_eq!(run(bench.dir.path(), "openssl", &sign).code, 0);
+    bench.headgate(&["stage", name, "--plc", plc]);
+    let digest = gateway::vault::hex(&digest(image));
+    bench.headgate(&["release", &digest, "--plc", plc]);
+    digest
+}
+
+fn old_firmware() -> Vec<u8> {
+    image().iter().take(4096).map(|b| b ^ 0x5A).collect()
+}
+
+fn bench_with(profile: &str, way: &str) -> (Bench, Plc) {
+    let mut bench = Bench::new();
+    let plc = bench.controller("pump-3", profile, way, &old_firmware());
+    trust_acme(&bench);
+    bench.start();
+    (bench, plc)
+}
+
+/// A station on pymodbus tries an unreleased image, a tampered one, and the released one.
+fn plays(profile: &str, way: &str, shape: &str, len: usize, extra: &[&str]) {
+    let (bench, plc) = bench_with(profile, way);
+    let mut new = image();
+    new.truncate(len);
+    // The bench's Wiren Board convention: the info block begins with the length of the data.
+    if shape == "wirenboard" {
+        let data = (len - 32) as u32;
+        new[..4].copy_from_slice(&data.to_le_bytes());
+    }
+    let port = plc.conduit.port().to_string();
+    let station = |name: &str, more: &[&str]| {
+        let path = bench.path(name).display().to_string();
+        python("station.py", &[&[port.as_str(), path.as_str(), shape], extra, more].concat())
+    };
+    bench.write("new.bin", &new);
+    let said = station("new.bin", &[]);
+    assert_eq!(said.code, 1, "an image nobody released: {}", said.text);
+    assert_eq!(plc.flash(), old_firmware(), "and the flash is as it was");
+
+    release(&bench, "new.bin", &new, "pump-3");
+    let said = station("new.bin", &["--flip", &(len / 2).to_string()]);
+    assert_eq!(said.code, 1, "one flipped bit: {}", said.text);
+    assert_eq!(plc.flash(), old_firmware(), "and the flash is as it was");
+
+    eventually("the next transfer may begin", || (station("new.bin", &[]).code == 0).then_some(()));
+    plc.wait_flash(&new);
+    bench.wait_status("the case is closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
+}
+
+#[test]
+fn file_records_of_fc_21_are_matched() {
+    plays("generic-file-record", "match", "generic-file-record", 60_001, &[]);
+}
+
+#[test]
+fn an_offset_window_is_matched() {
+    plays("generic-offset-window", "match", "generic-offset-window", 20_000, &[]);
+}
+
+#[test]
+fn a_linear_area_is_matched() {
+    plays("generic-linear", "match", "generic-linear", 30_001, &[]);
+}
+
+#[test]
+fn file_records_are_staged() {
+    plays("generic-file-record", "stage", "generic-file-record", 30_001, &[]);
+}
+
+#[test]
+fn a_panasonic_battery_unit_is_staged() {
+    plays("ocp-rackmon-panasonic", "stage", "rackmon", 96 * 100, &["--enter", "0xAA55", "--block", "96"]);
+}
+
+#[test]
+fn a_delta_battery_unit_is_staged() {
+    plays("ocp-rackmon-delta", "stage", "rackmon", 64 * 100, &["--enter", "0xA5A5", "--block", "64"]);
+}
+
+#[test]
+fn a_ucw_bootloader_is_staged() {
+    plays("ucw-bootloader", "stage", "ucw", 128 * 60, &[]);
+}
+
+#[test]
+fn a_minisign_signature_is_accepted_and_a_flipped_bit_names_its_place() {
+    let (bench, plc) = bench_with("generic-file-record", "match");
+    let dir = bench.dir.path();
+    bench.write("new.bin", &image()[..9_000]);
+    assert_eq!(run(dir, "minisign", &["-G", "-W", "-p", "mini.pub", "-s", "mini.key"]).code, 0);
+    assert_eq!(run(dir, "minisign", &["-S", "-W", "-s", "mini.key", "-m", "new.bin"]).code, 0);
+    let (code, text) = bench.refused(&["stage", "new.bin", "--plc", "pump-3"]);
+    assert_eq!(code, 13, "the key is not trusted yet: {text}");
+    bench.headgate(&["trust", "add", "mini.pub", "--name", "mini", "--vendor", "acme", "--model", "*"]);
+    let staged = bench.json(&["stage", "new.bin", "--plc", "pump-3"]);
+    assert_eq!(staged["staged"], true);
+    bench.headgate(&["release", staged["digest"].as_str().expect("a digest"), "--plc", "pump-3"]);
+    let (port, path) = (plc.conduit.port().to_string(), bench.path("new.bin").display().to_string());
+    let said = python("station.py", &[&port, &path, "generic-file-record", "--flip", "5000"]);
+    assert_eq!((said.code, said.text.trim()), (1, "block at 4800: exception 4"));
+    let alarm = bench.wait_alarm("HG-6006");
+    assert!(alarm["text"].as_str().is_some_and(|t| t.contains("offset 5000")), "{alarm}");
+}
+
+#[test]
+fn mbpoll_reads_and_writes_process_values_but_not_the_update_window() {
+    let (bench, plc) = bench_with("generic-file-record", "match");
+    let read = mbpoll(plc.conduit, &["-r", "1", "-c", "10", "127.0.0.1"]);
+    assert!(read.code == 0 && read.text.contains("[10]:"), "{}", read.text);
+    let write = mbpoll(plc.conduit, &["-r", "50", "127.0.0.1", "77"]);
+    assert_eq!(write.code, 0, "{}", write.text);
+    let beyond = mbpoll(plc.conduit, &["-r", "150", "127.0.0.1", "77"]);
+    assert!(beyond.text.contains("Illegal data address"), "{}", beyond.text);
+    let window = mbpoll(plc.conduit, &["-r", "61441", "127.0.0.1", "1"]);
+    assert!(window.text.contains("Illegal data address"), "{}", window.text);
+    bench.wait_alarm("HG-6001");
+    bench.wait_alarm("HG-6003");
+}
+
+#[test]
+fn a_pymodbus_server_serves_as_controller() {
+    let mut bench = Bench::new();
+    let (target, conduit) = (free_address(), free_address());
+    let mut server = start_python("controller.py", &[&target.port().to_string()]);
+    wait_for(target);
+    bench.plc("tank-1", "match", "generic-file-record", target, conduit);
+    bench.start();
+    let read = mbpoll(conduit, &["-r", "1", "-c", "3", "127.0.0.1"]);
+    let write = mbpoll(conduit, &["-r", "5", "127.0.0.1", "1234"]);
+    let again = mbpoll(conduit, &["-r", "5", "-c", "1", "127.0.0.1"]);
+    server.kill().expect("it ran");
+    server.wait().expect("it ended");
+    assert!(read.code == 0 && read.text.contains("[1]: \t7"), "{}", read.text);
+    assert_eq!(write.code, 0, "{}", write.text);
+    assert!(again.text.contains("1234"), "{}", again.text);
+}
+
+#[test]
+fn tpm2_tools_read_back_what_init_provisioned() {
+    let bench = Bench::new();
+    let epoch = bench.tpm2("tpm2_nvread", &["0x1801000", "-C", "0x1801000", "-s", "8"]);
+    assert_eq!(epoch.len(), 8);
+    assert!(u64::from_be_bytes(epoch.try_into().expect("eight bytes")) >= 1);
+    let handles = bench.tpm2("tpm2_getcap", &["handles-persistent"]);
+    assert!(String::from_utf8_lossy(&handles).contains("0x81000001"));
+    for kind in ["handles-transient", "handles-loaded-session"] {
+        assert!(bench.tpm2("tpm2_getcap", &[kind]).is_empty(), "{kind} left behind");
+    }
+}
+
+#[test]
+fn a_site_key_of_somebody_else_opens_nothing() {
+    let bench = Bench::new();
+    bench.headgate(&["site-key", "new", "--key", "thief.key", "--public", "thief.pub"]);
+    bench.headgate(&["init", "--request-only", "--request", "request-2.json"]);
+    bench.headgate(&["site-key", "sign", "request-2.json", "--key", "thief.key", "--out", "forged.json"]);
+    let (code, text) = bench.refused(&["trust", "approve-pcrs", "forged.json"]);
+    assert_eq!(code, 71, "{text}");
+    let (code, text) = bench.refused(&["init", "--site-key", "thief.pub"]);
+    assert!(code == 2 && text.contains("provisioned already"), "{text}");
+}
+
+#[test]
+fn files_that_are_not_what_they_should_be_are_named() {
+    let bench = Bench::new();
+    let mut bench = bench;
+    bench.controller("pump-3", "generic-file-record", "match", &old_firmware());
+    bench.write("image.bin", &image()[..1000]);
+    bench.write("not-a-key", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let trust = |file| ["trust", "add", file, "--name", "x", "--vendor", "acme", "--model", "*"];
+    let (code, text) = bench.refused(&trust("not-a-key"));
+    assert!(code == 11 && text.contains("certificate"), "{code} {text}");
+    assert_eq!(run(bench.dir.path(), "openssl", &["genpkey", "-algorithm", "ed25519", "-out", "secret.pem"]).code, 0);
+    let (_, text) = bench.refused(&trust("secret.pem"));
+    assert!(text.to_lowercase().contains("private key"), "{text}");
+    let (code, text) = bench.refused(&["stage", "image.bin", "--plc", "pump-3"]);
+    assert!(code == 10 && text.contains("HG-1001"), "no signature: {code} {text}");
+    let (code, _) = bench.refused(&["stage", "image.bin", "--plc", "pump-3", "--signature", "not-a-key"]);
+    assert_eq!(code, 11, "a signature file that is none");
+    let (code, text) = bench.refused(&["stage", "image.bin", "--plc", "pump-9"]);
+    assert!(code == 3 && text.contains("pump-3"), "{code} {text}");
+    let (code, _) = bench.refused(&["release", "0123456789abcdef", "--plc", "pump-3"]);
+    assert_eq!(code, 3);
+    bench.configure("surprise = 1\n");
+    let (code, text) = bench.refused(&["config", "check"]);
+    assert!(code == 2 && text.contains("line") && text.contains("surprise"), "{code} {text}");
+}
