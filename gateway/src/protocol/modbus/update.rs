@@ -128,7 +128,9 @@ impl Update {
     fn see_write<'a>(&self, span: &Range<u32>, data: &'a [u8]) -> Seen<'a> {
         if let Some((step, place, said)) = self.profile.step_of(span, data) {
             return match step.role {
-                Role::Open => Seen::Open { first: place == 0, declared: said.length.map(u64::from) },
+                Role::Open => {
+                    Seen::Open { first: place == 0 || step.alternative, declared: said.length.map(u64::from) }
+                }
                 Role::Select => self.select(said),
                 Role::Program => Seen::Control(None),
                 Role::Commit => Seen::Commit,
