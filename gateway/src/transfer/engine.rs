@@ -958,4 +958,4 @@ fn incomplete(seen: &Coverage, len: Option<u64>, case: CaseId) -> Refusal {
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

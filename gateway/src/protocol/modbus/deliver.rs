@@ -470,3 +470,6 @@ const POLL: Duration = Duration::from_millis(100);
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between two rounds.
 const MAX_ROUND_PAUSE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

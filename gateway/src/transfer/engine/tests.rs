@@ -25,7 +25,7 @@ impl Image for Bytes {
 }
 
 /// A real proof for `image`, from a key of this test.
-fn released(image: &'static [u8]) -> Released {
+pub(crate) fn released(image: &'static [u8]) -> Released {
     let key = SigningKey::from_bytes(&[3; 32]);
     let now = Wall::trusted(1_800_000_000_000);
     let public = PublicKey::new(KeyKind::Ed25519, key.verifying_key().to_bytes()).unwrap();
