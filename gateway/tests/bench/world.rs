@@ -9,8 +9,8 @@ use gateway::protocol::modbus::frame;
 use gateway::protocol::modbus::update::Update;
 use gateway::reasons;
 use gateway::shield::allow::{AllowList, Functions, Rule};
+use gateway::sim::Controller;
 use gateway::sim::flash::Write;
-use gateway::sim::{Controller, Kind};
 use gateway::transfer::event::{Answer, Refusal, Station};
 use hal::clock::Mono;
 
@@ -63,6 +63,7 @@ struct Tool {
     next: usize,
     polls: u32,
     idle_until: Mono,
+    /// Transaction id, when, what, and whether the standard defines no reply to it.
     outstanding: VecDeque<(u16, Mono, Vec<u8>, bool)>,
     to_gateway: VecDeque<(Mono, Vec<u8>)>,
     to_tool: VecDeque<(Mono, Vec<u8>)>,
@@ -168,7 +169,7 @@ impl World {
         self.check_end();
         self.tally.delivered = self.judge.delivered;
         self.tally.ready = self.judge.ready;
-        for (_, report) in self.conduit.take_reports().into_iter().enumerate() {
+        for report in self.conduit.take_reports() {
             *self.tally.refusals.entry(report.code.to_string()).or_default() += report.count;
         }
         match self.broken.take() {
@@ -846,5 +847,3 @@ fn brief_question(question: &gateway::transfer::event::Question) -> String {
 
 /// Longer than any request may wait: a held step, a judge that is slow, a delivery.
 const PATIENCE: Duration = Duration::from_secs(100);
-
-const _: fn(Kind) = |_| {};

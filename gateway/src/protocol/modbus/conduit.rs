@@ -892,3 +892,6 @@ fn describe(request: &Request<'_>, function: u8) -> String {
 const MAX_SILENCES: u32 = 3;
 /// How long a delivery that has destroyed nothing waits for the controller.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;
