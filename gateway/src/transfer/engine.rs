@@ -773,8 +773,9 @@ impl Engine {
         self.or_pass(Decision::Acknowledge)
     }
 
+    /// While only watching everything passes, except into a delivery of our own.
     fn or_pass(&self, decision: Decision) -> Decision {
-        if self.settings.enforce { decision } else { Decision::Pass }
+        if self.settings.enforce || self.is_delivering() { decision } else { Decision::Pass }
     }
 
     /// Ends the open case, if there is one, and moves on.

@@ -565,7 +565,8 @@ impl Conduit {
         };
         let (found, expected) = (refusal.found.clone(), refusal.expected.clone());
         self.reports.refused(station, refusal.code, || (found, expected));
-        if self.settings.enforce { Decision::Refuse(refusal) } else { Decision::Pass }
+        let decides = self.settings.enforce || self.engine.is_delivering();
+        if decides { Decision::Refuse(refusal) } else { Decision::Pass }
     }
 
     fn hold(&mut self, id: SessionId, request: Asked, pdu: &[u8], seen: bool) {

@@ -390,6 +390,12 @@ fn each_step_is_decided_by_what_came_before() {
         ),
         // Only watching.
         (
+            "nothing passes into a delivery of our own",
+            WATCH,
+            "by-hand open=8 0=abcd commit quit",
+            "deliver 6005 6005 6005 6005",
+        ),
+        (
             "nothing waits, and all is gathered",
             WATCH,
             "open=8 0=abcd 4=efgh commit +opened",
