@@ -108,6 +108,7 @@ fn no_history_breaks_the_promise() {
     at_least("a sealed image", total.sealed, 10);
     at_least("a resumed delivery", total.resumed, 1000);
     at_least("a controller that runs the new image", total.booted_new, 10);
+    at_least("a watched image", total.watched, 500);
     at_least("a process read", total.positive_reads, 1);
     for code in
         ["HG-4001", "HG-4005", "HG-6003", "HG-6004", "HG-6005", "HG-6006", "HG-6008", "HG-6009", "HG-6014"]

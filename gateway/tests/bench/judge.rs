@@ -27,12 +27,28 @@ pub struct Judge {
     pub open: Vec<CaseId>,
     pub delivered: u64,
     pub ready: u64,
+    /// Whole known builds gathered while only watching.
+    pub watched: u64,
+    /// What the last transfer that ended well has put there.
+    pub installed: Option<Arc<Build>>,
+    committing: Option<(CaseId, Digest)>,
     next_case: u64,
 }
 
 impl Judge {
     pub fn new(released: Vec<Arc<Build>>, manner: JudgeManner) -> Judge {
-        Judge { released, manner, record: None, open: Vec::new(), delivered: 0, ready: 0, next_case: 1 }
+        Judge {
+            released,
+            manner,
+            record: None,
+            open: Vec::new(),
+            delivered: 0,
+            ready: 0,
+            watched: 0,
+            installed: None,
+            committing: None,
+            next_case: 1,
+        }
     }
 
     pub fn new_case(&mut self) -> CaseId {
@@ -76,10 +92,17 @@ impl Judge {
                 }
                 Answer::Opened { case, released: self.released.iter().map(Build::release).collect() }
             }
-            Question::Commit { case, .. } if self.open.contains(&case) => Answer::Commit,
+            Question::Commit { case, digest } if self.open.contains(&case) => {
+                self.committing = Some((case, digest));
+                Answer::Commit
+            }
             Question::Commit { case, .. } => refusal(Some(case)),
-            Question::Judge { case, image, .. } => match self.find(Digest::of(&image)) {
-                Some(build) => Answer::Deliver(build.release()),
+            Question::Judge { case, image, observe } => match self.find(Digest::of(&image)) {
+                Some(build) => {
+                    self.watched += u64::from(observe);
+                    self.open.retain(|c| !observe || *c != case);
+                    Answer::Deliver(build.release())
+                }
                 None => refusal(Some(case)),
             },
         };
@@ -88,6 +111,11 @@ impl Judge {
 
     fn end(&mut self, case: CaseId, outcome: &Outcome) {
         self.open.retain(|c| *c != case);
+        if *outcome == Outcome::Delivered {
+            let committed = self.committing.filter(|c| c.0 == case).and_then(|c| self.find(c.1));
+            let record = self.record.as_ref().filter(|r| r.case == case).map(|r| r.build.clone());
+            self.installed = committed.or(record);
+        }
         self.delivered += u64::from(*outcome == Outcome::Delivered);
         self.ready += u64::from(matches!(outcome, Outcome::Ready(_)));
         let unconfirmed = matches!(outcome, Outcome::Refused(r) if r.code == reasons::DELIVERY_UNCONFIRMED);

@@ -14,6 +14,8 @@ pub struct Plan {
     pub seed: u64,
     pub kind: Kind,
     pub way: Way,
+    /// False: the conduit only watches, and nothing is promised but answers and a case that fits.
+    pub enforce: bool,
     pub family: usize,
     pub in_flight: usize,
     pub poll: bool,
@@ -91,6 +93,7 @@ impl Plan {
             seed,
             kind,
             way,
+            enforce: !random.chance(5),
             family,
             in_flight: *random.pick(&[1, 1, 2, 4, 16]),
             poll: random.chance(30),
