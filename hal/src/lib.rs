@@ -8,3 +8,5 @@
 
 pub mod clock;
 pub mod reason;
+pub mod store;
+pub mod tpm;

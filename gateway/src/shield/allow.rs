@@ -98,6 +98,7 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 6));
 
     #[test]
+    #[allow(clippy::type_complexity)] // a table, named by its columns below
     fn only_what_a_rule_names_passes() {
         let list = AllowList::new(vec![
             Rule { unit: 1, functions: Functions::reads(), addresses: vec![], stations: vec![] },

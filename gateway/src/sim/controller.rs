@@ -332,7 +332,7 @@ impl Controller {
 
     /// FC 43/14 (V1.1b3 §6.21): vendor, product, revision; conformity 0x81, basic with single objects.
     fn identification(&self, code: u8, object: u8) -> Result<Vec<u8>, u8> {
-        let texts = ["Headgate Simulation", self.kind.profile(), &self.revision()].map(str::to_owned);
+        let texts = ["acme", "px-200", &self.revision()].map(str::to_owned);
         let wanted: Vec<usize> = match (code, object) {
             (1..=3, 0..=2) => (usize::from(object)..3).collect(),
             (1..=3, _) => (0..3).collect(), // an unknown object starts at the beginning

@@ -1,0 +1,171 @@
+//! Alarms and verdicts: one row for each cause, one message for the broker, in one transaction.
+
+use hal::clock::Wall;
+use hal::reason::ReasonCode;
+use serde_json::json;
+
+use super::Judge;
+use super::message::{Answered, Failure};
+use super::rows::AlarmRow;
+use crate::state::alarm::{self, Alarm, Source};
+use crate::state::outbox::{self, Kind, NewMessage, OutboxQuota};
+use crate::state::{StateError, Tx};
+
+impl Judge {
+    /// Raises an alarm about a controller, or about the gateway (`None`). What cannot be written is logged:
+    /// the caller refuses firmware for a reason of its own.
+    pub(super) fn raise(&mut self, plc: Option<&str>, code: ReasonCode, latched: bool, text: &str) {
+        self.raise_counted(plc, code, latched, text, 1);
+    }
+
+    pub(super) fn raise_counted(
+        &mut self,
+        plc: Option<&str>,
+        code: ReasonCode,
+        latched: bool,
+        text: &str,
+        count: u64,
+    ) {
+        let (source, now, gateway) = (source(plc), self.now(), self.config.name.clone());
+        let text = if count > 1 { format!("{text} ({count} times)") } else { text.to_string() };
+        let raised = self.db.write_with_reserve("raise an alarm", |tx| {
+            let alarm = alarm::raise(tx, &source, code, latched, &text, now)?;
+            publish(tx, &gateway, &alarm, now)
+        });
+        self.log_and_ring("raise an alarm", raised);
+    }
+
+    /// The cause is gone; a latched alarm stays until a person acknowledges it.
+    pub(super) fn clear_alarm(&mut self, plc: Option<&str>, code: ReasonCode) {
+        let (source, now, gateway) = (source(plc), self.now(), self.config.name.clone());
+        let cleared = self.db.write("clear an alarm", |tx| {
+            if !alarm::clear(tx, &source, code)? {
+                return Ok(());
+            }
+            alarm::get(tx, &source, code)?.map_or(Ok(()), |alarm| publish(tx, &gateway, &alarm, now))
+        });
+        self.log_and_ring("clear an alarm", cleared);
+    }
+
+    /// Queues a message that is no alarm.
+    pub(super) fn publish(&mut self, kind: Kind, topic: &str, body: serde_json::Value) {
+        let (now, gateway) = (self.now(), self.config.name.clone());
+        let expires = (kind == Kind::Status).then_some(Wall { ms: now.ms + STATUS_TTL_MS, ..now });
+        let message = NewMessage {
+            topic: format!("headgate/{gateway}/{topic}"),
+            payload: body.to_string().into_bytes(),
+            kind,
+            expires,
+        };
+        let queued = self
+            .db
+            .write("queue a message", |tx| outbox::push(tx, &message, OutboxQuota::default(), now).map(drop));
+        self.log_and_ring("queue a message", queued);
+    }
+
+    pub(super) fn publish_status(&mut self) {
+        let gate = self.gate_status();
+        let body = json!({
+            "schema": 1, "gateway": self.config.name, "at": self.now().to_string(), "gate": if gate.open { "open" } else { "shut" },
+            "code": gate.code.map(|c| c.to_string()), "text": gate.text, "version": env!("CARGO_PKG_VERSION"),
+        });
+        self.publish(Kind::Status, "status/gate", body);
+    }
+
+    fn log_and_ring(&self, doing: &str, outcome: Result<(), StateError>) {
+        if let Err(e) = outcome {
+            tracing::error!(error = %e, "cannot {doing}");
+        }
+        if let Some(bell) = &self.feed {
+            bell.notify_one();
+        }
+    }
+
+    pub(super) fn alarms(&self, all: bool) -> Result<Vec<AlarmRow>, Failure> {
+        let rows = self.db.rows();
+        let alarms = if all { alarm::list(&rows)? } else { alarm::standing(&rows)? };
+        Ok(alarms.iter().map(|a| self.alarm_row(a)).collect())
+    }
+
+    /// Acknowledges; a latched alarm whose gate is open again is reset with it.
+    pub(super) fn acknowledge(&mut self, name: &str, code: ReasonCode) -> Result<Answered, Failure> {
+        let source = if name == self.config.name { Source::Gateway } else { Source::Plc(name.to_string()) };
+        let (now, gateway) = (self.now(), self.config.name.clone());
+        let still_there = source == Source::Gateway && self.gate_status().code == Some(code);
+        let found = self.db.write("acknowledge an alarm", |tx| {
+            if alarm::get(tx, &source, code)?.is_none() {
+                return Ok(false);
+            }
+            alarm::acknowledge(tx, &source, code)?;
+            if !still_there {
+                alarm::reset(tx, &source, code)?;
+                alarm::clear(tx, &source, code)?;
+            }
+            if code == crate::reasons::CHANGED_OUTSIDE
+                && let Source::Plc(plc) = &source
+            {
+                crate::state::identity::clear_latch(tx, plc)?;
+            }
+            alarm::get(tx, &source, code)?.map_or(Ok(()), |alarm| publish(tx, &gateway, &alarm, now))?;
+            Ok(true)
+        })?;
+        self.log_and_ring("acknowledge an alarm", Ok(()));
+        match found {
+            true => Ok(Answered::Done { text: format!("acknowledged: {name} {code}") }),
+            false => {
+                Err(Failure::not_found(format!("no alarm {code} of {name:?}; headgate alarms list --all")))
+            }
+        }
+    }
+
+    fn alarm_row(&self, a: &Alarm) -> AlarmRow {
+        let reason = crate::reasons::find(a.code);
+        AlarmRow {
+            source: self.source_name(&a.source),
+            code: a.code,
+            title: reason.map_or("", |r| r.title).into(),
+            count: a.count,
+            first: a.first,
+            last: a.last,
+            active: a.active,
+            acknowledged: a.acknowledged,
+            latched: a.latched,
+            text: a.text.clone(),
+            next: reason.map_or("", |r| r.next).into(),
+        }
+    }
+
+    fn source_name(&self, source: &Source) -> String {
+        match source {
+            Source::Gateway => self.config.name.clone(),
+            Source::Plc(plc) => plc.clone(),
+        }
+    }
+}
+
+fn source(plc: Option<&str>) -> Source {
+    plc.map_or(Source::Gateway, |id| Source::Plc(id.to_string()))
+}
+
+/// Queues the alarm's present state.
+fn publish(tx: &Tx<'_>, gateway: &str, a: &Alarm, now: Wall) -> Result<(), StateError> {
+    let source = match &a.source {
+        Source::Gateway => gateway,
+        Source::Plc(plc) => plc,
+    };
+    let reason = crate::reasons::find(a.code);
+    let body = json!({
+        "schema": 1, "gateway": gateway, "source": source, "code": a.code.to_string(),
+        "title": reason.map(|r| r.title), "text": a.text, "count": a.count,
+        "first": a.first.to_string(), "last": a.last.to_string(), "at": now.to_string(),
+        "active": a.active, "acknowledged": a.acknowledged, "latched": a.latched,
+        "next": reason.map(|r| r.next),
+    });
+    let topic = format!("headgate/{gateway}/alarm/{source}/{}", a.code);
+    let message =
+        NewMessage { topic, payload: body.to_string().into_bytes(), kind: Kind::Alarm, expires: None };
+    outbox::push(tx, &message, OutboxQuota::default(), now).map(drop)
+}
+
+/// How long a status message is worth sending.
+const STATUS_TTL_MS: i64 = 3_600_000;

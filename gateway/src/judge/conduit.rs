@@ -1,0 +1,416 @@
+//! Answers to the conduits: what may pass, what is delivered, how each case goes on.
+
+use hal::reason::ReasonCode;
+use serde_json::json;
+
+use super::{Judge, refusal};
+use crate::protocol::modbus::conduit::Report;
+use crate::proxy::pump::{Command, News};
+use crate::reasons as why;
+use crate::state::StateError;
+use crate::state::case::{self, CaseNumber, CaseState, NewCase};
+use crate::state::delivery::{self, Phase};
+use crate::state::learned::{self, Access, LEARNED_LIMIT, Learned};
+use crate::state::outbox::Kind;
+use crate::state::release;
+use crate::transfer::engine::Way;
+use crate::transfer::event::{Answer, CaseId, Outcome, Question, Refusal, Station};
+use crate::vault::{Refused, Sidecar};
+
+impl Judge {
+    /// Takes in one piece of news of conduit `number`.
+    pub(super) fn news(&mut self, number: usize, news: News) {
+        let Some(conduit) = self.conduits.get_mut(number) else { return };
+        let plc = self.config.plcs[conduit.plc].slot.as_str().to_string();
+        match news {
+            News::Ask(id, question) => {
+                if let Some(answer) = self.answer(&plc, question) {
+                    self.command(number, Command::Answer(id, answer));
+                }
+            }
+            News::Refused(reports) => reports.iter().for_each(|r| self.refused(&plc, r)),
+            News::Identity(case, says) => self.identity(&plc, case, says),
+            News::Habits(habits) => self.learn(&plc, habits),
+            News::Controller(up) => self.controller(number, &plc, up),
+            News::NotDelivered(case, refusal) => self.not_delivered(&plc, case, refusal),
+            News::Progress(case, done, len) => {
+                self.progress.insert(plc, (case, done, len));
+            }
+        }
+    }
+
+    pub(super) fn command(&self, number: usize, command: Command) {
+        if let Some(conduit) = self.conduits.get(number)
+            && conduit.commands.try_send(command).is_err()
+        {
+            tracing::error!(conduit = number, "the conduit takes no commands");
+        }
+    }
+
+    fn answer(&mut self, plc: &str, question: Question) -> Option<Answer> {
+        let refused = |r: Refusal| Answer::Refused(r);
+        Some(match question {
+            Question::Open { station, declared, observe } => {
+                self.opened(plc, station, declared, observe).unwrap_or_else(refused)
+            }
+            Question::Commit { case, digest } => {
+                let taken = self.commit(plc, case, digest.as_bytes());
+                taken.map(|()| Answer::Commit).unwrap_or_else(|r| refused(with_case(r, case)))
+            }
+            Question::Judge { case, image, observe } => {
+                self.judge_image(plc, case, &image, observe).unwrap_or_else(refused)
+            }
+            Question::Start { case, digest } => {
+                self.recorded(case, |judge| judge.start(plc, case, digest.as_bytes()))
+            }
+            Question::PastNoReturn { case } => self.recorded(case, |judge| judge.past_no_return(plc, case)),
+            Question::End { case, outcome, image } => {
+                self.ended(plc, case, outcome, image);
+                return None;
+            }
+        })
+    }
+
+    fn opened(
+        &mut self,
+        plc: &str,
+        station: Station,
+        declared: Option<u64>,
+        observe: bool,
+    ) -> Result<Answer, Refusal> {
+        let released = self.deliverable(plc, station);
+        let way = self.way_of(plc);
+        // A staged image may be gathered without a release: it ends in quarantine with its verdict. A
+        // matched one has nothing to be compared with.
+        let released = match released {
+            Ok(released) => released,
+            Err(r) if (way == Way::Stage || observe) && WORKFLOW.contains(&r.code) => Vec::new(),
+            Err(_) if observe => Vec::new(),
+            Err(r) => {
+                let case = self.open_case(plc, station, None);
+                let r = Refusal { case: case.as_ref().ok().copied(), ..r };
+                if let Ok(case) = case {
+                    self.end_case(plc, case, CaseState::Refused, Some(r.code), &r.to_string());
+                }
+                return Err(r);
+            }
+        };
+        let case = self.open_case(plc, station, declared).map_err(|e| state_refusal(&e))?;
+        Ok(Answer::Opened { case, released })
+    }
+
+    fn open_case(
+        &mut self,
+        plc: &str,
+        station: Station,
+        declared: Option<u64>,
+    ) -> Result<CaseId, StateError> {
+        let now = self.now();
+        let way = match self.way_of(plc) {
+            Way::Match => "match",
+            Way::Stage => "stage",
+        };
+        let new = NewCase {
+            plc: plc.into(),
+            station: station.to_string(),
+            way: way.into(),
+            class: "firmware".into(),
+            digest: None,
+        };
+        let text =
+            declared.map_or("transfer opened".to_string(), |n| format!("transfer of {n} bytes opened"));
+        let number = self.db.write("open a case", |tx| {
+            let number = case::open(tx, &new, now)?;
+            case::tell(tx, number, now, &text)?;
+            Ok(number)
+        })?;
+        Ok(CaseId(number.as_u64()))
+    }
+
+    /// `match`: the whole image has landed. Everything is checked once more, then the release is used up.
+    fn commit(&mut self, plc: &str, case: CaseId, digest: &[u8; 32]) -> Result<(), Refusal> {
+        self.still_released(plc, case, digest)?;
+        let (now, number) = (self.now(), number(case));
+        let used = self.db.write("use a release", |tx| {
+            release::consume_use(tx, digest, plc, number)?;
+            case::settle(tx, number, CaseState::Delivering, None)?;
+            case::tell(tx, number, now, "every byte equals the released image; the commit passes")
+        });
+        used.map_err(|e| state_refusal(&e))
+    }
+
+    /// The release of this image for this case's station, with a fresh proof.
+    fn still_released(
+        &mut self,
+        plc: &str,
+        case: CaseId,
+        digest: &[u8; 32],
+    ) -> Result<crate::transfer::image::Released, Refusal> {
+        let row = case::get(&self.db.rows(), number(case)).map_err(|e| state_refusal(&e))?;
+        let station = row.and_then(|c| c.station.parse().ok()).map(Station);
+        let station = station
+            .ok_or_else(|| refusal(why::STATE_DAMAGED, Some(case), "a case without a station", "one"))?;
+        let released = self.deliverable(plc, station)?;
+        let wanted = |r: &crate::transfer::image::Released| r.verified.digest().as_bytes() == digest;
+        released.into_iter().find(wanted).ok_or_else(|| {
+            refusal(
+                why::NOT_RELEASED,
+                Some(case),
+                format!("image sha256:{}", crate::vault::hex(digest)),
+                "a released image",
+            )
+        })
+    }
+
+    /// `stage`: the whole image is here.
+    fn judge_image(
+        &mut self,
+        plc: &str,
+        case: CaseId,
+        image: &[u8],
+        observe: bool,
+    ) -> Result<Answer, Refusal> {
+        let digest = *firmware_verifier::Digest::of(image).as_bytes();
+        let text = format!("{} bytes received, sha256:{}", image.len(), crate::vault::hex(&digest));
+        self.tell_case(case, &text);
+        let verdict = self.still_released(plc, case, &digest);
+        let verdict = verdict.map_err(|r| Refusal { case: Some(case), ..r });
+        if observe {
+            let would = verdict
+                .as_ref()
+                .map_or_else(|r| format!("would have been refused: {r}"), |_| "would have passed".into());
+            self.end_case(plc, case, CaseState::Done, None, &format!("observed only: {would}"));
+            return Ok(Answer::Recorded);
+        }
+        match verdict {
+            Ok(released) => {
+                self.settle(case, CaseState::Ready, None, "verified and released");
+                Ok(Answer::Deliver(released))
+            }
+            Err(r) => {
+                self.keep_refused(case, r.code, image);
+                Err(r)
+            }
+        }
+    }
+
+    fn recorded(&mut self, case: CaseId, write: impl FnOnce(&mut Judge) -> Result<(), StateError>) -> Answer {
+        match write(self) {
+            Ok(()) => Answer::Recorded,
+            Err(e) => Answer::Refused(with_case(state_refusal(&e), case)),
+        }
+    }
+
+    /// Delivery begins: one use is gone and the record that survives a crash is there, both or neither.
+    pub(super) fn start(&mut self, plc: &str, case: CaseId, digest: &[u8; 32]) -> Result<(), StateError> {
+        let (now, number) = (self.now(), number(case));
+        self.db.write("begin a delivery", |tx| {
+            release::consume_use(tx, digest, plc, number)?;
+            delivery::begin(tx, number, plc, digest, now)?;
+            case::settle(tx, number, CaseState::Delivering, None)?;
+            case::tell(tx, number, now, "delivery begins")
+        })
+    }
+
+    fn past_no_return(&mut self, plc: &str, case: CaseId) -> Result<(), StateError> {
+        let (now, number) = (self.now(), number(case));
+        self.db.write_with_reserve("record the point of no return", |tx| {
+            delivery::advance(tx, number, Phase::PastNoReturn, now)?;
+            case::tell(tx, number, now, "past the point of no return: delivery is finished whatever happens")
+        })?;
+        self.raise(
+            Some(plc),
+            why::DELIVERY_UNCONFIRMED,
+            false,
+            &format!("{case}: the update is being written"),
+        );
+        Ok(())
+    }
+
+    fn ended(&mut self, plc: &str, case: CaseId, outcome: Outcome, image: Option<Vec<u8>>) {
+        self.progress.remove(plc);
+        match outcome {
+            Outcome::Delivered => {
+                let (now, number) = (self.now(), number(case));
+                let written = self.db.write_with_reserve("record a delivery", |tx| {
+                    if delivery::get(tx, number)?.is_some() {
+                        delivery::advance(tx, number, Phase::Delivered, now)?;
+                    }
+                    case::tell(
+                        tx,
+                        number,
+                        now,
+                        "the controller has taken the image; its identity is read back",
+                    )
+                });
+                self.log(written);
+            }
+            Outcome::Ready(text) => {
+                let text = format!("{text}; deliver it with: headgate deliver --plc {plc}");
+                self.abandon(case);
+                self.settle(case, CaseState::Ready, None, &text);
+            }
+            Outcome::Refused(r) => {
+                if let Some(image) = image {
+                    self.keep_refused(case, r.code, &image);
+                }
+                self.refuse_case(plc, case, &r);
+            }
+            Outcome::Aborted(reason) => {
+                self.abandon(case);
+                self.end_case(plc, case, CaseState::Aborted, None, &reason.to_string());
+            }
+        }
+    }
+
+    fn refuse_case(&mut self, plc: &str, case: CaseId, r: &Refusal) {
+        let past = delivery::get(&self.db.rows(), number(case))
+            .ok()
+            .flatten()
+            .is_some_and(|d| d.phase == Phase::PastNoReturn);
+        if past {
+            // The old firmware is gone and the controller refuses the new one: a person must look.
+            self.tell_case(case, &format!("delivery stopped: {r}"));
+            self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, true, &format!("{case}: {r}"));
+        } else {
+            self.abandon(case);
+            self.end_case(plc, case, CaseState::Refused, Some(r.code), &r.to_string());
+        }
+    }
+
+    fn not_delivered(&mut self, plc: &str, case: CaseId, r: Refusal) {
+        self.abandon(case);
+        self.settle(case, CaseState::Ready, Some(r.code), &format!("not delivered: {r}"));
+        self.raise(Some(plc), r.code, false, &r.to_string());
+    }
+
+    /// Counted refusals of one station: one alarm for each cause.
+    fn refused(&mut self, plc: &str, report: &Report) {
+        let text = format!("{}: found {}, expected {}", report.station, report.found, report.expected);
+        self.raise_counted(Some(plc), report.code, false, &text, report.count);
+    }
+
+    fn learn(&mut self, plc: &str, habits: Vec<(crate::shield::learn::Habit, u64)>) {
+        let now = self.now();
+        let row = |(h, seen): (crate::shield::learn::Habit, u64)| Learned {
+            access: Access {
+                plc: plc.into(),
+                unit: h.unit,
+                function: h.function,
+                start: h.span.start,
+                count: h.span.end - h.span.start,
+                station: h.station.to_string(),
+            },
+            seen,
+            last: now,
+        };
+        let batch: Vec<Learned> = habits.into_iter().map(row).collect();
+        let merged =
+            self.db.write("keep what was learned", |tx| learned::merge_batch(tx, &batch, LEARNED_LIMIT));
+        self.log(merged.map(drop));
+    }
+
+    fn controller(&mut self, number: usize, plc: &str, up: bool) {
+        if let Some(conduit) = self.conduits.get_mut(number) {
+            conduit.up = up;
+        }
+        if up {
+            self.clear_alarm(Some(plc), why::CONTROLLER_SILENT);
+            self.resume(number, plc);
+        } else {
+            self.raise(Some(plc), why::CONTROLLER_SILENT, false, "the connection to the controller broke");
+        }
+    }
+
+    fn keep_refused(&mut self, case: CaseId, code: ReasonCode, image: &[u8]) {
+        if image.is_empty() {
+            return;
+        }
+        let sidecar = Sidecar { name: case.to_string(), ..Sidecar::default() };
+        let refused = Refused { code, case: case.to_string(), at: self.now() };
+        let kept = self.vault.intake(image.len() as u64).and_then(|mut intake| {
+            intake.write(image)?;
+            intake.refuse(&sidecar, refused)
+        });
+        if let Err(e) = kept {
+            tracing::warn!(error = %e, %case, "a refused image could not be kept");
+        }
+    }
+
+    fn abandon(&mut self, case: CaseId) {
+        let before = delivery::get(&self.db.rows(), number(case)).ok().flatten();
+        if before.is_some_and(|d| d.phase == Phase::BeforeNoReturn) {
+            let gone = self.db.write("abandon a delivery", |tx| delivery::abandon(tx, number(case)));
+            self.log(gone);
+        }
+    }
+
+    /// Ends a case and publishes its verdict.
+    pub(super) fn end_case(
+        &mut self,
+        plc: &str,
+        case: CaseId,
+        state: CaseState,
+        code: Option<ReasonCode>,
+        text: &str,
+    ) {
+        self.settle(case, state, code, text);
+        let row = case::get(&self.db.rows(), number(case)).ok().flatten();
+        let body = json!({
+            "schema": 1, "gateway": self.config.name, "case": case.to_string(), "plc": plc,
+            "outcome": format!("{state:?}").to_lowercase(), "code": code.map(|c| c.to_string()), "text": text,
+            "station": row.as_ref().map(|r| r.station.clone()),
+            "digest": row.and_then(|r| r.digest).map(|d| crate::vault::hex(&d)), "at": self.now().to_string(),
+        });
+        self.publish(Kind::Verdict, &format!("verdict/{plc}"), body);
+    }
+
+    fn settle(&mut self, case: CaseId, state: CaseState, code: Option<ReasonCode>, text: &str) {
+        let (now, number) = (self.now(), number(case));
+        let settled = self.db.write("move a case on", |tx| {
+            case::settle(tx, number, state, code)?;
+            case::tell(tx, number, now, text)
+        });
+        self.log(settled);
+    }
+
+    pub(super) fn tell_case(&mut self, case: CaseId, text: &str) {
+        let now = self.now();
+        let told = self.db.write("add to a case", |tx| case::tell(tx, number(case), now, text));
+        self.log(told);
+    }
+
+    pub(super) fn log(&self, outcome: Result<(), StateError>) {
+        if let Err(e) = outcome {
+            tracing::error!(error = %e, "the state could not be written");
+        }
+    }
+
+    fn way_of(&self, plc: &str) -> Way {
+        let routes = self.config.plc(plc).map(|p| p.routes.as_slice()).unwrap_or_default();
+        routes.iter().find_map(|r| r.update.as_ref().map(|(way, _)| *way)).unwrap_or(Way::Stage)
+    }
+}
+
+pub(super) fn number(case: CaseId) -> CaseNumber {
+    CaseNumber::from_u64(case.0)
+}
+
+fn with_case(refusal: Refusal, case: CaseId) -> Refusal {
+    Refusal { case: Some(case), ..refusal }
+}
+
+fn state_refusal(e: &StateError) -> Refusal {
+    let code = match e {
+        e if e.is_full() => why::DISK_FULL,
+        StateError::UsedUp { .. } => why::USED_UP,
+        StateError::NoRelease { .. } => why::NOT_RELEASED,
+        StateError::Busy { .. } => why::TRANSFER_BUSY,
+        _ => why::STATE_DAMAGED,
+    };
+    refusal(code, None, e.to_string(), "a state that can be written")
+}
+
+/// Reasons that a person can still mend after the image has arrived.
+const WORKFLOW: &[ReasonCode] =
+    &[why::NOTHING_RELEASED, why::OUTSIDE_WINDOW, why::STATION_NOT_NAMED, why::USED_UP, why::NOT_RELEASED];

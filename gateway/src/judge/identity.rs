@@ -1,0 +1,98 @@
+//! What controllers say they are: read back after an update, compared with the last reading otherwise.
+
+use firmware_verifier::identity::{ControllerIdentity, Observed};
+
+use super::Judge;
+use super::conduit::number;
+use crate::protocol::modbus::conduit::ControllerSays;
+use crate::reasons as why;
+use crate::state::case::CaseState;
+use crate::state::delivery::{self, Phase};
+use crate::state::identity::{self, Identity, Seen};
+use crate::transfer::event::CaseId;
+
+impl Judge {
+    pub(super) fn identity(&mut self, plc: &str, case: Option<CaseId>, says: ControllerSays) {
+        let Some(reading) = reading(&says) else {
+            if let Some(case) = case {
+                self.not_read_back(plc, case);
+            }
+            return;
+        };
+        self.remember_identity(plc, &says);
+        let now = self.now();
+        let by_case = case.map(number);
+        let seen = self
+            .db
+            .write("record a controller's identity", |tx| identity::observe(tx, plc, &reading, by_case, now));
+        match seen {
+            Ok(Seen::ChangedOutside { before }) => {
+                let text = format!("was {}, is {}, and no case explains it", words(&before), words(&reading));
+                self.raise(Some(plc), why::CHANGED_OUTSIDE, true, &text);
+            }
+            Ok(_) => {}
+            Err(e) => tracing::error!(error = %e, plc, "the controller's identity could not be recorded"),
+        }
+        if let Some(case) = case {
+            self.confirm(plc, case, &format!("identity read back: {} (identity-only)", words(&reading)));
+        }
+    }
+
+    /// The identity the gauntlet compares with, where the controller tells vendor and product.
+    fn remember_identity(&mut self, plc: &str, says: &ControllerSays) {
+        let ControllerSays::Identification { vendor, product, revision } = says else { return };
+        if let Ok(value) = ControllerIdentity::new(vendor, product, revision) {
+            self.identities.insert(plc.to_string(), Observed { at: self.now(), value });
+        }
+    }
+
+    fn confirm(&mut self, plc: &str, case: CaseId, text: &str) {
+        let (now, row) = (self.now(), number(case));
+        let open = delivery::get(&self.db.rows(), row).ok().flatten().is_some();
+        if open {
+            let written =
+                self.db.write("confirm a delivery", |tx| delivery::advance(tx, row, Phase::Confirmed, now));
+            self.log(written);
+            self.clear_alarm(Some(plc), why::DELIVERY_UNCONFIRMED);
+        }
+        self.end_case(plc, case, CaseState::Done, None, text);
+    }
+
+    fn not_read_back(&mut self, plc: &str, case: CaseId) {
+        self.raise(
+            Some(plc),
+            why::READ_BACK,
+            true,
+            &format!("{case}: the controller did not tell its identity in time"),
+        );
+        self.confirm(
+            plc,
+            case,
+            "the controller took the image but did not tell its identity in time (read-back: none)",
+        );
+    }
+}
+
+fn reading(says: &ControllerSays) -> Option<Identity> {
+    match says {
+        ControllerSays::Identification { vendor, product, revision } => Some(Identity {
+            vendor: vendor.clone(),
+            product: product.clone(),
+            revision: revision.clone(),
+            checksum: None,
+        }),
+        ControllerSays::Registers(words) => Some(Identity {
+            vendor: String::new(),
+            product: String::new(),
+            revision: words.iter().map(|w| format!("{w:04x}")).collect::<Vec<_>>().join(" "),
+            checksum: None,
+        }),
+        ControllerSays::Nothing => None,
+    }
+}
+
+/// An identity on one line.
+pub(super) fn words(identity: &Identity) -> String {
+    let parts = [&identity.vendor, &identity.product, &identity.revision];
+    parts.into_iter().filter(|p| !p.is_empty()).cloned().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,304 @@
+//! What is sent to the judge, and what it answers.
+
+use std::path::PathBuf;
+
+use firmware_verifier::Evidence;
+use hal::clock::Wall;
+use hal::reason::ReasonCode;
+use serde::{Deserialize, Serialize};
+
+use super::rows;
+use crate::proxy::pump::News;
+use crate::vault::ImageIntake;
+
+/// The way to the judge.
+pub type Inbox = tokio::sync::mpsc::Sender<Message>;
+
+/// One piece of mail.
+pub enum Message {
+    /// News of conduit number `.0`.
+    News(usize, News),
+    /// A request of the command line or the web page.
+    Ask(Request, Option<ImageIntake>, tokio::sync::oneshot::Sender<Result<Answered, Failure>>),
+    /// The feed wants what is queued after `.0`.
+    Outbox(i64, tokio::sync::oneshot::Sender<Vec<crate::state::outbox::Message>>),
+    /// The broker has these messages.
+    Sent(Vec<i64>),
+    /// The broker came or went.
+    Broker(Result<(), String>),
+    /// End.
+    Stop,
+}
+
+/// What a command asks for. Travels over the management socket as one line of JSON.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Request {
+    /// How is the gateway?
+    Status,
+    /// Check an image (sent behind this line) for a controller, and keep nothing.
+    Verify {
+        /// The controller.
+        plc: String,
+        /// The signature file.
+        signature: Option<Vec<u8>>,
+    },
+    /// Check an image (sent behind this line) and keep it in the vault.
+    Stage {
+        /// The controller.
+        plc: String,
+        /// File name, for people.
+        name: String,
+        /// Version, for people.
+        version: Option<String>,
+        /// The signature file.
+        signature: Option<Vec<u8>>,
+    },
+    /// Everything in the vault and in quarantine.
+    VaultList,
+    /// Remove an image.
+    VaultRemove {
+        /// The image.
+        digest: String,
+    },
+    /// Copy an image out of the vault to `to`.
+    VaultExport {
+        /// The image.
+        digest: String,
+        /// A new file.
+        to: PathBuf,
+    },
+    /// Release an image.
+    Release {
+        /// The image.
+        digest: String,
+        /// The controller.
+        plc: String,
+        /// The conditions.
+        terms: rows::Terms,
+    },
+    /// Every release.
+    ReleaseList,
+    /// Take a release back.
+    Withdraw {
+        /// The image.
+        digest: String,
+        /// The controller.
+        plc: String,
+    },
+    /// Deliver a released image now.
+    Deliver {
+        /// The image.
+        digest: String,
+        /// The controller.
+        plc: String,
+    },
+    /// The trust store.
+    TrustShow,
+    /// Add an anchor.
+    TrustAdd {
+        /// The key file.
+        key: Vec<u8>,
+        /// A name for people.
+        name: String,
+        /// Whose firmware it may sign.
+        vendor: String,
+        /// Which models; one `*` for all.
+        models: Vec<String>,
+        /// From when.
+        from: Option<Wall>,
+        /// Until when.
+        until: Option<Wall>,
+    },
+    /// Remove an anchor.
+    TrustRemove {
+        /// Its id.
+        id: String,
+    },
+    /// Install an approval of a boot state.
+    TrustApprove {
+        /// The approval file.
+        approval: String,
+    },
+    /// A request to approve the boot state as it is now.
+    ApprovalRequest,
+    /// The controllers.
+    PlcList,
+    /// Read a controller's identity now.
+    PlcIdentify {
+        /// The controller.
+        plc: String,
+    },
+    /// One case with its story.
+    Case {
+        /// `C-000123`.
+        case: String,
+    },
+    /// The newest cases.
+    Cases,
+    /// Standing alarms, or all.
+    Alarms {
+        /// Cleared ones too.
+        all: bool,
+    },
+    /// Acknowledge an alarm; a latched one is reset by it when its cause is gone.
+    AlarmAck {
+        /// The controller, or the gateway's name.
+        source: String,
+        /// The reason code.
+        code: ReasonCode,
+    },
+    /// What stations were seen doing.
+    Learned {
+        /// The controller.
+        plc: String,
+    },
+}
+
+impl Request {
+    /// Whether an image follows the request.
+    pub fn carries_image(&self) -> bool {
+        matches!(self, Request::Verify { .. } | Request::Stage { .. })
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "answer")]
+pub enum Answered {
+    /// Done; nothing more to say than this line.
+    Done {
+        /// For people.
+        text: String,
+    },
+    /// An image passed.
+    Verdict(rows::VerdictRow),
+    /// How the gateway is.
+    Status(Box<rows::Status>),
+    /// Images.
+    Vault {
+        /// Staged.
+        images: Vec<rows::ImageRow>,
+        /// Refused.
+        quarantine: Vec<rows::ImageRow>,
+    },
+    /// Releases.
+    Releases {
+        /// Every one.
+        releases: Vec<rows::ReleaseRow>,
+    },
+    /// Anchors.
+    Trust {
+        /// Generation of the store.
+        generation: u64,
+        /// Every one.
+        anchors: Vec<rows::AnchorRow>,
+    },
+    /// What `headgate site-key sign` answers, as JSON text.
+    ApprovalRequest {
+        /// The request.
+        request: String,
+    },
+    /// Controllers.
+    Plcs {
+        /// Every one.
+        plcs: Vec<rows::PlcRow>,
+    },
+    /// Cases, newest first.
+    Cases {
+        /// Without their stories unless one was asked for.
+        cases: Vec<rows::CaseRow>,
+    },
+    /// Alarms.
+    Alarms {
+        /// Newest first.
+        alarms: Vec<rows::AlarmRow>,
+    },
+    /// Habits.
+    Learned {
+        /// By function and address.
+        habits: Vec<rows::HabitRow>,
+    },
+}
+
+/// A request that was not carried out.
+#[derive(Debug, Clone, Serialize, Deserialize, thiserror::Error)]
+#[error("{}{text}", code.map_or(String::new(), |c| format!("{c}: ")))]
+pub struct Failure {
+    /// The reason, where one applies.
+    pub code: Option<ReasonCode>,
+    /// Exit code of the command.
+    pub exit: u8,
+    /// What was found, what was expected, what to do.
+    pub text: String,
+    /// What each stage found, for a refused image.
+    #[serde(default)]
+    pub evidence: Vec<EvidenceRow>,
+}
+
+/// Evidence as it travels and as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EvidenceRow(pub serde_json::Value);
+
+impl From<&Evidence> for EvidenceRow {
+    fn from(evidence: &Evidence) -> EvidenceRow {
+        EvidenceRow(serde_json::to_value(evidence).unwrap_or_default())
+    }
+}
+
+impl Failure {
+    /// A failure with a reason code; the exit code is the table's.
+    pub fn new(code: ReasonCode, text: impl Into<String>) -> Failure {
+        let exit = crate::reasons::find(code).map_or(1, |r| r.exit);
+        Failure { code: Some(code), exit, text: text.into(), evidence: Vec::new() }
+    }
+
+    /// What was asked for is not there (exit 3).
+    pub fn not_found(text: impl Into<String>) -> Failure {
+        Failure { code: None, exit: 3, text: text.into(), evidence: Vec::new() }
+    }
+
+    /// The request itself is wrong (exit 2).
+    pub fn usage(text: impl Into<String>) -> Failure {
+        Failure { code: None, exit: 2, text: text.into(), evidence: Vec::new() }
+    }
+
+    /// Something of ours went wrong (exit 1).
+    pub fn internal(text: impl Into<String>) -> Failure {
+        Failure { code: None, exit: 1, text: text.into(), evidence: Vec::new() }
+    }
+}
+
+impl From<crate::state::StateError> for Failure {
+    fn from(e: crate::state::StateError) -> Failure {
+        if e.is_full() {
+            Failure::new(crate::reasons::DISK_FULL, e.to_string())
+        } else {
+            Failure::internal(e.to_string())
+        }
+    }
+}
+
+impl From<crate::vault::VaultError> for Failure {
+    fn from(e: crate::vault::VaultError) -> Failure {
+        use crate::vault::VaultError;
+        match &e {
+            VaultError::Missing { .. } => Failure::not_found(e.to_string()),
+            VaultError::NotWhole { .. } | VaultError::Altered { .. } => {
+                Failure::new(crate::reasons::VAULT_ALTERED, e.to_string())
+            }
+            _ if e.is_full() => Failure::new(crate::reasons::DISK_FULL, e.to_string()),
+            _ => Failure::internal(e.to_string()),
+        }
+    }
+}
+
+impl From<hal::store::StoreError> for Failure {
+    fn from(e: hal::store::StoreError) -> Failure {
+        if e.is_full() {
+            Failure::new(crate::reasons::DISK_FULL, e.to_string())
+        } else {
+            Failure::internal(e.to_string())
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The judge: gathers the evidence, runs the gauntlet, writes every verdict down, owns every case.
+//!
+//! One thread owns the state database, the vault and the unsealed keys. Conduits and the command line send
+//! it messages and wait; nothing on the packet path does. The same methods serve the daemon and a command
+//! that runs while no daemon does.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use hal::clock::{Clock, Wall};
+use hal::reason::ReasonCode;
+use hal::store::{Fuse, RealDisk, Store};
+use hal::tpm::{Steps, Tcti, Tpm};
+
+use crate::config::{Config, Plc};
+pub(crate) use crate::reasons as why;
+use crate::state::{Db, Lock, StateError};
+use crate::transfer::event::{CaseId, Refusal};
+use crate::vault::{Limits, Vault};
+
+pub mod alarm;
+mod conduit;
+mod gate;
+mod identity;
+pub mod message;
+mod provision;
+mod release;
+mod restart;
+pub mod rows;
+mod thread;
+mod trust;
+
+pub use gate::GateStatus;
+pub use message::{Answered, Failure, Inbox, Message, Request};
+pub(crate) use release::{rejected, verdict_failure};
+pub use thread::run;
+
+/// Directories of the data folder.
+const DIRS: &[&str] = &["vault", "quarantine", "approvals"];
+
+/// Everything the gateway knows and may do with it.
+pub struct Judge {
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) vault: Vault,
+    pub(crate) db: Db,
+    pub(crate) tpm: Option<Tpm>,
+    gate: gate::Gate,
+    conduits: Vec<Conduit>,
+    identities: HashMap<
+        String,
+        firmware_verifier::identity::Observed<firmware_verifier::identity::ControllerIdentity>,
+    >,
+    progress: HashMap<String, (CaseId, u64, u64)>,
+    feed: Option<Arc<tokio::sync::Notify>>,
+}
+
+/// One conduit, as the judge sees it.
+struct Conduit {
+    plc: usize,
+    up: bool,
+    commands: tokio::sync::mpsc::Sender<crate::proxy::pump::Command>,
+}
+
+impl Judge {
+    /// Opens the data folder of `config` alone: fails when another process has it open.
+    pub fn open(config: Arc<Config>, clock: Clock) -> Result<Judge, Failure> {
+        Judge::open_with(config, clock, Fuse::never(), None)
+    }
+
+    /// As [`Judge::open`], with a fuse before every write and a hook around every write of the TPM.
+    pub fn open_with(
+        config: Arc<Config>,
+        clock: Clock,
+        fuse: Fuse,
+        steps: Option<Steps>,
+    ) -> Result<Judge, Failure> {
+        let damaged = |e: &dyn std::fmt::Display| Failure::new(why::STATE_DAMAGED, e.to_string());
+        let lock = Lock::take(&config.data).map_err(|e| match e {
+            StateError::InUse { .. } => Failure::internal(e.to_string()),
+            _ => damaged(&e),
+        })?;
+        let disk = RealDisk::open(&config.data).map_err(|e| damaged(&e))?;
+        let store = Store::open(disk, DIRS, fuse).map_err(|e| damaged(&e))?;
+        let db = Db::open(lock, &store).map_err(|e| damaged(&e))?;
+        let vault = Vault::open(store.clone(), Limits::default()).map_err(|e| damaged(&e))?;
+        let tcti: Option<Tcti> = config.tpm.tcti.parse().ok();
+        let tpm = match (&tcti, steps) {
+            (Some(tcti), None) => Tpm::open(tcti).ok(),
+            (Some(tcti), Some(steps)) => Tpm::open_with_steps(tcti, steps).ok(),
+            (None, _) => None,
+        };
+        Ok(Judge {
+            config,
+            clock,
+            store,
+            vault,
+            db,
+            tpm,
+            gate: gate::Gate::not_ready(),
+            conduits: Vec::new(),
+            identities: HashMap::new(),
+            progress: HashMap::new(),
+            feed: None,
+        })
+    }
+
+    /// Names the conduits of a running gateway, in the order their news are numbered.
+    pub fn attach(&mut self, conduits: Vec<(usize, tokio::sync::mpsc::Sender<crate::proxy::pump::Command>)>) {
+        self.conduits =
+            conduits.into_iter().map(|(plc, commands)| Conduit { plc, up: false, commands }).collect();
+    }
+
+    /// Rings when there is something for the broker.
+    pub fn attach_feed(&mut self, bell: Arc<tokio::sync::Notify>) {
+        self.feed = Some(bell);
+    }
+
+    pub(crate) fn now(&self) -> Wall {
+        self.clock.wall()
+    }
+
+    fn plc(&self, id: &str) -> Result<&Plc, Failure> {
+        self.config.plc(id).ok_or_else(|| {
+            let known: Vec<&str> = self.config.plcs.iter().map(|p| p.slot.as_str()).collect();
+            Failure::not_found(format!("no controller {id:?}; the configuration has {}", known.join(", ")))
+        })
+    }
+}
+
+fn refusal(
+    code: ReasonCode,
+    case: Option<CaseId>,
+    found: impl Into<String>,
+    expected: impl Into<String>,
+) -> Refusal {
+    Refusal { code, case, found: found.into(), expected: expected.into() }
+}

@@ -1,0 +1,414 @@
+//! Images on their way to being deliverable: verify, stage, release, and the proof made anew for each use.
+
+use firmware_verifier::identity::Slot;
+use firmware_verifier::signature::SignatureFile;
+use firmware_verifier::{Gauntlet, Rejection, Request, Verdict};
+use hal::clock::Wall;
+use hal::reason::ReasonCode;
+
+use super::message::{Answered, EvidenceRow, Failure};
+use super::rows::{self, ImageRow, ReleaseRow, VerdictRow};
+use super::trust::gate_failure;
+use super::{Judge, refusal};
+use crate::reasons as why;
+use crate::state::meta;
+use crate::state::release::{self, Release, Terms, Window};
+use crate::transfer::event::{Refusal, Station};
+use crate::transfer::image::{Image, ImageError, Released};
+use crate::vault::{self, Area, Attached, ImageDigest, ImageIntake, Refused, Sidecar, VaultImage};
+
+/// Role of the signature among what lies beside an image.
+const SIGNATURE: &str = "signature";
+/// Most images tried for one transfer.
+const MAX_CANDIDATES: usize = 8;
+/// How long a release without a window lasts.
+const DEFAULT_LIFE_MS: i64 = 7 * 86_400_000;
+/// How long the proof for finishing a begun delivery lasts.
+const RESUME_LIFE_MS: i64 = 86_400_000;
+
+impl Judge {
+    /// Checks an image for a controller; with `keep`, a good one stays in the vault.
+    pub(super) fn take_image(
+        &mut self,
+        plc: &str,
+        mut sidecar: Sidecar,
+        signature: Option<Vec<u8>>,
+        intake: ImageIntake,
+        keep: bool,
+    ) -> Result<Answered, Failure> {
+        self.gate_open().map_err(gate_failure)?;
+        self.plc(plc)?;
+        if let Some(signature) = &signature {
+            SignatureFile::parse(signature).map_err(|e| rejected(&e.rejection()))?;
+            sidecar.attached.insert(SIGNATURE.into(), Attached(signature.clone()));
+        }
+        let staged = intake.finish(&sidecar)?;
+        let digest = *staged.digest();
+        let verdict = self.vault.image(&digest).map_err(Failure::from).and_then(|mut image| {
+            self.run_gauntlet(plc, signature.as_deref(), &mut image, self.far_future()).map_err(gate_failure)
+        });
+        let drop_it = !keep && !staged.already_there();
+        match verdict {
+            Ok(Verdict::Verified(verified, evidence)) => {
+                if drop_it {
+                    self.vault.remove(Area::Vault, &digest)?;
+                } else if staged.already_there() && keep {
+                    self.vault.replace_sidecar(&digest, &sidecar)?;
+                }
+                Ok(Answered::Verdict(VerdictRow {
+                    digest: vault::hex(&digest),
+                    size: staged.size(),
+                    plc: plc.to_string(),
+                    signer: format!("{} ({})", verified.signer().name, verified.signer().id),
+                    staged: keep,
+                    evidence: evidence.iter().map(EvidenceRow::from).collect(),
+                }))
+            }
+            Ok(other) => {
+                if !staged.already_there() {
+                    self.drop_refused(&digest, &other, keep)?;
+                }
+                Err(verdict_failure(&other))
+            }
+            Err(e) => {
+                if !staged.already_there() {
+                    self.vault.remove(Area::Vault, &digest)?;
+                }
+                Err(e)
+            }
+        }
+    }
+
+    fn drop_refused(&self, digest: &ImageDigest, verdict: &Verdict, keep: bool) -> Result<(), Failure> {
+        match verdict.code() {
+            Some(code) if keep => {
+                Ok(self.vault.quarantine(digest, Refused { code, case: "stage".into(), at: self.now() })?)
+            }
+            _ => Ok(self.vault.remove(Area::Vault, digest)?),
+        }
+    }
+
+    pub(super) fn release(
+        &mut self,
+        digest: &str,
+        plc: &str,
+        terms: rows::Terms,
+    ) -> Result<Answered, Failure> {
+        self.gate_open().map_err(gate_failure)?;
+        let digest = self.find_image(digest)?;
+        if self.plc(plc)?.safety {
+            return Err(Failure::usage(format!("{plc} is a safety controller: nothing is delivered to it")));
+        }
+        let now = self.now();
+        let (window, expires) = life(&terms, now)?;
+        let staged = self.vault.prove(&digest)?;
+        let verified = self.mint(plc, &digest, expires).map_err(|f| f.into_failure())?.verified;
+        let terms = Terms {
+            stations: terms.stations,
+            ticket: terms.ticket,
+            window,
+            uses: terms.uses,
+            expires,
+            signer: verified.signer().id.to_string(),
+            policy_epoch: verified.policy_epoch(),
+        };
+        self.db.write("release an image", |tx| release::add(tx, &staged, plc, &terms, now))?;
+        Ok(Answered::Done {
+            text: format!(
+                "released: {} for {plc}, {} time(s), until {expires}",
+                vault::hex(&digest),
+                terms.uses
+            ),
+        })
+    }
+
+    pub(super) fn withdraw(&mut self, digest: &str, plc: &str) -> Result<Answered, Failure> {
+        let digest = self.find_image(digest)?;
+        match self.db.write("withdraw a release", |tx| release::withdraw(tx, &digest, plc))? {
+            true => Ok(Answered::Done { text: format!("withdrawn: {} for {plc}", vault::hex(&digest)) }),
+            false => Err(Failure::not_found(format!("{} is not released for {plc}", vault::hex(&digest)))),
+        }
+    }
+
+    pub(super) fn releases(&self) -> Result<Answered, Failure> {
+        let row = |r: Release| ReleaseRow {
+            digest: vault::hex(&r.digest),
+            plc: r.plc,
+            uses_left: r.uses_left,
+            signer: r.terms.signer.clone(),
+            terms: rows::Terms {
+                stations: r.terms.stations,
+                ticket: r.terms.ticket,
+                window: r.terms.window.map(|w| (w.from, w.to)),
+                uses: r.terms.uses,
+                expires: Some(r.terms.expires),
+            },
+        };
+        Ok(Answered::Releases { releases: release::list(&self.db.rows())?.into_iter().map(row).collect() })
+    }
+
+    pub(super) fn vault_list(&self) -> Answered {
+        let rows = |area| {
+            self.vault.list(area).into_iter().map(move |stored| {
+                let sidecar = self.vault.sidecar(area, &stored.digest).unwrap_or_default();
+                ImageRow {
+                    digest: vault::hex(&stored.digest),
+                    size: stored.size,
+                    name: sidecar.name,
+                    version: sidecar.version,
+                    refused: sidecar.refused.map(|r| (r.code, r.case)),
+                }
+            })
+        };
+        Answered::Vault { images: rows(Area::Vault).collect(), quarantine: rows(Area::Quarantine).collect() }
+    }
+
+    pub(super) fn vault_remove(&mut self, digest: &str) -> Result<Answered, Failure> {
+        let digest = parse_digest(digest)?;
+        if release::names_image(&self.db.rows(), &digest)? {
+            return Err(Failure::usage("a release or a delivery needs this image; withdraw it first"));
+        }
+        let areas = [Area::Vault, Area::Quarantine];
+        let area = areas.into_iter().find(|a| self.vault.list(*a).iter().any(|s| s.digest == digest));
+        let area = area.ok_or_else(|| Failure::not_found(format!("no image {}", vault::hex(&digest))))?;
+        self.vault.remove(area, &digest)?;
+        Ok(Answered::Done { text: format!("removed: {}", vault::hex(&digest)) })
+    }
+
+    pub(super) fn vault_export(&self, digest: &str, to: &std::path::Path) -> Result<Answered, Failure> {
+        let digest = self.find_image(digest)?;
+        let fail = |e: std::io::Error| Failure::internal(format!("{}: {e}", to.display()));
+        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(to).map_err(fail)?;
+        self.vault.export(Area::Vault, &digest, &mut file)?;
+        file.sync_all().map_err(fail)?;
+        Ok(Answered::Done { text: format!("exported: {}", to.display()) })
+    }
+
+    /// Everything that `station` may load into `plc` now, each with a fresh proof; or why there is nothing.
+    pub(super) fn deliverable(&mut self, plc: &str, station: Station) -> Result<Vec<Released>, Refusal> {
+        self.gate_open()?;
+        let now = self.now();
+        if !now.trusted {
+            return Err(refusal(
+                why::OUTSIDE_WINDOW,
+                None,
+                "a clock that was never set",
+                "a set clock: releases have an end",
+            ));
+        }
+        let state = |e: crate::state::StateError| {
+            refusal(why::STATE_DAMAGED, None, e.to_string(), "a readable state")
+        };
+        let name = station.to_string();
+        let current = release::current_for(&self.db.rows(), plc, &name, now).map_err(state)?;
+        let mut released = Vec::new();
+        let mut last = None;
+        for r in current.iter().take(MAX_CANDIDATES) {
+            match self.mint(plc, &r.digest, r.terms.expires) {
+                Ok(one) => released.push(one),
+                Err(f) => last = Some(f.into_refusal()),
+            }
+        }
+        match (released.is_empty(), last) {
+            (false, _) => Ok(released),
+            (true, Some(refusal)) => Err(refusal),
+            (true, None) => Err(self.why_nothing(plc, &name, now).unwrap_or_else(state)),
+        }
+    }
+
+    /// Why no release applies: the nearest miss.
+    fn why_nothing(&self, plc: &str, station: &str, now: Wall) -> Result<Refusal, crate::state::StateError> {
+        let all = release::list(&self.db.rows())?;
+        let mine: Vec<&Release> = all.iter().filter(|r| r.plc == plc).collect();
+        let named =
+            |r: &&&Release| r.terms.stations.is_empty() || r.terms.stations.iter().any(|s| s == station);
+        let (code, found, expected) = match (mine.iter().find(named), mine.first()) {
+            (Some(r), _) if r.uses_left == 0 => {
+                (why::USED_UP, "a release without uses left".into(), "headgate release, again")
+            }
+            (Some(r), _) => {
+                let from = r.terms.window.map_or(r.created, |w| w.from);
+                let found = format!("the time {now}; the release holds from {from} to {}", r.terms.expires);
+                (why::OUTSIDE_WINDOW, found, "a transfer within the window")
+            }
+            (None, Some(_)) => {
+                (why::STATION_NOT_NAMED, format!("station {station}"), "a station that the release names")
+            }
+            (None, None) => {
+                (why::NOTHING_RELEASED, format!("no release for {plc}"), "headgate release DIGEST --plc")
+            }
+        };
+        Ok(refusal(code, None, found, expected))
+    }
+
+    /// The proof for finishing a delivery that has begun; its release may be used up or over by now.
+    pub(super) fn mint_to_resume(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
+        self.gate_open()?;
+        let expires = Wall { ms: self.now().ms + RESUME_LIFE_MS, ..self.now() };
+        self.mint(plc, digest, expires).map_err(Unverified::into_refusal)
+    }
+
+    /// Runs the gauntlet on a stored image and hands over proof and bytes together.
+    pub(super) fn mint(
+        &mut self,
+        plc: &str,
+        digest: &ImageDigest,
+        expires: Wall,
+    ) -> Result<Released, Unverified> {
+        let mut image = self.vault.image(digest).map_err(|e| Unverified::Failure(e.into()))?;
+        let sidecar = self.vault.sidecar(Area::Vault, digest).map_err(|e| Unverified::Failure(e.into()))?;
+        let signature = sidecar.attached.get(SIGNATURE).map(|a| a.0.as_slice());
+        match self.run_gauntlet(plc, signature, &mut image, expires) {
+            Ok(Verdict::Verified(verified, _)) => Ok(Released { verified, image: Box::new(Stored(image)) }),
+            Ok(verdict) => Err(Unverified::Verdict(verdict)),
+            Err(refusal) => Err(Unverified::Gate(refusal)),
+        }
+    }
+
+    /// The one way to a verdict.
+    fn run_gauntlet(
+        &self,
+        plc: &str,
+        signature: Option<&[u8]>,
+        image: &mut VaultImage,
+        expires: Wall,
+    ) -> Result<Verdict, Refusal> {
+        let bad = |what: String| refusal(why::STATE_DAMAGED, None, what, "a readable state");
+        let plc_config = self.config.plc(plc).ok_or_else(|| bad(format!("no controller {plc:?}")))?;
+        let request = Request {
+            slot: Slot::new(plc).map_err(|e| bad(e.to_string()))?,
+            product: plc_config.product.clone(),
+            identity: self.identities.get(plc).cloned(),
+            signature: signature.and_then(|s| SignatureFile::parse(s).ok()),
+            policy_epoch: POLICY_EPOCH,
+            state_counter: meta::state_counter(&self.db.rows()).map_err(|e| bad(e.to_string()))?,
+            expires,
+        };
+        let mut gauntlet = Gauntlet::new(request, self.trust()?, self.now());
+        let mut buffer = vec![0; READ];
+        let mut at = 0;
+        loop {
+            let n = image
+                .read_at(at, &mut buffer)
+                .map_err(|e| refusal(why::VAULT_ALTERED, None, e.to_string(), "the stored bytes"))?;
+            if n == 0 {
+                return Ok(gauntlet.finish());
+            }
+            gauntlet.absorb(&buffer[..n]);
+            at += n as u64;
+        }
+    }
+
+    /// A digest, or the first digits of one that names a single image.
+    pub(super) fn find_image(&self, text: &str) -> Result<ImageDigest, Failure> {
+        let text = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
+        let images = self.vault.list(Area::Vault);
+        let mut matching =
+            images.iter().filter(|s| text.len() >= 8 && vault::hex(&s.digest).starts_with(&text));
+        match (matching.next(), matching.next()) {
+            (Some(one), None) => Ok(one.digest),
+            (Some(_), Some(_)) => Err(Failure::usage(format!("{text:?} begins more than one digest"))),
+            _ => Err(Failure::not_found(format!(
+                "no image {text:?} in the vault; give at least 8 digits of its SHA-256"
+            ))),
+        }
+    }
+
+    fn far_future(&self) -> Wall {
+        Wall { ms: self.now().ms + DEFAULT_LIFE_MS, ..self.now() }
+    }
+}
+
+/// Why no proof could be made.
+pub(super) enum Unverified {
+    Verdict(Verdict),
+    Gate(Refusal),
+    Failure(Failure),
+}
+
+impl Unverified {
+    pub(super) fn into_refusal(self) -> Refusal {
+        match self {
+            Unverified::Gate(refusal) => refusal,
+            Unverified::Failure(f) => {
+                refusal(f.code.unwrap_or(why::STATE_DAMAGED), None, f.text, "a readable image")
+            }
+            Unverified::Verdict(Verdict::Rejected(r, _)) => refusal(r.code, None, r.found, r.expected),
+            Unverified::Verdict(Verdict::Undecided(e, _)) => {
+                refusal(e.code(), None, e.to_string(), "a decision")
+            }
+            Unverified::Verdict(Verdict::Verified(..)) => {
+                refusal(why::STATE_DAMAGED, None, "a verdict", "none")
+            }
+        }
+    }
+
+    fn into_failure(self) -> Failure {
+        match self {
+            Unverified::Verdict(verdict) => verdict_failure(&verdict),
+            Unverified::Gate(refusal) => gate_failure(refusal),
+            Unverified::Failure(f) => f,
+        }
+    }
+}
+
+/// An image of the vault as the engine reads it.
+struct Stored(VaultImage);
+
+impl Image for Stored {
+    fn len(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<(), ImageError> {
+        match self.0.read_at(offset, buf) {
+            Ok(n) if n == buf.len() => Ok(()),
+            Ok(n) => Err(ImageError(format!("{n} of {} bytes at offset {offset}", buf.len()))),
+            Err(e) => Err(ImageError(e.to_string())),
+        }
+    }
+}
+
+pub(crate) fn verdict_failure(verdict: &Verdict) -> Failure {
+    let failure = match verdict {
+        Verdict::Rejected(r, _) => rejected(r),
+        Verdict::Undecided(e, _) => coded(e.code(), &e.to_string()),
+        Verdict::Verified(..) => Failure::internal("verified"),
+    };
+    Failure { evidence: verdict.evidence().iter().map(EvidenceRow::from).collect(), ..failure }
+}
+
+/// A rejection as the answer to a command.
+pub(crate) fn rejected(r: &Rejection) -> Failure {
+    coded(r.code, &r.to_string())
+}
+
+/// The failure says the code itself; the verifier's text begins with it.
+fn coded(code: ReasonCode, text: &str) -> Failure {
+    let text = text.strip_prefix(&code.to_string()).unwrap_or(text);
+    Failure::new(code, text.trim_start_matches([':', ' ']))
+}
+
+fn life(terms: &rows::Terms, now: Wall) -> Result<(Option<Window>, Wall), Failure> {
+    let window = terms.window.map(|(from, to)| Window { from, to });
+    let end = window.map_or(Wall { ms: now.ms + DEFAULT_LIFE_MS, ..now }, |w| w.to);
+    let expires = terms.expires.unwrap_or(end);
+    match window {
+        Some(w) if w.to <= w.from => Err(Failure::usage("the window ends before it begins")),
+        _ if expires <= now => {
+            Err(Failure::usage(format!("the release would have ended at {expires}; it is {now}")))
+        }
+        _ if terms.uses == 0 => Err(Failure::usage("uses must be 1 or more")),
+        _ => Ok((window, expires)),
+    }
+}
+
+fn parse_digest(text: &str) -> Result<ImageDigest, Failure> {
+    vault::from_hex(text.strip_prefix("sha256:").unwrap_or(text))
+        .ok_or_else(|| Failure::usage(format!("{text:?} is no SHA-256 in 64 hexadecimal digits")))
+}
+
+/// Policy of this version: built in. It becomes a number of its own once policies can change.
+const POLICY_EPOCH: u64 = 1;
+/// Bytes read from the vault at once.
+const READ: usize = 64 * 1024;

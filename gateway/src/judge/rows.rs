@@ -1,0 +1,216 @@
+//! Rows of the answers: plain values for people and programs.
+
+use hal::clock::Wall;
+use hal::reason::ReasonCode;
+use serde::{Deserialize, Serialize};
+
+use super::message::EvidenceRow;
+
+/// Conditions of a release.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Terms {
+    /// Stations it may come from; empty: any.
+    pub stations: Vec<String>,
+    /// Change ticket.
+    pub ticket: Option<String>,
+    /// From when to when.
+    pub window: Option<(Wall, Wall)>,
+    /// How often.
+    pub uses: u32,
+    /// Until when; without a window this is the only end.
+    pub expires: Option<Wall>,
+}
+
+/// A verdict.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerdictRow {
+    /// SHA-256 of the image.
+    pub digest: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The controller.
+    pub plc: String,
+    /// Who signed it.
+    pub signer: String,
+    /// Whether it was kept in the vault.
+    pub staged: bool,
+    /// What each stage found.
+    pub evidence: Vec<EvidenceRow>,
+}
+
+/// How the gateway is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Its name.
+    pub gateway: String,
+    /// Its version.
+    pub version: String,
+    /// Whether it runs, or the answer comes from the data folder alone.
+    pub running: bool,
+    /// The gate.
+    pub gate: super::GateStatus,
+    /// The controllers.
+    pub plcs: Vec<PlcRow>,
+    /// Cases that have not ended.
+    pub open_cases: Vec<CaseRow>,
+    /// Alarms that stand.
+    pub alarms: Vec<AlarmRow>,
+    /// Messages waiting for the broker.
+    pub outbox: u64,
+    /// What the TPM was asked to do since the start: NV increments, signatures, unseals.
+    pub tpm_usage: [u64; 3],
+}
+
+/// A stored image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImageRow {
+    /// SHA-256.
+    pub digest: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// File name.
+    pub name: String,
+    /// Version as its bringer said.
+    pub version: Option<String>,
+    /// Why it was refused.
+    pub refused: Option<(ReasonCode, String)>,
+}
+
+/// A release.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReleaseRow {
+    /// SHA-256.
+    pub digest: String,
+    /// The controller.
+    pub plc: String,
+    /// Uses left.
+    pub uses_left: u32,
+    /// The conditions.
+    pub terms: Terms,
+    /// Who signed the image.
+    pub signer: String,
+}
+
+/// A trust anchor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AnchorRow {
+    /// Key id.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Kind of key.
+    pub kind: String,
+    /// Vendor it may sign for.
+    pub vendor: String,
+    /// Models it may sign for.
+    pub models: Vec<String>,
+    /// From when.
+    pub valid_from: Option<Wall>,
+    /// Until when.
+    pub valid_until: Option<Wall>,
+}
+
+/// A controller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PlcRow {
+    /// Id.
+    pub id: String,
+    /// Vendor.
+    pub vendor: String,
+    /// Model.
+    pub model: String,
+    /// `enforce` or `observe`.
+    pub mode: String,
+    /// Each route: listen, target, way, profile, whether the controller is connected.
+    pub routes: Vec<RouteRow>,
+    /// What it said of itself last.
+    pub identity: Option<String>,
+    /// When it said so.
+    pub read_at: Option<Wall>,
+    /// Since when it is known to have changed outside the gate.
+    pub changed_outside: Option<Wall>,
+    /// A delivery that runs: case, bytes so far, bytes in all.
+    pub delivery: Option<(String, u64, u64)>,
+}
+
+/// One conduit of a controller.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RouteRow {
+    /// Where stations connect.
+    pub listen: String,
+    /// Where the controller is.
+    pub target: String,
+    /// `match`, `stage`, or none.
+    pub way: Option<String>,
+    /// Transfer profile.
+    pub profile: Option<String>,
+    /// Whether the controller is connected; none while the gateway does not run.
+    pub connected: Option<bool>,
+}
+
+/// A case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CaseRow {
+    /// `C-000123`.
+    pub case: String,
+    /// The controller.
+    pub plc: String,
+    /// Where the image came from.
+    pub station: String,
+    /// The way.
+    pub way: String,
+    /// When it was opened.
+    pub opened: Wall,
+    /// SHA-256 of the image, once known.
+    pub digest: Option<String>,
+    /// `open`, `ready`, `delivering`, `done`, `refused`, `aborted`.
+    pub state: String,
+    /// Why.
+    pub code: Option<ReasonCode>,
+    /// What happened.
+    pub story: Vec<(Wall, String)>,
+}
+
+/// An alarm.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AlarmRow {
+    /// Controller, or the gateway's name.
+    pub source: String,
+    /// Cause.
+    pub code: ReasonCode,
+    /// Cause in words.
+    pub title: String,
+    /// How often.
+    pub count: u64,
+    /// First time.
+    pub first: Wall,
+    /// Last time.
+    pub last: Wall,
+    /// Whether the cause is there, or latched.
+    pub active: bool,
+    /// Whether a person has seen it.
+    pub acknowledged: bool,
+    /// Whether it stays until a person resets it.
+    pub latched: bool,
+    /// What happened.
+    pub text: String,
+    /// What to do.
+    pub next: String,
+}
+
+/// A learned habit.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HabitRow {
+    /// Unit id.
+    pub unit: u8,
+    /// Function code.
+    pub function: u8,
+    /// First address.
+    pub start: u32,
+    /// How many.
+    pub count: u32,
+    /// Who.
+    pub station: String,
+    /// How often.
+    pub seen: u64,
+}

@@ -1,0 +1,260 @@
+//! The judge's thread: one message after the other, and the proof of the boot state in between.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::Receiver;
+
+use super::identity::words;
+use super::message::{Answered, Failure, Message, Request};
+use super::rows::{CaseRow, HabitRow, PlcRow, RouteRow, Status};
+use super::trust::gate_failure;
+use super::{Judge, why};
+use crate::proxy::pump::Command;
+use crate::state::case::{self, Case, NewCase};
+use crate::state::{identity, learned, outbox};
+use crate::transfer::engine::Way;
+use crate::transfer::event::CaseId;
+use crate::vault::{self, ImageIntake, Sidecar};
+
+/// Runs the judge until it is told to stop or nobody can write to it any more.
+pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
+    let Ok(timer) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+        tracing::error!("the judge cannot have a timer");
+        return;
+    };
+    judge.settle_after_restart();
+    judge.open_gate();
+    judge.resume_all();
+    loop {
+        let wait = judge.recheck_in().max(SHORTEST);
+        match timer.block_on(async { tokio::time::timeout(wait, mail.recv()).await }) {
+            Ok(Some(Message::Stop) | None) => return,
+            Ok(Some(message)) => judge.take(message),
+            Err(_) => {}
+        }
+        // However much mail there is: a proof that is due is not put off.
+        if judge.recheck_in().is_zero() {
+            let was = judge.gate_status().open;
+            judge.recheck();
+            if !was && judge.gate_status().open {
+                judge.resume_all();
+            }
+        }
+    }
+}
+
+impl Judge {
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::News(conduit, news) => self.news(conduit, news),
+            Message::Ask(request, image, reply) => {
+                // Nobody waiting any more is no reason not to have done it.
+                let _ = reply.send(self.ask(request, image));
+            }
+            Message::Outbox(after, reply) => {
+                let now = self.now();
+                let batch = outbox::next_batch(&self.db.rows(), after, OUTBOX_BATCH, now).unwrap_or_default();
+                let _ = reply.send(batch);
+            }
+            Message::Sent(ids) => {
+                let gone = self.db.write("take messages out of the queue", |tx| {
+                    ids.iter().try_for_each(|id| outbox::delete(tx, *id).map(drop))
+                });
+                self.log(gone);
+            }
+            Message::Broker(Ok(())) => self.clear_alarm(None, why::BROKER_DOWN),
+            Message::Broker(Err(text)) => self.raise(None, why::BROKER_DOWN, false, &text),
+            Message::Stop => {}
+        }
+    }
+
+    /// Carries out one request of a command.
+    pub fn ask(&mut self, request: Request, image: Option<ImageIntake>) -> Result<Answered, Failure> {
+        let need = |image: Option<ImageIntake>| {
+            image.ok_or_else(|| Failure::usage("no image came with the request"))
+        };
+        match request {
+            Request::Status => Ok(Answered::Status(Box::new(self.status()?))),
+            Request::Verify { plc, signature } => {
+                self.take_image(&plc, Sidecar::default(), signature, need(image)?, false)
+            }
+            Request::Stage { plc, name, version, signature } => {
+                let sidecar =
+                    Sidecar { name: clip(&name), version: version.map(|v| clip(&v)), ..Sidecar::default() };
+                self.take_image(&plc, sidecar, signature, need(image)?, true)
+            }
+            Request::VaultList => Ok(self.vault_list()),
+            Request::VaultRemove { digest } => self.vault_remove(&digest),
+            Request::VaultExport { digest, to } => self.vault_export(&digest, &to),
+            Request::Release { digest, plc, terms } => self.release(&digest, &plc, terms),
+            Request::ReleaseList => self.releases(),
+            Request::Withdraw { digest, plc } => self.withdraw(&digest, &plc),
+            Request::Deliver { digest, plc } => self.deliver(&digest, &plc),
+            Request::TrustShow => self.trust_show(),
+            Request::TrustAdd { key, name, vendor, models, from, until } => {
+                self.trust_add(&key, &name, &vendor, &models, (from, until))
+            }
+            Request::TrustRemove { id } => self.trust_remove(&id),
+            Request::TrustApprove { approval } => self.trust_approve(&approval),
+            Request::ApprovalRequest => self.approval_request(),
+            Request::PlcList => Ok(Answered::Plcs { plcs: self.plc_rows()? }),
+            Request::PlcIdentify { plc } => self.identify(&plc),
+            Request::Case { case } => {
+                let number = case
+                    .parse()
+                    .map_err(|_| Failure::usage(format!("{case:?} is no case; cases look like C-000123")))?;
+                let row = case::get(&self.db.rows(), number)?;
+                let row = row.ok_or_else(|| Failure::not_found(format!("no case {number}")))?;
+                Ok(Answered::Cases { cases: vec![case_row(&row)] })
+            }
+            Request::Cases => {
+                let cases = case::list(&self.db.rows(), None, 50)?;
+                Ok(Answered::Cases { cases: cases.iter().map(case_row).collect() })
+            }
+            Request::Alarms { all } => Ok(Answered::Alarms { alarms: self.alarms(all)? }),
+            Request::AlarmAck { source, code } => self.acknowledge(&source, code),
+            Request::Learned { plc } => self.learned(&plc),
+        }
+    }
+
+    fn status(&self) -> Result<Status, Failure> {
+        let usage = self.tpm.as_ref().map(hal::tpm::Tpm::usage).unwrap_or_default();
+        Ok(Status {
+            gateway: self.config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            running: !self.conduits.is_empty(),
+            gate: self.gate_status(),
+            plcs: self.plc_rows()?,
+            open_cases: case::unsettled(&self.db.rows())?.iter().map(case_row).collect(),
+            alarms: self.alarms(false)?,
+            outbox: outbox::total(&self.db.rows())?.rows,
+            tpm_usage: [usage.nv_increments, usage.signatures, usage.unseals],
+        })
+    }
+
+    fn plc_rows(&self) -> Result<Vec<PlcRow>, Failure> {
+        let mut rows = Vec::new();
+        for (index, plc) in self.config.plcs.iter().enumerate() {
+            let id = plc.slot.as_str();
+            let known = identity::get(&self.db.rows(), id)?;
+            let mut links = self.conduits.iter().filter(|c| c.plc == index).map(|c| c.up);
+            let route = |r: &crate::config::Route| RouteRow {
+                listen: r.listen.to_string(),
+                target: r.target.to_string(),
+                way: r
+                    .update
+                    .as_ref()
+                    .map(|(way, _)| if *way == Way::Match { "match" } else { "stage" }.into()),
+                profile: r.update.as_ref().map(|(_, p)| p.id.clone()),
+                connected: links.next(),
+            };
+            rows.push(PlcRow {
+                id: id.into(),
+                vendor: plc.product.vendor().into(),
+                model: plc.product.model().into(),
+                mode: if plc.enforce { "enforce" } else { "observe" }.into(),
+                routes: plc.routes.iter().map(route).collect(),
+                identity: known.as_ref().map(|k| words(&k.identity)),
+                read_at: known.as_ref().map(|k| k.at),
+                changed_outside: known.and_then(|k| k.changed),
+                delivery: self.progress.get(id).map(|(case, done, len)| (case.to_string(), *done, *len)),
+            });
+        }
+        Ok(rows)
+    }
+
+    fn identify(&mut self, plc: &str) -> Result<Answered, Failure> {
+        self.plc(plc)?;
+        let conduit = self.conduit_of(plc)?;
+        self.command(conduit, Command::Identify);
+        Ok(Answered::Done { text: format!("{plc} is being asked; headgate plc list shows what it says") })
+    }
+
+    /// The gateway installs a released image itself.
+    fn deliver(&mut self, digest: &str, plc: &str) -> Result<Answered, Failure> {
+        let digest = self.find_image(digest)?;
+        if self.plc(plc)?.safety {
+            return Err(Failure::usage(format!("{plc} is a safety controller: nothing is delivered to it")));
+        }
+        let conduit = self.conduit_of(plc)?;
+        if !self.conduits[conduit].up {
+            return Err(Failure::new(why::CONTROLLER_SILENT, format!("{plc} is not connected")));
+        }
+        let station = crate::transfer::event::Station(std::net::Ipv4Addr::LOCALHOST.into());
+        let released = self.deliverable(plc, station).map_err(gate_failure)?;
+        let wanted = |r: &crate::transfer::image::Released| *r.verified.digest().as_bytes() == digest;
+        let released = released.into_iter().find(wanted);
+        let released = released.ok_or_else(|| {
+            Failure::new(why::NOT_RELEASED, format!("{} is not released for {plc} now", vault::hex(&digest)))
+        })?;
+        let now = self.now();
+        let new = NewCase {
+            plc: plc.into(),
+            station: "127.0.0.1".into(),
+            way: "stage".into(),
+            class: "firmware".into(),
+            digest: Some(digest),
+        };
+        let number = self.db.write("open a case", |tx| {
+            let number = case::open(tx, &new, now)?;
+            case::tell(tx, number, now, "delivery asked for by command")?;
+            Ok(number)
+        })?;
+        let case = CaseId(number.as_u64());
+        self.start(plc, case, &digest)?;
+        self.command(conduit, Command::Deliver { case, released, past: false });
+        Ok(Answered::Done {
+            text: format!("{case}: delivery begins; headgate explain {case} tells how it goes"),
+        })
+    }
+
+    fn conduit_of(&self, plc: &str) -> Result<usize, Failure> {
+        let with_update =
+            |plc: &crate::config::Plc| plc.routes.iter().position(|r| r.update.is_some()).unwrap_or(0);
+        let mut first = 0;
+        for p in &self.config.plcs {
+            if p.slot.as_str() == plc && !self.conduits.is_empty() {
+                return Ok(first + with_update(p));
+            }
+            first += p.routes.len();
+        }
+        Err(Failure::new(why::NOT_READY, "the gateway is not running: start it with headgate run"))
+    }
+
+    fn learned(&self, plc: &str) -> Result<Answered, Failure> {
+        self.plc(plc)?;
+        let row = |l: learned::Learned| HabitRow {
+            unit: l.access.unit,
+            function: l.access.function,
+            start: l.access.start,
+            count: l.access.count,
+            station: l.access.station,
+            seen: l.seen,
+        };
+        Ok(Answered::Learned { habits: learned::list(&self.db.rows(), plc)?.into_iter().map(row).collect() })
+    }
+}
+
+fn case_row(c: &Case) -> CaseRow {
+    CaseRow {
+        case: c.number.to_string(),
+        plc: c.plc.clone(),
+        station: c.station.clone(),
+        way: c.way.clone(),
+        opened: c.opened,
+        digest: c.digest.map(|d| vault::hex(&d)),
+        state: format!("{:?}", c.state).to_lowercase(),
+        code: c.code,
+        story: c.story.iter().map(|l| (l.at, l.text.clone())).collect(),
+    }
+}
+
+/// Text of a command, cut to what a list shows.
+fn clip(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(120).collect()
+}
+
+/// Messages handed to the feed at once.
+const OUTBOX_BATCH: u32 = 64;
+/// Shortest wait between two proofs.
+const SHORTEST: Duration = Duration::from_millis(50);

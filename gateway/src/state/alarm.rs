@@ -1,0 +1,180 @@
+//! Table `alarms`: one row per cause, as ISA-18.2 counts them, so that a flood is a number and not a list.
+
+use hal::clock::Wall;
+use hal::reason::ReasonCode;
+use rusqlite::Row;
+
+use super::column::{At, Code, Count, clip};
+use super::{Rows, StateError, Tx};
+
+// The gateway itself is the source ''.
+pub(super) const TABLE: &str = "
+    CREATE TABLE alarms (
+        source       TEXT NOT NULL,
+        code         INTEGER NOT NULL,
+        count        INTEGER NOT NULL,
+        first        INTEGER NOT NULL,
+        last         INTEGER NOT NULL,
+        active       INTEGER NOT NULL,
+        acknowledged INTEGER NOT NULL,
+        latched      INTEGER NOT NULL,
+        text         TEXT NOT NULL,
+        PRIMARY KEY (source, code)
+    ) STRICT, WITHOUT ROWID;";
+
+/// What an alarm is about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// The gateway itself.
+    Gateway,
+    /// One controller.
+    Plc(String),
+}
+
+/// One alarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// What it is about.
+    pub source: Source,
+    /// Its cause.
+    pub code: ReasonCode,
+    /// How often it was raised.
+    pub count: u64,
+    /// When it was raised first.
+    pub first: Wall,
+    /// When it was raised last.
+    pub last: Wall,
+    /// Whether the condition holds, or is held by the latch.
+    pub active: bool,
+    /// Whether a person has seen this occurrence.
+    pub acknowledged: bool,
+    /// Whether it stays active until a person resets it.
+    pub latched: bool,
+    /// What to tell the operator.
+    pub text: String,
+}
+
+/// Raises an alarm: a new row, or one more count of the row there is. Once latched it stays so. Returns
+/// the row after; it is a new occurrence when `acknowledged` is false and `last` is `now`.
+pub fn raise(
+    tx: &Tx<'_>,
+    source: &Source,
+    code: ReasonCode,
+    latched: bool,
+    text: &str,
+    now: Wall,
+) -> Result<Alarm, StateError> {
+    let sql = "INSERT INTO alarms VALUES (?1, ?2, 1, ?3, ?3, 1, 0, ?4, ?5)
+               ON CONFLICT DO UPDATE SET count = count + 1, last = excluded.last, text = excluded.text,
+                   acknowledged = acknowledged AND active, active = 1, latched = latched OR excluded.latched
+               RETURNING *";
+    let row = (source.key(), Code(code), At(now), latched, clip(text, TEXT_CHARS));
+    let alarm = tx.first("raise an alarm", sql, row, make)?;
+    alarm.ok_or(StateError::BadValue { column: "alarms", found: String::new() })
+}
+
+/// A person has seen it; false when there is no such alarm or it was acknowledged before.
+pub fn acknowledge(tx: &Tx<'_>, source: &Source, code: ReasonCode) -> Result<bool, StateError> {
+    let sql = "UPDATE alarms SET acknowledged = 1 WHERE source = ?1 AND code = ?2 AND acknowledged = 0";
+    Ok(tx.run("acknowledge an alarm", sql, (source.key(), Code(code)))? > 0)
+}
+
+/// The condition is gone. A latched alarm stays active; false when nothing changed.
+pub fn clear(tx: &Tx<'_>, source: &Source, code: ReasonCode) -> Result<bool, StateError> {
+    let sql = "UPDATE alarms SET active = 0 WHERE source = ?1 AND code = ?2 AND active = 1 AND latched = 0";
+    Ok(tx.run("clear an alarm", sql, (source.key(), Code(code)))? > 0)
+}
+
+/// A person resets a latched alarm, which they must have acknowledged; false when nothing changed.
+pub fn reset(tx: &Tx<'_>, source: &Source, code: ReasonCode) -> Result<bool, StateError> {
+    let sql = "UPDATE alarms SET active = 0, latched = 0
+               WHERE source = ?1 AND code = ?2 AND latched = 1 AND acknowledged = 1";
+    Ok(tx.run("reset an alarm", sql, (source.key(), Code(code)))? > 0)
+}
+
+/// One alarm.
+pub fn get(rows: &Rows<'_>, source: &Source, code: ReasonCode) -> Result<Option<Alarm>, StateError> {
+    let sql = "SELECT * FROM alarms WHERE source = ?1 AND code = ?2";
+    rows.first("read an alarm", sql, (source.key(), Code(code)), make)
+}
+
+/// Alarms that are active or not yet acknowledged, newest first.
+pub fn standing(rows: &Rows<'_>) -> Result<Vec<Alarm>, StateError> {
+    let sql = "SELECT * FROM alarms WHERE active = 1 OR acknowledged = 0 ORDER BY last DESC, source, code";
+    rows.all("list alarms", sql, [], make)
+}
+
+/// Every alarm there ever was, newest first.
+pub fn list(rows: &Rows<'_>) -> Result<Vec<Alarm>, StateError> {
+    rows.all("list alarms", "SELECT * FROM alarms ORDER BY last DESC, source, code", [], make)
+}
+
+impl Source {
+    fn key(&self) -> &str {
+        match self {
+            Source::Gateway => "",
+            Source::Plc(plc) => plc,
+        }
+    }
+}
+
+fn make(row: &Row<'_>) -> Result<Alarm, StateError> {
+    let source: String = row.get(0)?;
+    Ok(Alarm {
+        source: if source.is_empty() { Source::Gateway } else { Source::Plc(source) },
+        code: row.get::<_, Code>(1)?.0,
+        count: row.get::<_, Count>(2)?.0,
+        first: row.get::<_, At>(3)?.0,
+        last: row.get::<_, At>(4)?.0,
+        active: row.get(5)?,
+        acknowledged: row.get(6)?,
+        latched: row.get(7)?,
+        text: row.get(8)?,
+    })
+}
+
+const TEXT_CHARS: usize = 400;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::state::testing::{Dir, at};
+
+    #[test]
+    fn an_alarm_goes_through_the_states_of_isa_18_2() {
+        type Act = fn(&Tx<'_>, &Source, ReasonCode) -> Result<bool, StateError>;
+        let raise_plain: Act = |tx, s, c| raise(tx, s, c, false, "text", at(1)).map(|_| true);
+        let raise_latched: Act = |tx, s, c| raise(tx, s, c, true, "text", at(2)).map(|_| true);
+        // (what, act, its answer, count, active, acknowledged, latched)
+        let story: &[(&str, Act, bool, u64, bool, bool, bool)] = &[
+            ("raised", raise_plain, true, 1, true, false, false),
+            ("raised again: counted", raise_plain, true, 2, true, false, false),
+            ("acknowledged", acknowledge, true, 2, true, true, false),
+            ("acknowledged again: nothing", acknowledge, false, 2, true, true, false),
+            ("raised while active: stays acknowledged", raise_plain, true, 3, true, true, false),
+            ("cleared", clear, true, 3, false, true, false),
+            ("raised after clearing: a new occurrence", raise_plain, true, 4, true, false, false),
+            ("raised latched", raise_latched, true, 5, true, false, true),
+            ("clearing does not end a latched one", clear, false, 5, true, false, true),
+            ("nor does a reset before it is acknowledged", reset, false, 5, true, false, true),
+            ("a plain raise does not unlatch", raise_plain, true, 6, true, false, true),
+            ("acknowledged", acknowledge, true, 6, true, true, true),
+            ("reset", reset, true, 6, false, true, false),
+        ];
+        let dir = Dir::new();
+        let mut db = dir.open();
+        let (code, plc) = (ReasonCode(7001), Source::Plc("p".into()));
+        for source in [Source::Gateway, plc] {
+            for (what, act, answer, count, active, acknowledged, latched) in story {
+                assert_eq!(db.write("test", |tx| act(tx, &source, code)).unwrap(), *answer, "{what}");
+                let alarm = get(&db.rows(), &source, code).unwrap().unwrap();
+                let found = (alarm.count, alarm.active, alarm.acknowledged, alarm.latched);
+                assert_eq!(found, (*count, *active, *acknowledged, *latched), "{what}");
+                let stands = !standing(&db.rows()).unwrap().is_empty();
+                assert_eq!(stands, *active || !*acknowledged, "{what}");
+            }
+        }
+        assert_eq!(list(&db.rows()).unwrap().len(), 2);
+    }
+}

@@ -1,0 +1,91 @@
+//! What somebody on the wire to the TPM sees, and what happens when he changes it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+#[allow(dead_code)]
+mod tpm_bench;
+#[path = "tpm_bench/wire.rs"]
+mod wire;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hal::tpm::{SiteKey, Tpm, TpmError};
+use tpm_bench::{Bench, LONG};
+use wire::{Wire, contains};
+
+const CC_POLICY_AUTHORIZE: u32 = 0x16a;
+
+#[test]
+fn the_key_never_crosses_the_wire_in_clear() {
+    let bench = Bench::measured();
+    let wire = Wire::to(&bench.swtpm, Arc::new(|_| {}), Arc::new(|_| {}));
+    let tpm = Tpm::open(&wire.tcti()).unwrap();
+    let (provisioned, request) = tpm.provision(&bench.site.public(), &bench.pcrs(), "gate-1", LONG).unwrap();
+    let approval = bench.site.sign(&request).unwrap();
+    let key = tpm.unseal(&provisioned, &[approval], LONG).unwrap().key;
+    assert!(wire.saw(&provisioned.site_key.point()[1..33]), "the wire listens");
+    assert!(!wire.saw(&key[..]));
+    for part in key.chunks(8) {
+        assert!(!wire.saw(part));
+    }
+}
+
+#[test]
+fn a_storage_key_swapped_on_the_wire_is_noticed_before_a_session_is_salted() {
+    let bench = Bench::measured();
+    let (provisioned, approval) = bench.approved();
+    let srk = bench.tool("tpm2_readpublic", &["-c", "0x81000001", "-f", "tss", "-o", "srk.pub"]);
+    assert!(srk.contains("name"), "{srk}");
+    let public = std::fs::read(bench.path().join("srk.pub")).unwrap();
+    // TPM2B_PUBLIC ends with x and y, 32 bytes each behind their length.
+    let x = public[public.len() - 66..public.len() - 34].to_vec();
+    let forged = *SiteKey::generate().unwrap().public().point();
+    let swapped = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&swapped);
+    let swap = move |response: &mut Vec<u8>| {
+        if let Some(at) = contains(response, &x) {
+            response[at..at + 32].copy_from_slice(&forged[1..33]);
+            response[at + 34..at + 66].copy_from_slice(&forged[33..]);
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let sessions = Arc::new(AtomicUsize::new(0));
+    let started = Arc::clone(&sessions);
+    let watch = move |code| {
+        started.fetch_add(usize::from(code == 0x176), Ordering::Relaxed);
+    };
+    let wire = Wire::to(&bench.swtpm, Arc::new(watch), Arc::new(swap));
+    let error = Tpm::open(&wire.tcti()).unwrap().unseal(&provisioned, &[approval], LONG).unwrap_err();
+    assert!(swapped.load(Ordering::Relaxed) > 0, "the wire lied");
+    assert!(matches!(error, TpmError::SrkChanged { .. }), "{error}");
+    assert_eq!(sessions.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_pcr_extended_in_mid_policy_is_tried_again_and_a_pcr_that_never_rests_is_given_up() {
+    for (times, opens) in [(1, true), (2, true), (usize::MAX, false)] {
+        let bench = Bench::measured();
+        let (provisioned, approval) = bench.approved();
+        let tcti = bench.swtpm.tcti().to_string();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&seen);
+        let extend = move |code| {
+            if code == CC_POLICY_AUTHORIZE && count.fetch_add(1, Ordering::Relaxed) < times {
+                // PCR 1 is in no policy here, yet the TPM takes any extend for a changed state.
+                let value = format!("1:sha256={}", "33".repeat(32));
+                let done = Command::new("tpm2_pcrextend").arg(value).env("TPM2TOOLS_TCTI", &tcti).status();
+                assert!(done.unwrap().success());
+            }
+        };
+        let wire = Wire::to(&bench.swtpm, Arc::new(extend), Arc::new(|_| {}));
+        let tpm = Tpm::open(&wire.tcti()).unwrap();
+        let result = tpm.unseal(&provisioned, &[approval], LONG);
+        assert_eq!(result.is_ok(), opens, "{result:?}");
+        if let Err(error) = result {
+            assert!(error.is(hal::tpm::RC_PCR_CHANGED), "{error}");
+        }
+        assert_eq!(seen.load(Ordering::Relaxed), times.saturating_add(1).min(3));
+        assert_eq!(bench.leftovers(), "");
+    }
+}
