@@ -58,6 +58,8 @@ pub enum Event {
     GoOn,
     /// Send the profile's abort to the controller.
     AbortController,
+    /// Give up the delivery that waits for [`Event::GoOn`]; [`Engine::delivery_ended`] follows.
+    GiveUp(Refusal),
     /// A refusal to count and report.
     Refused(Station, Refusal),
 }
@@ -68,8 +70,6 @@ pub struct Engine {
     settings: Settings,
     state: State,
     shut: Option<Refusal>,
-    /// An opening step waits to hear that it is refused: presenting it again begins nothing.
-    owed: bool,
     asked: u32,
     last_step: Mono,
     events: Vec<Event>,
@@ -82,6 +82,10 @@ enum State {
     Opening {
         owner: Station,
         since: Mono,
+        /// While only observing nothing waits for the case: what passes is gathered here.
+        early: Option<Box<Staging>>,
+        /// The commit has passed as well.
+        committed: bool,
     },
     Matching {
         owner: Station,
@@ -89,6 +93,8 @@ enum State {
         released: Vec<Released>,
         landed: Coverage,
         declared: Option<u64>,
+        /// The controller has accepted the last opening step: what it holds is known.
+        open: bool,
     },
     Staging(Staging),
     /// The judge has been asked; a step waits.
@@ -106,6 +112,8 @@ enum State {
     Delivering {
         owner: Option<Station>,
         case: CaseId,
+        /// Since when the judge has been asked to record the point of no return.
+        asked: Option<Mono>,
     },
     Done {
         owner: Station,
@@ -144,12 +152,16 @@ impl Engine {
             settings,
             state: State::Idle,
             shut: None,
-            owed: false,
             asked: 0,
             last_step: Mono(0),
             events: Vec::new(),
             version: 0,
         }
+    }
+
+    /// Whether [`Engine::take_events`] would return anything.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// What to do next; call after every other method.
@@ -212,24 +224,36 @@ impl Engine {
     }
 
     /// A step that opens a transfer. `first`: it is the first such step of the profile, so after image
-    /// bytes it begins another transfer. `declared`: announced size in bytes.
-    pub fn open(&mut self, from: Station, first: bool, declared: Option<u64>, now: Mono) -> Decision {
+    /// bytes it begins another transfer. `declared`: announced size in bytes. `again`: the step has been held
+    /// before, so a refusal meanwhile is meant for it.
+    pub fn open(
+        &mut self,
+        from: Station,
+        first: bool,
+        declared: Option<u64>,
+        again: bool,
+        now: Mono,
+    ) -> Decision {
         if let Some(refusal) = self.foreign(from) {
             return self.refuse(from, refusal);
         }
+        if let State::Refused { owner, refusal } = &self.state
+            && again
+            && *owner == from
+        {
+            return self.or_pass(Decision::Refuse(refusal.clone()));
+        }
         self.last_step = now;
         match &mut self.state {
-            State::Refused { refusal, .. } if std::mem::take(&mut self.owed) => {
-                let refusal = refusal.clone();
-                self.or_pass(Decision::Refuse(refusal))
-            }
             State::Opening { .. } => self.hold_or_pass(),
-            State::Matching { landed, declared: known, .. } if !(first && landed.end() > 0) => {
+            State::Matching { landed, declared: known, open, .. } if !(first && landed.end() > 0) => {
+                // What the controller makes of bytes it got before is its own affair: all are due again.
+                (*landed, *open) = (Coverage::default(), false);
                 *known = declared.or(*known);
                 Decision::Pass
             }
             State::Staging(s) if !(first && s.seen.end() > 0) => {
-                s.declared = declared.or(s.declared);
+                s.start_over(declared);
                 self.staged()
             }
             State::Deciding { .. } | State::Committing { .. } | State::Delivering { .. } => {
@@ -248,7 +272,14 @@ impl Engine {
         self.last_step = now;
         let settings = self.settings;
         match &mut self.state {
-            State::Opening { .. } => self.hold_or_pass(),
+            State::Opening { early, .. } => {
+                if let Some(Err(refusal)) = early.as_mut().map(|s| s.take(offset, data, &settings)) {
+                    *early = None;
+                    self.events.push(Event::Refused(from, refusal));
+                }
+                self.hold_or_pass()
+            }
+            State::Matching { open: false, .. } => self.no_transfer(from),
             State::Matching { case, released, declared, .. } => {
                 let end = offset.saturating_add(data.len() as u64);
                 let verdict = within(end, *declared, &settings, *case)
@@ -276,7 +307,7 @@ impl Engine {
         self.last_step = now;
         match &self.state {
             State::Opening { .. } => self.hold_or_pass(),
-            State::Matching { .. } => Decision::Pass,
+            State::Matching { open: true, .. } => Decision::Pass,
             State::Staging(_) => self.staged(),
             _ => self.no_transfer(from),
         }
@@ -288,7 +319,11 @@ impl Engine {
             return self.refuse(from, refusal);
         }
         self.last_step = now;
-        match &self.state {
+        match &mut self.state {
+            State::Opening { committed, .. } => {
+                *committed = true;
+                self.hold_or_pass()
+            }
             State::Matching { .. } => self.commit_matched(from, now),
             State::Staging(_) => self.commit_staged(from, now),
             State::Committing { .. } => Decision::Pass,
@@ -302,7 +337,9 @@ impl Engine {
 
     /// A step that follows the commit, such as "start the new firmware".
     pub fn finish(&mut self, from: Station, now: Mono) -> Decision {
-        self.last_step = now;
+        if self.owner() == Some(from) {
+            self.last_step = now;
+        }
         match &self.state {
             State::Done { owner } if *owner == from && self.settings.way == Way::Stage => self.staged(),
             State::Done { owner } if *owner == from => Decision::Pass,
@@ -338,10 +375,17 @@ impl Engine {
         }
     }
 
+    /// The controller has answered a forwarded opening step, or did not (`accepted` false).
+    pub fn open_answered(&mut self, accepted: bool) {
+        if let State::Matching { open, .. } = &mut self.state {
+            *open = accepted;
+        }
+    }
+
     /// The controller has accepted a forwarded chunk.
     pub fn chunk_landed(&mut self, offset: u64, len: u64) {
         if let State::Matching { landed, .. } = &mut self.state {
-            // A scattered transfer is refused by `keep_equal`'s caller at commit: its gaps stay.
+            // A transfer too scattered to be kept has gaps, so its commit is refused.
             let _ = landed.add(offset..offset + len);
         }
     }
@@ -363,19 +407,34 @@ impl Engine {
         }
     }
 
+    /// The controller has not answered a forwarded commit: it may have taken effect or not.
+    pub fn commit_lost(&mut self) {
+        let State::Committing { owner, case } = self.state else { return };
+        let refusal = Refusal {
+            code: why::DELIVERY_UNCONFIRMED,
+            case: Some(case),
+            found: "no answer to the commit".into(),
+            expected: "the controller to say that it took the image".into(),
+        };
+        self.end(Outcome::Refused(refusal.clone()), State::Refused { owner, refusal });
+    }
+
     /// Delivers a released image without a station: by command, or after a restart.
     pub fn deliver(&mut self, case: CaseId, released: Released) -> Result<(), Refusal> {
         if !matches!(self.state, State::Idle | State::Done { .. } | State::Refused { .. }) {
             return Err(self.busy());
         }
-        self.go(State::Delivering { owner: None, case });
+        self.go(State::Delivering { owner: None, case, asked: None });
         self.events.push(Event::Deliver(case, released));
         Ok(())
     }
 
-    /// Delivery stands before the step that destroys the old firmware; [`Event::GoOn`] follows.
-    pub fn at_no_return(&mut self) {
-        if let State::Delivering { case, .. } = self.state {
+    /// Delivery stands before the step that destroys the old firmware; [`Event::GoOn`] follows, or
+    /// [`Event::GiveUp`] when the judge cannot write it down.
+    pub fn at_no_return(&mut self, now: Mono) {
+        if let State::Delivering { case, asked, .. } = &mut self.state {
+            *asked = Some(now);
+            let case = *case;
             self.ask(Question::PastNoReturn { case });
         }
     }
@@ -392,19 +451,30 @@ impl Engine {
         self.end(outcome, next);
     }
 
-    /// The judge's answer to question `id`; an answer to an older question is dropped.
+    /// The judge's answer to question `id`. An answer to a question that no longer counts changes nothing;
+    /// a case it opened is closed again.
     pub fn answer(&mut self, id: u32, answer: Answer, now: Mono) {
-        if id != self.asked {
+        let counts = id == self.asked;
+        if let Answer::Opened { case, .. } = &answer
+            && !(counts && matches!(self.state, State::Opening { .. }))
+        {
+            return self.ask_end(*case, Outcome::Aborted(AbortReason::StationSilent), None);
+        }
+        if !counts {
             return;
         }
         self.version += 1;
         match (std::mem::replace(&mut self.state, State::Idle), answer) {
-            (State::Opening { owner, .. }, Answer::Opened { case, released }) => {
+            (State::Opening { owner, early, committed, .. }, Answer::Opened { case, released }) => {
                 self.last_step = now;
-                self.opened(owner, case, released);
+                self.opened(owner, case, released, early);
+                match &self.state {
+                    State::Staging(_) if committed => drop(self.commit_staged(owner, now)),
+                    State::Staging(_) => drop(self.after_chunk(now)),
+                    _ => {}
+                }
             }
             (State::Opening { owner, .. }, Answer::Refused(refusal)) => {
-                self.owed = true;
                 self.events.push(Event::Refused(owner, refusal.clone()));
                 self.state = State::Refused { owner, refusal };
             }
@@ -415,7 +485,7 @@ impl Engine {
                 self.start_or_leave(owner, case, since, released, now);
             }
             (State::Deciding { owner, case, what: Deciding::Start(released), .. }, Answer::Recorded) => {
-                self.state = State::Delivering { owner: Some(owner), case };
+                self.state = State::Delivering { owner: Some(owner), case, asked: None };
                 self.events.push(Event::Deliver(case, *released));
             }
             (State::Deciding { owner, case, what, .. }, Answer::Refused(refusal)) => {
@@ -426,9 +496,13 @@ impl Engine {
                 self.ask_end(case, Outcome::Refused(refusal.clone()), None);
                 self.state = State::Refused { owner, refusal };
             }
-            (state @ State::Delivering { .. }, Answer::Recorded) => {
-                self.state = state;
+            (State::Delivering { owner, case, asked: Some(_) }, Answer::Recorded) => {
+                self.state = State::Delivering { owner, case, asked: None };
                 self.events.push(Event::GoOn);
+            }
+            (State::Delivering { owner, case, asked: Some(_) }, Answer::Refused(refusal)) => {
+                self.state = State::Delivering { owner, case, asked: None };
+                self.events.push(Event::GiveUp(refusal));
             }
             (state, _) => self.state = state,
         }
@@ -441,10 +515,12 @@ impl Engine {
         if !self.settings.enforce {
             return;
         }
-        self.owed = matches!(self.state, State::Opening { .. });
         if let State::Opening { owner, .. } | State::Matching { owner, .. } | State::Deciding { owner, .. } =
             self.state
         {
+            if self.settings.way == Way::Match {
+                self.events.push(Event::AbortController);
+            }
             self.end(Outcome::Aborted(AbortReason::GateShut), State::Refused { owner, refusal });
         } else if let State::Staging(s) = &self.state {
             let owner = s.owner;
@@ -459,9 +535,6 @@ impl Engine {
 
     /// The last connection of `station` has closed.
     pub fn station_gone(&mut self, station: Station) {
-        if self.owner() == Some(station) {
-            self.owed = false; // nobody waits any more
-        }
         // Gathering and matching go on until the idle deadline: some tools connect anew for each request.
         if let State::Deciding { owner, case, what, .. } = &self.state
             && *owner == station
@@ -476,7 +549,12 @@ impl Engine {
 
     /// The connection to the controller broke. What has landed is unknown, so matching starts over.
     pub fn controller_gone(&mut self) {
-        let (State::Matching { owner, .. } | State::Committing { owner, .. }) = &self.state else { return };
+        let (State::Matching { owner, .. }
+        | State::Committing { owner, .. }
+        | State::Deciding { owner, what: Deciding::Commit, .. }) = &self.state
+        else {
+            return;
+        };
         let (owner, case) = (*owner, self.case());
         let refusal = Refusal {
             code: why::CONTROLLER_SILENT,
@@ -490,7 +568,8 @@ impl Engine {
     /// When to call [`Engine::expire`] next.
     pub fn deadline(&self) -> Option<Mono> {
         match &self.state {
-            State::Idle | State::Delivering { .. } => None,
+            State::Idle => None,
+            State::Delivering { asked, .. } => asked.map(|at| at + JUDGE_TIMEOUT),
             State::Opening { since, .. } | State::Deciding { since, .. } => Some(*since + JUDGE_TIMEOUT),
             _ => Some(self.last_step + self.settings.idle),
         }
@@ -501,16 +580,16 @@ impl Engine {
         if self.deadline().is_none_or(|at| now < at) {
             return;
         }
-        match &self.state {
+        match &mut self.state {
+            State::Delivering { asked, .. } => {
+                *asked = None;
+                let refusal = self.judge_silent();
+                self.events.push(Event::GiveUp(refusal));
+                self.asked += 1;
+            }
             State::Opening { owner, .. } | State::Deciding { owner, .. } => {
                 let owner = *owner;
-                self.owed = matches!(self.state, State::Opening { .. });
-                let refusal = Refusal {
-                    code: why::JUDGE_SILENT,
-                    case: self.case(),
-                    found: format!("no decision within {} s", JUDGE_TIMEOUT.as_secs()),
-                    expected: "a verdict".into(),
-                };
+                let refusal = self.judge_silent();
                 self.events.push(Event::Refused(owner, refusal.clone()));
                 self.asked += 1; // a late answer finds no question
                 self.end(Outcome::Refused(refusal.clone()), State::Refused { owner, refusal });
@@ -522,7 +601,7 @@ impl Engine {
             State::Committing { .. } => self.controller_gone(),
             State::Staging(_) => self.end(Outcome::Aborted(AbortReason::StationSilent), State::Idle),
             State::Done { .. } | State::Refused { .. } => self.go(State::Idle),
-            State::Idle | State::Delivering { .. } => {}
+            State::Idle => {}
         }
     }
 
@@ -542,24 +621,20 @@ impl Engine {
         if self.case().is_some() {
             self.end(Outcome::Aborted(AbortReason::Replaced), State::Idle);
         }
-        self.go(State::Opening { owner: from, since: now });
+        let early = (!self.settings.enforce).then(|| Box::new(Staging::new(from, declared)));
+        self.go(State::Opening { owner: from, since: now, early, committed: false });
         self.ask(Question::Open { station: from, declared, observe: !self.settings.enforce });
         self.hold_or_pass()
     }
 
-    fn opened(&mut self, owner: Station, case: CaseId, released: Vec<Released>) {
+    fn opened(&mut self, owner: Station, case: CaseId, released: Vec<Released>, early: Option<Box<Staging>>) {
         self.state = if self.settings.way == Way::Match && self.settings.enforce {
-            State::Matching { owner, case, released, landed: Coverage::default(), declared: None }
+            let landed = Coverage::default();
+            State::Matching { owner, case, released, landed, declared: None, open: false }
         } else {
             let released = released.iter().map(|r| (r.verified.digest(), r.image.len())).collect();
-            State::Staging(Staging {
-                owner,
-                case,
-                released,
-                image: Vec::new(),
-                seen: Coverage::default(),
-                declared: None,
-            })
+            let gathered = early.map_or_else(|| Staging::new(owner, None), |s| *s);
+            State::Staging(Staging { case, released, ..gathered })
         };
     }
 
@@ -630,6 +705,15 @@ impl Engine {
         self.ask(Question::Start { case, digest });
     }
 
+    fn judge_silent(&self) -> Refusal {
+        Refusal {
+            code: why::JUDGE_SILENT,
+            case: self.case(),
+            found: format!("no decision within {} s", JUDGE_TIMEOUT.as_secs()),
+            expected: "a verdict".into(),
+        }
+    }
+
     /// Refuses `from` when another station's transfer is open.
     fn foreign(&self, from: Station) -> Option<Refusal> {
         match (&self.state, self.owner()) {
@@ -689,8 +773,9 @@ impl Engine {
         self.or_pass(Decision::Acknowledge)
     }
 
+    /// While only watching everything passes, except into a delivery of our own.
     fn or_pass(&self, decision: Decision) -> Decision {
-        if self.settings.enforce { decision } else { Decision::Pass }
+        if self.settings.enforce || self.is_delivering() { decision } else { Decision::Pass }
     }
 
     /// Ends the open case, if there is one, and moves on.
@@ -739,6 +824,19 @@ pub enum Phase {
 }
 
 impl Staging {
+    /// Nothing gathered, for a case that has no number yet.
+    fn new(owner: Station, declared: Option<u64>) -> Staging {
+        let (image, seen) = (Vec::new(), Coverage::default());
+        Staging { owner, case: CaseId(0), released: Vec::new(), image, seen, declared }
+    }
+
+    /// Another opening step: the controller would begin at the first byte again.
+    fn start_over(&mut self, declared: Option<u64>) {
+        self.image.clear();
+        self.seen = Coverage::default();
+        self.declared = declared.or(self.declared);
+    }
+
     /// Stores a chunk; different bytes for the same place are an attack.
     fn take(&mut self, offset: u64, data: &[u8], settings: &Settings) -> Result<(), Refusal> {
         let end = offset.saturating_add(data.len() as u64);
@@ -859,3 +957,6 @@ fn incomplete(seen: &Coverage, len: Option<u64>, case: CaseId) -> Refusal {
 
 /// Longest wait for the judge; a controller's own tool rarely waits longer for one reply.
 const JUDGE_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -88,6 +88,8 @@ pub struct Conduit {
     poll: Poll,
     reports: Reports,
     learner: Learner,
+    /// The latest time told.
+    now: Mono,
     /// Sessions whose output grew since the last [`Conduit::take_touched`].
     touched: Vec<usize>,
     events: Vec<Event>,
@@ -99,7 +101,8 @@ impl Conduit {
     pub fn new(settings: Settings, allow: AllowList, update: Option<Update>, now: Mono) -> Conduit {
         let engine = Engine::new(settings.engine(update.as_ref().map(|u| u.profile().as_ref())));
         Conduit {
-            poll: Poll::new(settings.poll_every, now),
+            poll: Poll::new(settings.poll_every.filter(|_| update.is_some()), now),
+            now,
             link: Link::new(settings.in_flight),
             engine,
             settings,
@@ -151,7 +154,7 @@ impl Conduit {
         self.hungry.retain(|h| *h != id);
         if !self.sessions.iter().flatten().any(|s| s.station == station) {
             self.engine.station_gone(station);
-            self.after_engine(Mono(0));
+            self.after_engine(self.now);
         }
     }
 
@@ -188,7 +191,6 @@ impl Conduit {
         }
         input.drain(..taken);
         self.link.input = input;
-        self.feed_hungry(now);
         self.after_engine(now);
     }
 
@@ -196,7 +198,6 @@ impl Conduit {
     pub fn controller_connected(&mut self, now: Mono) {
         self.link.up = true;
         self.link.since = now;
-        self.feed_hungry(now);
         self.after_engine(now);
     }
 
@@ -234,7 +235,7 @@ impl Conduit {
 
     /// Whether a station's connection is to be closed once its output is written.
     pub fn is_broken(&self, id: SessionId) -> bool {
-        self.session(id).is_none_or(|s| s.broken)
+        self.session(id).is_none_or(Session::is_over)
     }
 
     /// The judge's answer to question `id`.
@@ -257,6 +258,14 @@ impl Conduit {
         past: bool,
         now: Mono,
     ) -> Result<(), Refusal> {
+        if self.update.is_none() {
+            return Err(Refusal {
+                code: why::CONTROLLER_REFUSED,
+                case: Some(case),
+                found: "a route without a transfer profile".into(),
+                expected: "a profile that says how this controller is updated".into(),
+            });
+        }
         self.engine.deliver(case, released)?;
         self.after_engine_delivering(past, now);
         Ok(())
@@ -316,7 +325,6 @@ impl Conduit {
             self.controller_disconnected(now);
         }
         self.engine.expire(now);
-        self.feed_hungry(now);
         self.after_engine(now);
     }
 
@@ -341,8 +349,7 @@ impl Conduit {
 
     /// Takes one request; false when there is none or no room.
     fn take_request(&mut self, id: SessionId, now: Mono) -> bool {
-        let controller_lost = !self.link.up && now.since(self.link.since) >= self.settings.reply;
-        let room = self.link.has_room() || controller_lost;
+        let room = self.has_room(now);
         let Some(session) = self.session_mut(id) else { return false };
         if !session.may_ask() {
             return false;
@@ -376,14 +383,19 @@ impl Conduit {
         more
     }
 
+    /// Whether a request may be taken: it can be sent, or answered at once for a controller that is lost.
+    fn has_room(&self, now: Mono) -> bool {
+        let lost = !self.link.up && now.since(self.link.since) >= self.settings.reply;
+        self.link.has_room() || lost
+    }
+
     /// Gives room to the sessions that found none, one request each in turn.
     fn feed_hungry(&mut self, now: Mono) {
-        for _ in 0..self.hungry.len() * super::session::MAX_PIPELINE {
-            let Some(id) = self.hungry.pop_front() else { break };
-            if self.take_request(id, now) {
+        while self.has_room(now)
+            && let Some(id) = self.hungry.pop_front()
+        {
+            if self.take_request(id, now) && !self.hungry.contains(&id) {
                 self.hungry.push_back(id);
-            } else if self.hungry.contains(&id) {
-                break; // it asked for room again: there is none
             }
             if let Some(session) = self.session_mut(id) {
                 session.compact();
@@ -411,7 +423,7 @@ impl Conduit {
         {
             let seen = update.see(&parsed);
             if seen != Seen::Process {
-                return self.step(id, asked, request.pdu, now);
+                return self.step(id, asked, request.pdu, false, now);
             }
             if self.engine.is_staging(station)
                 && let Some(reply) = update.staged_reply(&parsed, self.engine.phase())
@@ -500,18 +512,19 @@ impl Conduit {
     }
 
     /// A step of an update: the engine decides.
-    fn step(&mut self, id: SessionId, asked: Asked, pdu: &[u8], now: Mono) {
+    /// `again`: it has decided to hold it before.
+    fn step(&mut self, id: SessionId, asked: Asked, pdu: &[u8], again: bool, now: Mono) {
         let Some(station) = self.session(id).map(|s| s.station) else { return };
         if self.step_sent.is_some() && self.settings.enforce {
             // One step at a time: what the controller took is known before the next is judged.
-            return self.hold(id, asked, pdu);
+            return self.hold(id, asked, pdu, again);
         }
         let (Some(update), Ok(parsed)) = (&self.update, Request::parse(pdu)) else { return };
         let seen = update.see(&parsed);
         let decision = match &seen {
             Seen::Process => return self.process(id, asked, station, &parsed, pdu, now),
             Seen::Guarded(what) => self.guarded(station, what),
-            Seen::Open { first, declared } => self.engine.open(station, *first, *declared, now),
+            Seen::Open { first, declared } => self.engine.open(station, *first, *declared, again, now),
             Seen::Chunks(chunks) => {
                 worst(chunks.iter().map(|(at, data)| self.engine.chunk(station, *at, data, now)))
             }
@@ -532,7 +545,7 @@ impl Conduit {
                 let reply = pdu::write_reply(pdu).unwrap_or(pdu);
                 self.answer_station(id, asked, reply);
             }
-            Decision::Hold => self.hold(id, asked, pdu),
+            Decision::Hold => self.hold(id, asked, pdu, true),
             Decision::Refuse(refusal) => self.except(id, asked, pdu, exception_for(&refusal, pdu)),
         }
     }
@@ -552,12 +565,13 @@ impl Conduit {
         };
         let (found, expected) = (refusal.found.clone(), refusal.expected.clone());
         self.reports.refused(station, refusal.code, || (found, expected));
-        if self.settings.enforce { Decision::Refuse(refusal) } else { Decision::Pass }
+        let decides = self.settings.enforce || self.engine.is_delivering();
+        if decides { Decision::Refuse(refusal) } else { Decision::Pass }
     }
 
-    fn hold(&mut self, id: SessionId, request: Asked, pdu: &[u8]) {
+    fn hold(&mut self, id: SessionId, request: Asked, pdu: &[u8], seen: bool) {
         if let Some(session) = self.session_mut(id) {
-            session.held = Some(Held { request, pdu: pdu.to_vec() });
+            session.held = Some(Held { request, pdu: pdu.to_vec(), seen });
             self.holding.push(id);
         }
     }
@@ -565,7 +579,7 @@ impl Conduit {
     fn forward(&mut self, id: SessionId, asked: Asked, pdu: &[u8], step: bool, now: Mono) {
         if !self.link.up {
             if step && self.settings.enforce {
-                self.step_lost(pdu);
+                self.step_lost(pdu, now);
             }
             return self.except(id, asked, pdu, Exception::TargetSilent);
         }
@@ -579,7 +593,11 @@ impl Conduit {
     fn answer_station(&mut self, id: SessionId, asked: Asked, pdu: &[u8]) {
         if let Some(session) = self.session_mut(id) {
             session.reply(asked, pdu);
+            let more = session.has_more();
             self.touched.push(id.index);
+            if more && !self.hungry.contains(&id) {
+                self.hungry.push_back(id); // its pipeline was full
+            }
         }
     }
 
@@ -632,18 +650,21 @@ impl Conduit {
         let exception = match reply {
             Some([function, code, ..]) if function & 0x80 != 0 => Some(*code),
             Some(_) => None,
-            None => return self.step_lost(&pdu),
+            None => return self.step_lost(&pdu, now),
         };
         let (Some(update), Ok(parsed)) = (&mut self.update, Request::parse(&pdu)) else { return };
         let seen = update.see(&parsed);
         match (&seen, exception) {
             (Seen::Commit, _) => {
                 self.engine.commit_answered(exception);
-                if exception.is_none()
-                    && let Some(case) = self.poll.committing.take()
-                {
-                    self.poll.after(case, now, update.profile().timing.boot);
+                let case = self.poll.committing.take();
+                if exception.is_none() {
+                    self.read_back(case, now);
                 }
+            }
+            (Seen::Open { .. }, _) => {
+                self.engine.open_answered(exception.is_none());
+                if exception.is_none() { update.took(&seen) } else { update.lost(&seen) }
             }
             (_, Some(_)) => update.lost(&seen),
             (Seen::Chunks(chunks), None) => {
@@ -655,13 +676,26 @@ impl Conduit {
     }
 
     /// An update step that got no answer: what the controller made of it is unknown.
-    fn step_lost(&mut self, pdu: &[u8]) {
+    fn step_lost(&mut self, pdu: &[u8], now: Mono) {
         self.step_sent = None;
         let (Some(update), Ok(parsed)) = (&mut self.update, Request::parse(pdu)) else { return };
         let seen = update.see(&parsed);
         update.lost(&seen);
-        if seen == Seen::Commit {
-            self.engine.controller_gone();
+        match seen {
+            Seen::Open { .. } => self.engine.open_answered(false),
+            Seen::Commit => {
+                self.engine.commit_lost();
+                let case = self.poll.committing.take();
+                self.read_back(case, now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Asks the controller what it runs after `case`.
+    fn read_back(&mut self, case: Option<CaseId>, now: Mono) {
+        if let (Some(case), Some(update)) = (case, &self.update) {
+            self.poll.after(case, now, update.profile().timing.boot);
         }
     }
 
@@ -673,10 +707,13 @@ impl Conduit {
 
     /// Carries out what the engine wants until it wants nothing more.
     fn after_engine_delivering(&mut self, past: bool, now: Mono) {
+        self.now = self.now.max(now);
         loop {
             self.carry_out(past, now);
             self.drive_delivery(now);
-            if !self.present_held(now) && !self.engine_wants() {
+            self.present_held(now);
+            self.feed_hungry(now);
+            if !self.engine.has_events() && !self.engine_wants() {
                 break;
             }
         }
@@ -700,6 +737,7 @@ impl Conduit {
                 engine::Event::Deliver(case, released) => {
                     if let Some(update) = &self.update {
                         self.poll.delivery_wake = Some(now);
+                        self.poll.asked_no_return = false;
                         self.delivery = Some((case, Delivery::new(update.profile().clone(), released, past)));
                     }
                 }
@@ -710,6 +748,11 @@ impl Conduit {
                     }
                 }
                 engine::Event::AbortController => self.queue_abort(),
+                engine::Event::GiveUp(refusal) => {
+                    self.delivery = None;
+                    self.queue_abort();
+                    self.engine.delivery_ended(Outcome::Refused(refusal));
+                }
                 engine::Event::Refused(station, refusal) => {
                     let Refusal { code, found, expected, .. } = refusal;
                     self.reports.refused(station, code, || (found, expected));
@@ -718,25 +761,20 @@ impl Conduit {
         }
     }
 
-    /// Presents held steps again after the engine changed; true when one was.
-    fn present_held(&mut self, now: Mono) -> bool {
-        if self.holding.is_empty() || (!self.engine_wants() && self.step_sent.is_some()) {
-            self.engine_version = self.engine.version();
-            return false;
-        }
-        let changed = self.engine_wants();
+    /// Presents held steps again: the engine has news, or the step before them has been answered.
+    fn present_held(&mut self, now: Mono) {
+        let news = self.engine_wants();
         self.engine_version = self.engine.version();
-        let mut any = false;
+        if !news && self.step_sent.is_some() {
+            return;
+        }
         for id in std::mem::take(&mut self.holding) {
             let Some(held) = self.session_mut(id).and_then(|s| s.held.take()) else { continue };
-            self.step(id, held.request, &held.pdu, now);
-            let held_again = self.session(id).is_some_and(|s| s.held.is_some());
-            if !held_again {
-                any = true;
+            self.step(id, held.request, &held.pdu, held.seen, now);
+            if self.session(id).is_some_and(|s| s.held.is_none()) {
                 self.take_requests(id, now);
             }
         }
-        any || changed
     }
 
     fn drive_delivery(&mut self, now: Mono) {
@@ -763,7 +801,7 @@ impl Conduit {
             Next::Wait(until) => self.poll.delivery_wake = Some(until),
             Next::PastNoReturn => {
                 self.poll.asked_no_return = true;
-                self.engine.at_no_return();
+                self.engine.at_no_return(now);
             }
             Next::Finished => {
                 self.delivery = None;
@@ -777,13 +815,16 @@ impl Conduit {
 
     fn delivery_failed(&mut self, case: CaseId, found: String) {
         let past = self.delivery.take().is_some_and(|(_, d)| d.is_past());
+        if !past {
+            self.queue_abort();
+        }
         let code = if past { why::DELIVERY_UNCONFIRMED } else { why::CONTROLLER_REFUSED };
         let expected = "the controller to take the image".into();
         self.engine.delivery_ended(Outcome::Refused(Refusal { code, case: Some(case), found, expected }));
     }
 
     fn queue_abort(&mut self) {
-        let Some(update) = &self.update else { return };
+        let Some(update) = self.update.as_ref().filter(|_| self.link.up) else { return };
         let steps = update.profile().steps(super::profile::Role::Abort);
         self.abort_steps = steps.map(|s| pdu::write_request(s.register, &s.words(0, 0, 0))).collect();
     }
@@ -852,3 +893,6 @@ fn describe(request: &Request<'_>, function: u8) -> String {
 const MAX_SILENCES: u32 = 3;
 /// How long a delivery that has destroyed nothing waits for the controller.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@ pub struct Delivery {
     not_before: Mono,
     poll_until: Option<Mono>,
     tries: u32,
+    /// How often this block was begun again.
+    setbacks: u32,
     rounds: u32,
     answered_failures: u32,
     failed: Option<String>,
@@ -72,6 +74,7 @@ impl Delivery {
             not_before: Mono(0),
             poll_until: None,
             tries: 0,
+            setbacks: 0,
             rounds: 0,
             answered_failures: 0,
             failed: None,
@@ -135,11 +138,13 @@ impl Delivery {
         match (self.at, pdu) {
             (_, []) => self.retry(now, "an empty reply".into(), true),
             (_, [fc, code, ..]) if fc & 0x80 != 0 => match code {
-                5 => self.advance(now),
-                6 => self.wait_busy(now),
+                // The application's way into the bootloader, asked of the bootloader: it is there already.
+                1..=3 if self.past && self.enters() => self.advance(now),
+                5 if !self.polls() => self.advance(now),
+                5 | 6 => self.wait_busy(now),
                 _ => self.retry(now, format!("exception {code:02X}"), true),
             },
-            (Place::PollBlock(_) | Place::PollCommit | Place::PollRunning, _) => self.polled(pdu, now),
+            _ if self.polls() => self.polled(pdu, now),
             _ => self.advance(now),
         }
     }
@@ -148,6 +153,10 @@ impl Delivery {
     pub fn silence(&mut self, now: Mono) {
         if self.step().is_some_and(|s| s.silent) {
             return self.advance(now);
+        }
+        if matches!((&self.profile.data, self.at), (Data::FixedWindow { .. }, Place::Data { .. })) {
+            // Whether the block was taken is unknown, and sent again it would be taken for the next one.
+            return self.start_over(now, "no answer to a block".into(), false);
         }
         if matches!(self.at, Place::PollRunning | Place::PollCommit)
             && self.poll_until.is_none_or(|until| now < until)
@@ -160,6 +169,14 @@ impl Delivery {
             self.poll_until.get_or_insert(now + budget);
             self.not_before = now + POLL;
             return;
+        }
+        if let (Place::Data { block, .. } | Place::Program(block), Some(_)) =
+            (self.at, self.profile.steps(Role::Select).next())
+        {
+            // A bootloader that has done it may have moved on or emptied its window: the block from its start.
+            self.at = Place::Select(block);
+            self.tries = self.setbacks;
+            self.setbacks += 1;
         }
         self.retry(now, "no answer".into(), false);
     }
@@ -245,6 +262,16 @@ impl Delivery {
         }
     }
 
+    /// Whether what stands next is a look at a status.
+    fn polls(&self) -> bool {
+        matches!(self.at, Place::PollBlock(_) | Place::PollCommit | Place::PollRunning)
+    }
+
+    /// Whether what stands next leaves the application for the bootloader.
+    fn enters(&self) -> bool {
+        matches!(self.at, Place::Open(_)) && self.step().is_some_and(|s| s.silent)
+    }
+
     /// The control step that stands next.
     fn step(&self) -> Option<&WriteStep> {
         let nth = |role, n: usize| self.profile.steps(role).filter(|s| !s.alternative).nth(n);
@@ -263,6 +290,7 @@ impl Delivery {
         self.not_before = now + settle;
         self.tries = 0;
         self.poll_until = None;
+        let block = self.block();
         self.at = match self.at {
             Place::Open(n) => Place::Open(n + 1),
             Place::Select(block) => Place::Data { block, offset: self.block_start(block) },
@@ -275,12 +303,25 @@ impl Delivery {
             Place::PollRunning | Place::Done => Place::Done,
         };
         self.settle_place();
+        if self.block() != block {
+            self.setbacks = 0;
+        }
     }
 
     /// Moves on from places the profile does not have.
     fn settle_place(&mut self) {
         while let Some(next) = self.skip() {
             self.at = next;
+        }
+    }
+
+    /// The block delivery stands at.
+    fn block(&self) -> Option<u64> {
+        match self.at {
+            Place::Select(n) | Place::Data { block: n, .. } | Place::Program(n) | Place::PollBlock(n) => {
+                Some(n)
+            }
+            _ => None,
         }
     }
 
@@ -383,7 +424,7 @@ impl Delivery {
             return;
         }
         self.rounds += 1;
-        self.tries = 0;
+        (self.tries, self.setbacks) = (0, 0);
         self.poll_until = None;
         self.not_before = now + (ROUND_PAUSE * self.rounds).min(MAX_ROUND_PAUSE);
         self.at = Place::Open(0);
@@ -429,3 +470,6 @@ const POLL: Duration = Duration::from_millis(100);
 const ROUND_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between two rounds.
 const MAX_ROUND_PAUSE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests;

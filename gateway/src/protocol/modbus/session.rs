@@ -34,6 +34,8 @@ pub(super) struct Session {
 pub(super) struct Held {
     pub(super) request: Asked,
     pub(super) pdu: Vec<u8>,
+    /// The engine has seen it: what it says next is about this step.
+    pub(super) seen: bool,
 }
 
 /// Which request of a session, and how its reply must look.
@@ -70,6 +72,16 @@ impl Session {
     /// Whether another request may be taken from it.
     pub(super) fn may_ask(&self) -> bool {
         self.held.is_none() && !self.broken && self.owed.len() < MAX_PIPELINE
+    }
+
+    /// Whether it has sent more than has been taken, and may be asked for it.
+    pub(super) fn has_more(&self) -> bool {
+        self.taken < self.input.len() && self.may_ask()
+    }
+
+    /// Whether it is to be closed now: it broke the protocol and is owed nothing any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.broken && self.owed.is_empty()
     }
 
     /// Opens a place for the reply to a request just taken.

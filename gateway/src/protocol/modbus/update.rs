@@ -128,7 +128,9 @@ impl Update {
     fn see_write<'a>(&self, span: &Range<u32>, data: &'a [u8]) -> Seen<'a> {
         if let Some((step, place, said)) = self.profile.step_of(span, data) {
             return match step.role {
-                Role::Open => Seen::Open { first: place == 0, declared: said.length.map(u64::from) },
+                Role::Open => {
+                    Seen::Open { first: place == 0 || step.alternative, declared: said.length.map(u64::from) }
+                }
                 Role::Select => self.select(said),
                 Role::Program => Seen::Control(None),
                 Role::Commit => Seen::Commit,
@@ -231,5 +233,194 @@ fn status_word(status: &Status, phase: Phase) -> u16 {
         Phase::Busy => status.busy.first().copied().unwrap_or(status.accepted),
         Phase::Success => status.success,
         Phase::Failed => status.failed.first().copied().unwrap_or(status.open),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn update(profile: &str) -> Update {
+        let path = format!("{}/../deploy/profiles/{profile}.toml", env!("CARGO_MANIFEST_DIR"));
+        let profile = Profile::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        Update::new(Arc::new(profile), vec![])
+    }
+
+    fn say(seen: &Seen<'_>) -> String {
+        match seen {
+            Seen::Process => "process".into(),
+            Seen::Guarded(why) => format!("guarded: {why}"),
+            Seen::Open { first, declared } => format!("open first={first} {}", declared.unwrap_or(0)),
+            Seen::Chunks(chunks) => {
+                chunks.iter().map(|(at, data)| format!("{at}={data:x?}")).collect::<Vec<_>>().join(" ")
+            }
+            Seen::Control(at) => format!("control {:?}", at.map(|Position(n)| n)),
+            Seen::Commit => "commit".into(),
+            Seen::Finish => "finish".into(),
+            Seen::Abort => "abort".into(),
+        }
+    }
+
+    #[test]
+    fn a_request_is_what_the_profile_says_it_is() {
+        // Requests of one row are taken one after the other; the last is what the row is about.
+        type Row = (&'static str, &'static str, &'static [&'static [u8]], &'static str);
+        let rows: &[Row] = &[
+            // Guarded first: it touches an update and is no step of it.
+            (
+                "one register of the begin step",
+                "generic-linear",
+                &[&[6, 0xF2, 0, 0, 1]],
+                "guarded: a register write",
+            ),
+            (
+                "a write over the edge of the control block",
+                "generic-linear",
+                &[&[16, 0xF1, 0xFF, 0, 2, 4, 0, 0, 0, 2]],
+                "guarded: a register write",
+            ),
+            (
+                "a mask write into the window",
+                "generic-linear",
+                &[&[22, 0x40, 0, 0, 0, 0, 0]],
+                "guarded: a mask write",
+            ),
+            (
+                "a combined write into the window",
+                "generic-linear",
+                &[&[23, 0, 0, 0, 1, 0x40, 0, 0, 1, 2, 0, 0]],
+                "guarded: a combined read and write",
+            ),
+            (
+                "a write across the window's edge",
+                "generic-linear",
+                &[&[16, 0x3F, 0xFF, 0, 2, 4, 0, 0, 0, 0]],
+                "guarded: a write across the edge of the update window",
+            ),
+            (
+                "a block before its offset",
+                "generic-offset-window",
+                &[&[16, 0xF1, 0x10, 0, 1, 2, 1, 2]],
+                "guarded: a block without its number",
+            ),
+            (
+                "file 0",
+                "generic-file-record",
+                &[&[21, 9, 6, 0, 0, 0, 0, 0, 1, 1, 2]],
+                "guarded: a file before the image's first",
+            ),
+            (
+                "record 9999 and one more",
+                "generic-file-record",
+                &[&[21, 11, 6, 0, 1, 0x27, 0x0F, 0, 2, 1, 2, 3, 4]],
+                "guarded: records past the end of a file",
+            ),
+            (
+                "inside a fixed window",
+                "ocp-rackmon-delta",
+                &[&[16, 3, 0x11, 0, 1, 2, 1, 2]],
+                "guarded: a block that does not start at the window",
+            ),
+            ("another key", "ocp-rackmon-delta", &[&[6, 3, 1, 0xAA, 0x55]], "guarded: a register write"),
+            (
+                "a register that stays shut",
+                "wirenboard",
+                &[&[6, 0x03, 0xE9, 0, 1]],
+                "guarded: a register write",
+            ),
+            // Steps.
+            (
+                "begin",
+                "generic-linear",
+                &[&[16, 0xF2, 0, 0, 3, 6, 0, 1, 0, 1, 0, 2]],
+                "open first=true 65538",
+            ),
+            ("commit by FC 16", "generic-linear", &[&[16, 0xF2, 0, 0, 1, 2, 0, 2]], "commit"),
+            ("abort", "generic-linear", &[&[6, 0xF2, 0, 0, 3]], "abort"),
+            ("the second opening step", "ocp-rackmon-delta", &[&[6, 3, 1, 0xA5, 0xA5]], "open first=false 0"),
+            ("another way to open", "wirenboard", &[&[6, 0, 131, 0, 1]], "open first=true 0"),
+            ("the step after the commit", "ocp-rackmon-delta", &[&[6, 3, 4, 0x55, 0xAA]], "finish"),
+            // Chunks.
+            ("a linear area", "generic-linear", &[&[6, 0x40, 3, 8, 9]], "6=[8, 9]"),
+            (
+                "an offset and its block",
+                "generic-offset-window",
+                &[&[16, 0xF1, 8, 0, 2, 4, 0, 1, 0, 4], &[16, 0xF1, 0x11, 0, 1, 2, 1, 2]],
+                "65542=[1, 2]",
+            ),
+            (
+                "a block number and its block",
+                "ucw-bootloader",
+                &[&[6, 0xE0, 1, 0, 3], &[16, 0xE1, 0x01, 0, 1, 2, 1, 2]],
+                "386=[1, 2]",
+            ),
+            (
+                "a new opening step forgets the block",
+                "ucw-bootloader",
+                &[&[6, 0xE0, 1, 0, 3], &[6, 0xE0, 0, 0, 2], &[16, 0xE1, 0, 0, 1, 2, 1, 2]],
+                "guarded: a block without its number",
+            ),
+            (
+                "two records of two files",
+                "generic-file-record",
+                &[&[21, 18, 6, 0, 1, 0, 5, 0, 1, 1, 2, 6, 0, 2, 0, 0, 0, 1, 3, 4]],
+                "10=[1, 2] 20000=[3, 4]",
+            ),
+            ("swapped words", "wirenboard", &[&[16, 0x10, 0, 0, 2, 4, 1, 2, 3, 4]], "0=[2, 1, 4, 3]"),
+            (
+                "blocks of a fixed window follow each other",
+                "wirenboard",
+                &[
+                    &[16, 0x10, 0, 0, 2, 4, 1, 2, 3, 4],
+                    &[16, 0x20, 0, 0, 1, 2, 5, 6],
+                    &[16, 0x20, 0, 0, 1, 2, 7, 8],
+                ],
+                "6=[8, 7]",
+            ),
+            // The rest.
+            ("a process write", "generic-linear", &[&[6, 0, 1, 0, 1]], "process"),
+            ("a read of the window", "generic-linear", &[&[3, 0x40, 0, 0, 1]], "process"),
+            (
+                "file records of a profile without files",
+                "generic-linear",
+                &[&[21, 9, 6, 0, 1, 0, 0, 0, 1, 1, 2]],
+                "process",
+            ),
+        ];
+        for (what, profile, requests, expected) in rows {
+            let mut update = update(profile);
+            let mut last = String::new();
+            for pdu in *requests {
+                let request = Request::parse(pdu).unwrap();
+                let seen = update.see(&request);
+                last = say(&seen);
+                update.took(&seen);
+            }
+            assert_eq!(last, *expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_select_that_got_lost_leaves_no_place() {
+        let mut update = update("ucw-bootloader");
+        let select = Request::parse(&[6, 0xE0, 1, 0, 3]).unwrap();
+        let (seen, block) = (update.see(&select), Request::parse(&[16, 0xE1, 0, 0, 1, 2, 1, 2]).unwrap());
+        update.took(&seen);
+        update.lost(&seen);
+        assert_eq!(update.see(&block), Seen::Guarded("a block without its number"));
+    }
+
+    #[test]
+    fn a_tool_that_polls_a_staged_transfer_sees_its_phase() {
+        let update = update("ucw-bootloader");
+        let cases =
+            [(Phase::Idle, 1), (Phase::Open, 2), (Phase::Busy, 3), (Phase::Success, 2), (Phase::Failed, 4)];
+        for (phase, word) in cases {
+            let request = Request::parse(&[4, 0xE0, 3, 0, 1]).unwrap();
+            assert_eq!(update.staged_reply(&request, phase), Some(vec![4, 2, 0, word]), "{phase:?}");
+        }
+        let elsewhere = Request::parse(&[4, 0, 0, 0, 1]).unwrap();
+        assert_eq!(update.staged_reply(&elsewhere, Phase::Open), None, "the controller answers itself");
     }
 }
