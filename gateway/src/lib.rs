@@ -9,6 +9,7 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod feed;
 pub mod judge;
 pub mod protocol;
 pub mod proxy;
