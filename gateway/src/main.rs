@@ -1,5 +1,9 @@
-//! The `headgate` command.
+//! The `headgate` program.
 
 #![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    // Before any thread: libtss2 would print every refusal of the TPM on stderr.
+    hal::tpm::silence_library();
+    gateway::cli::main().into()
+}

@@ -3,13 +3,12 @@
 //! The type lives here so that every crate can speak it; each crate owns the table of its own codes and
 //! the gateway joins them. A code is never reused and never changes its meaning.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A reason, printed as `HG-nnnn`. The thousands name the area: 1 signature and trust, 2 manifest and
 /// identity, 3 SBOM and vulnerabilities, 4 policy and workflow, 5 rollback and freshness, 6 conduit and
 /// protocol, 7 gateway and TPM, 8 alarm feed, 9 signals.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReasonCode(pub u16);
 
 impl std::fmt::Display for ReasonCode {
@@ -21,6 +20,19 @@ impl std::fmt::Display for ReasonCode {
 impl std::fmt::Debug for ReasonCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// As it prints, so that a program and a person search for the same text.
+impl Serialize for ReasonCode {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReasonCode {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<ReasonCode, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

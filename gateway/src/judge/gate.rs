@@ -129,6 +129,10 @@ impl Judge {
             ));
         };
         let approvals = self.approvals();
+        if approvals.is_empty() {
+            let next = "headgate site-key sign, then headgate trust approve-pcrs";
+            return Err(refusal(why::NOT_PROVISIONED, None, "no approved boot state yet", next));
+        }
         let tpm = self.tpm.as_ref().ok_or_else(|| {
             refusal(
                 why::TPM_UNAVAILABLE,
@@ -164,6 +168,9 @@ impl Judge {
 
     fn set_gate(&mut self, gate: Gate) {
         self.gate = gate;
+        if self.conduits.is_empty() {
+            return; // a command on its own: the gateway that runs tells people
+        }
         tracing::info!("the gate is open: the boot state is approved");
         for code in GATE_CODES {
             self.clear_alarm(None, *code);
@@ -179,9 +186,10 @@ impl Judge {
             Gate::Open { .. } => true,
         };
         self.gate = Gate::Shut { refusal: refusal.clone(), since: self.clock.mono() };
-        if first {
+        if first && !self.conduits.is_empty() {
             tracing::error!(code = %refusal.code, found = %refusal.found, "the gate is shut for firmware");
-            self.raise(None, refusal.code, true, &format!("{}; process traffic passes", refusal.found));
+            let latched = refusal.code != why::NOT_PROVISIONED;
+            self.raise(None, refusal.code, latched, &format!("{}; process traffic passes", refusal.found));
             self.tell_conduits(Some(refusal));
             self.publish_status();
         }

@@ -120,6 +120,8 @@ pub enum Request {
         /// The approval file.
         approval: String,
     },
+    /// A request to approve the boot state as it is now.
+    ApprovalRequest,
     /// The controllers.
     PlcList,
     /// Read a controller's identity now.
@@ -191,6 +193,11 @@ pub enum Answered {
         generation: u64,
         /// Every one.
         anchors: Vec<rows::AnchorRow>,
+    },
+    /// What `headgate site-key sign` answers, as JSON text.
+    ApprovalRequest {
+        /// The request.
+        request: String,
     },
     /// Controllers.
     Plcs {

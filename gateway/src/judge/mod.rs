@@ -7,14 +7,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use hal::clock::{Clock, Mono, Wall};
+use hal::clock::{Clock, Wall};
 use hal::reason::ReasonCode;
 use hal::store::{Fuse, RealDisk, Store};
 use hal::tpm::{Steps, Tcti, Tpm};
 
 use crate::config::{Config, Plc};
 pub(crate) use crate::reasons as why;
-use crate::state::{Db, Lock};
+use crate::state::{Db, Lock, StateError};
 use crate::transfer::event::{CaseId, Refusal};
 use crate::vault::{Limits, Vault};
 
@@ -23,6 +23,7 @@ mod conduit;
 mod gate;
 mod identity;
 pub mod message;
+mod provision;
 mod release;
 mod restart;
 pub mod rows;
@@ -31,6 +32,7 @@ mod trust;
 
 pub use gate::GateStatus;
 pub use message::{Answered, Failure, Inbox, Message, Request};
+pub(crate) use release::{rejected, verdict_failure};
 pub use thread::run;
 
 /// Directories of the data folder.
@@ -52,7 +54,6 @@ pub struct Judge {
     >,
     progress: HashMap<String, (CaseId, u64, u64)>,
     feed: Option<Arc<tokio::sync::Notify>>,
-    refused_cases: HashMap<(String, String, u16), Mono>,
 }
 
 /// One conduit, as the judge sees it.
@@ -76,7 +77,10 @@ impl Judge {
         steps: Option<Steps>,
     ) -> Result<Judge, Failure> {
         let damaged = |e: &dyn std::fmt::Display| Failure::new(why::STATE_DAMAGED, e.to_string());
-        let lock = Lock::take(&config.data).map_err(|e| damaged(&e))?;
+        let lock = Lock::take(&config.data).map_err(|e| match e {
+            StateError::InUse { .. } => Failure::internal(e.to_string()),
+            _ => damaged(&e),
+        })?;
         let disk = RealDisk::open(&config.data).map_err(|e| damaged(&e))?;
         let store = Store::open(disk, DIRS, fuse).map_err(|e| damaged(&e))?;
         let db = Db::open(lock, &store).map_err(|e| damaged(&e))?;
@@ -99,7 +103,6 @@ impl Judge {
             identities: HashMap::new(),
             progress: HashMap::new(),
             feed: None,
-            refused_cases: HashMap::new(),
         })
     }
 

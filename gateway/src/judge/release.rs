@@ -2,8 +2,9 @@
 
 use firmware_verifier::identity::Slot;
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::{Gauntlet, Request, Verdict};
+use firmware_verifier::{Gauntlet, Rejection, Request, Verdict};
 use hal::clock::Wall;
+use hal::reason::ReasonCode;
 
 use super::message::{Answered, EvidenceRow, Failure};
 use super::rows::{self, ImageRow, ReleaseRow, VerdictRow};
@@ -38,7 +39,7 @@ impl Judge {
         self.gate_open().map_err(gate_failure)?;
         self.plc(plc)?;
         if let Some(signature) = &signature {
-            SignatureFile::parse(signature).map_err(|e| Failure::new(e.code(), e.rejection().to_string()))?;
+            SignatureFile::parse(signature).map_err(|e| rejected(&e.rejection()))?;
             sidecar.attached.insert(SIGNATURE.into(), Attached(signature.clone()));
         }
         let staged = intake.finish(&sidecar)?;
@@ -368,17 +369,24 @@ impl Image for Stored {
     }
 }
 
-fn verdict_failure(verdict: &Verdict) -> Failure {
-    let (code, text) = match verdict {
-        Verdict::Rejected(r, _) => (r.code, r.to_string()),
-        Verdict::Undecided(e, _) => (e.code(), e.to_string()),
-        Verdict::Verified(..) => return Failure::internal("verified"),
+pub(crate) fn verdict_failure(verdict: &Verdict) -> Failure {
+    let failure = match verdict {
+        Verdict::Rejected(r, _) => rejected(r),
+        Verdict::Undecided(e, _) => coded(e.code(), &e.to_string()),
+        Verdict::Verified(..) => Failure::internal("verified"),
     };
-    let text = text.strip_prefix(&format!("{code}: ")).map_or(text.clone(), str::to_string);
-    Failure {
-        evidence: verdict.evidence().iter().map(EvidenceRow::from).collect(),
-        ..Failure::new(code, text)
-    }
+    Failure { evidence: verdict.evidence().iter().map(EvidenceRow::from).collect(), ..failure }
+}
+
+/// A rejection as the answer to a command.
+pub(crate) fn rejected(r: &Rejection) -> Failure {
+    coded(r.code, &r.to_string())
+}
+
+/// The failure says the code itself; the verifier's text begins with it.
+fn coded(code: ReasonCode, text: &str) -> Failure {
+    let text = text.strip_prefix(&code.to_string()).unwrap_or(text);
+    Failure::new(code, text.trim_start_matches([':', ' ']))
 }
 
 fn life(terms: &rows::Terms, now: Wall) -> Result<(Option<Window>, Wall), Failure> {

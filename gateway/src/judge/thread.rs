@@ -30,12 +30,14 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         match timer.block_on(async { tokio::time::timeout(wait, mail.recv()).await }) {
             Ok(Some(Message::Stop) | None) => return,
             Ok(Some(message)) => judge.take(message),
-            Err(_) => {
-                let was = judge.gate_status().open;
-                judge.recheck();
-                if !was && judge.gate_status().open {
-                    judge.resume_all();
-                }
+            Err(_) => {}
+        }
+        // However much mail there is: a proof that is due is not put off.
+        if judge.recheck_in().is_zero() {
+            let was = judge.gate_status().open;
+            judge.recheck();
+            if !was && judge.gate_status().open {
+                judge.resume_all();
             }
         }
     }
@@ -94,6 +96,7 @@ impl Judge {
             }
             Request::TrustRemove { id } => self.trust_remove(&id),
             Request::TrustApprove { approval } => self.trust_approve(&approval),
+            Request::ApprovalRequest => self.approval_request(),
             Request::PlcList => Ok(Answered::Plcs { plcs: self.plc_rows()? }),
             Request::PlcIdentify { plc } => self.identify(&plc),
             Request::Case { case } => {

@@ -68,6 +68,8 @@ pub struct Engine {
     settings: Settings,
     state: State,
     shut: Option<Refusal>,
+    /// An opening step waits to hear that it is refused: presenting it again begins nothing.
+    owed: bool,
     asked: u32,
     last_step: Mono,
     events: Vec<Event>,
@@ -142,6 +144,7 @@ impl Engine {
             settings,
             state: State::Idle,
             shut: None,
+            owed: false,
             asked: 0,
             last_step: Mono(0),
             events: Vec::new(),
@@ -216,6 +219,10 @@ impl Engine {
         }
         self.last_step = now;
         match &mut self.state {
+            State::Refused { refusal, .. } if std::mem::take(&mut self.owed) => {
+                let refusal = refusal.clone();
+                self.or_pass(Decision::Refuse(refusal))
+            }
             State::Opening { .. } => self.hold_or_pass(),
             State::Matching { landed, declared: known, .. } if !(first && landed.end() > 0) => {
                 *known = declared.or(*known);
@@ -397,6 +404,7 @@ impl Engine {
                 self.opened(owner, case, released);
             }
             (State::Opening { owner, .. }, Answer::Refused(refusal)) => {
+                self.owed = true;
                 self.events.push(Event::Refused(owner, refusal.clone()));
                 self.state = State::Refused { owner, refusal };
             }
@@ -433,6 +441,7 @@ impl Engine {
         if !self.settings.enforce {
             return;
         }
+        self.owed = matches!(self.state, State::Opening { .. });
         if let State::Opening { owner, .. } | State::Matching { owner, .. } | State::Deciding { owner, .. } =
             self.state
         {
@@ -450,6 +459,9 @@ impl Engine {
 
     /// The last connection of `station` has closed.
     pub fn station_gone(&mut self, station: Station) {
+        if self.owner() == Some(station) {
+            self.owed = false; // nobody waits any more
+        }
         // Gathering and matching go on until the idle deadline: some tools connect anew for each request.
         if let State::Deciding { owner, case, what, .. } = &self.state
             && *owner == station
@@ -492,6 +504,7 @@ impl Engine {
         match &self.state {
             State::Opening { owner, .. } | State::Deciding { owner, .. } => {
                 let owner = *owner;
+                self.owed = matches!(self.state, State::Opening { .. });
                 let refusal = Refusal {
                     code: why::JUDGE_SILENT,
                     case: self.case(),

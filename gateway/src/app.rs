@@ -1,0 +1,183 @@
+//! The running gateway: the one place where every concrete type meets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use hal::clock::Clock;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Plc, Route};
+use crate::judge::{self, Failure, Inbox, Judge, Message};
+use crate::protocol::modbus::conduit::{Conduit, Settings};
+use crate::protocol::modbus::update::Update;
+use crate::proxy::pump::{Command, Listener, News, Pump};
+use crate::reasons as why;
+use crate::socket;
+use crate::transfer::engine::Way;
+use crate::transfer::event::{Answer, Refusal};
+
+/// Runs the gateway until SIGTERM or SIGINT.
+///
+/// A judge that cannot start (a damaged state, a lost disk) shuts the gate for firmware; process traffic
+/// passes all the same. Only a second gateway on the same data ends at once.
+pub async fn run(config: Config) -> Result<(), Failure> {
+    let config = Arc::new(config);
+    let clock = Clock::system();
+    let judge = match Judge::open(config.clone(), clock.clone()) {
+        Ok(judge) => Some(judge),
+        Err(e) if e.code.is_none() => return Err(e), // another process has the data folder
+        Err(e) => {
+            tracing::error!(error = %e, "no judge: firmware is refused, process traffic passes");
+            None
+        }
+    };
+    let (inbox, mail) = mpsc::channel(MAIL);
+    let vault = judge.as_ref().map(|j| j.vault.clone());
+    let links = start_conduits(&config, &clock, &inbox).await?;
+    let bell = Arc::new(tokio::sync::Notify::new());
+    if let Some(mqtt) = config.mqtt.clone() {
+        start_feed(mqtt, config.name.clone(), inbox.clone(), bell.clone());
+    }
+    let judging = std::thread::Builder::new().name("judge".into()).spawn(move || match judge {
+        Some(mut judge) => {
+            judge.attach(links);
+            judge.attach_feed(bell);
+            judge::run(judge, mail);
+        }
+        None => refuse_everything(&links, mail),
+    });
+    let judging = judging.map_err(|e| Failure::internal(e.to_string()))?;
+    let listener = socket::bind(&config.socket)
+        .map_err(|e| Failure::internal(format!("management socket {}: {e}", config.socket.display())))?;
+    let serving = tokio::spawn(socket::serve(listener, inbox.clone(), vault));
+    tracing::info!(gateway = %config.name, controllers = config.plcs.len(), "running");
+    stopped().await;
+    serving.abort();
+    let _ = std::fs::remove_file(&config.socket);
+    let _ = inbox.send(Message::Stop).await;
+    let _ = tokio::task::spawn_blocking(move || judging.join()).await;
+    Ok(())
+}
+
+type Links = Vec<(usize, mpsc::Sender<Command>)>;
+
+async fn start_conduits(config: &Config, clock: &Clock, inbox: &Inbox) -> Result<Links, Failure> {
+    let mut links = Links::new();
+    for (index, plc) in config.plcs.iter().enumerate() {
+        for route in &plc.routes {
+            let listener = listen(route.listen).map_err(|e| {
+                Failure::internal(format!("{}: cannot listen on {}: {e}", plc.slot.as_str(), route.listen))
+            })?;
+            let (commands, orders) = mpsc::channel(COMMANDS);
+            let news = ToJudge { conduit: links.len(), inbox: inbox.clone() };
+            let conduit = conduit(plc, route, clock);
+            let pump =
+                Pump::new(conduit, listener, route.target, orders, news, clock.clone(), route.max_stations);
+            tokio::spawn(pump.run());
+            links.push((index, commands));
+        }
+    }
+    Ok(links)
+}
+
+/// The conduit of one route, shut until the judge opens the gate.
+fn conduit(plc: &Plc, route: &Route, clock: &Clock) -> Conduit {
+    let settings = Settings {
+        unit: route.unit,
+        way: route.update.as_ref().map_or(Way::Stage, |(way, _)| *way),
+        enforce: plc.enforce,
+        max_stations: route.max_stations,
+        in_flight: route.in_flight,
+        reply: route.reply,
+        poll_every: route.poll_every,
+    };
+    // A window of any of the controller's profiles is shut on every conduit to it.
+    let others = plc.routes.iter().filter_map(|r| r.update.as_ref()).flat_map(|(_, p)| p.guarded()).collect();
+    let update = route.update.as_ref().map(|(_, profile)| Update::new(profile.clone(), others));
+    let now = clock.mono();
+    let mut conduit = Conduit::new(settings, route.allow.clone(), update, now);
+    let starting = Refusal {
+        code: why::NOT_READY,
+        case: None,
+        found: "the gateway has just started".into(),
+        expected: "a first proof of the boot state".into(),
+    };
+    conduit.gate(Some(starting), now);
+    conduit
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let kind = if address.is_ipv4() { socket2::Domain::IPV4 } else { socket2::Domain::IPV6 };
+    let socket = socket2::Socket::new(kind, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?; // a restart must not wait for TIME_WAIT
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn start_feed(mqtt: crate::config::Mqtt, gateway: String, inbox: Inbox, bell: Arc<tokio::sync::Notify>) {
+    let _ = (mqtt, gateway, inbox, bell);
+}
+
+/// Stands in for a judge that could not start.
+fn refuse_everything(links: &Links, mut mail: mpsc::Receiver<Message>) {
+    let refusal = || Refusal {
+        code: why::STATE_DAMAGED,
+        case: None,
+        found: "the state cannot be read".into(),
+        expected: "a readable data folder".into(),
+    };
+    for (_, commands) in links {
+        let _ = commands.try_send(Command::Gate(Some(refusal())));
+    }
+    while let Some(message) = mail.blocking_recv() {
+        match message {
+            Message::Stop => return,
+            Message::News(conduit, News::Ask(id, _)) if id != 0 => {
+                let _ = links[conduit].1.try_send(Command::Answer(id, Answer::Refused(refusal())));
+            }
+            Message::Ask(_, _, reply) => {
+                let failure = Failure::new(why::STATE_DAMAGED, "the state cannot be read; see the journal");
+                let _ = reply.send(Err(failure));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A conduit's way to the judge.
+struct ToJudge {
+    conduit: usize,
+    inbox: Inbox,
+}
+
+impl Listener for ToJudge {
+    fn is_full(&self) -> bool {
+        self.inbox.capacity() == 0
+    }
+
+    fn tell(&mut self, news: News) {
+        if self.inbox.try_send(Message::News(self.conduit, news)).is_err() {
+            tracing::error!(conduit = self.conduit, "the judge takes no mail");
+        }
+    }
+}
+
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut term) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Mail the judge may have waiting.
+const MAIL: usize = 1024;
+/// Commands a conduit may have waiting.
+const COMMANDS: usize = 64;
+/// Connections the kernel keeps for us while we are busy.
+const BACKLOG: i32 = 128;

@@ -1,0 +1,58 @@
+//! `headgate explain CODE|CASE`.
+
+use clap::Args;
+use hal::reason::{ReasonCode, Who};
+use serde_json::json;
+
+use super::{Context, Said};
+use crate::judge::{Failure, Request};
+use crate::reasons;
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// A reason code (HG-1010), a case (C-000123), or `all`.
+    what: String,
+}
+
+pub(super) fn explain(context: &Context, v: &Explain) -> Result<Said, Failure> {
+    if v.what == "all" {
+        let lines: Vec<String> = reasons::all().map(|r| format!("{}  {}", r.code, r.title)).collect();
+        let rows: Vec<_> = reasons::all().map(row).collect();
+        return Ok(Said::Words(lines.join("\n"), json!({ "schema": 1, "reasons": rows })));
+    }
+    if let Ok(code) = v.what.parse::<ReasonCode>() {
+        let r = reasons::find(code).ok_or_else(|| Failure::not_found(format!("no reason code {code}")))?;
+        let words = format!(
+            "{} {}\n\n  Meaning     {}\n  Often       {}\n  Next        {}\n  Who         {}\n  Exit code   {}",
+            r.code,
+            r.title,
+            r.meaning,
+            r.cause,
+            r.next,
+            who(r.who),
+            r.exit
+        );
+        return Ok(Said::Words(words, row(r)));
+    }
+    if v.what.starts_with(['C', 'c']) {
+        return context.ask(&Request::Case { case: v.what.to_ascii_uppercase() });
+    }
+    Err(Failure::usage(format!("{:?} is neither a reason code (HG-1010) nor a case (C-000123)", v.what)))
+}
+
+fn row(r: &hal::reason::Reason) -> serde_json::Value {
+    json!({
+        "schema": 1, "code": r.code.to_string(), "title": r.title, "meaning": r.meaning, "cause": r.cause,
+        "next": r.next, "who": who(r.who), "exit": r.exit,
+    })
+}
+
+fn who(who: Who) -> &'static str {
+    match who {
+        Who::Engineer => "the engineer at the station",
+        Who::Vendor => "the vendor of the controller",
+        Who::Approver => "whoever approves updates",
+        Who::Integrator => "whoever looks after the gateway",
+        Who::Operator => "the plant's operator",
+    }
+}

@@ -1,0 +1,198 @@
+//! `headgate verify|stage|vault|release|withdraw|deliver`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use firmware_verifier::identity::{Product, Slot};
+use firmware_verifier::signature::SignatureFile;
+use firmware_verifier::trust::{Anchor, PublicKey, Scope, TrustStore};
+use firmware_verifier::{Gauntlet, Verdict};
+use hal::clock::{Clock, Wall};
+
+use super::{Context, Said, open_image, read_small};
+use crate::judge::message::EvidenceRow;
+use crate::judge::rows::{Terms, VerdictRow};
+use crate::judge::{Answered, Failure, Request};
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The image.
+    image: PathBuf,
+    /// Check it as the gate would, for this controller.
+    #[arg(long, value_name = "ID", required_unless_present = "anchor")]
+    plc: Option<String>,
+    /// Check it against this public key alone, without configuration, TPM or network. May be repeated.
+    #[arg(long, value_name = "FILE", conflicts_with = "plc")]
+    anchor: Vec<PathBuf>,
+    /// Signature file; without it, IMAGE.minisig or IMAGE.sig.
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Stage {
+    /// The image.
+    image: PathBuf,
+    #[command(flatten)]
+    of: super::OfPlc,
+    /// Signature file; without it, IMAGE.minisig or IMAGE.sig.
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    /// Version, for people.
+    #[arg(long)]
+    version: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VaultVerb {
+    /// Every image, staged and refused, and every release.
+    List,
+    /// The releases.
+    Show,
+    /// Copy an image out.
+    Export {
+        /// SHA-256, or its first digits.
+        digest: String,
+        /// A new file.
+        to: PathBuf,
+    },
+    /// Remove an image.
+    Rm {
+        /// SHA-256.
+        digest: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Release {
+    /// SHA-256 of a staged image, or its first digits.
+    digest: String,
+    #[command(flatten)]
+    of: super::OfPlc,
+    /// Change ticket.
+    #[arg(long)]
+    ticket: Option<String>,
+    /// When it may be delivered: FROM..TO, each 2026-11-22T10:15Z.
+    #[arg(long, value_name = "FROM..TO", value_parser = window)]
+    window: Option<(Wall, Wall)>,
+    /// Station it may come from. May be repeated; without it, any.
+    #[arg(long, value_name = "ADDRESS")]
+    station: Vec<std::net::IpAddr>,
+    /// How often it may be delivered.
+    #[arg(long, default_value_t = 1)]
+    uses: u32,
+    /// When the release ends; without it, with the window or in a week.
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Wall>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OnPlc {
+    /// SHA-256 of the image, or its first digits.
+    pub(super) digest: String,
+    /// Controller id from the configuration.
+    #[arg(long, value_name = "ID")]
+    pub(super) plc: String,
+}
+
+pub(super) fn verify(context: &Context, v: &Verify) -> Result<Said, Failure> {
+    let signature = signature(&v.image, v.signature.as_deref())?;
+    match &v.plc {
+        Some(plc) => context.ask_with_image(&Request::Verify { plc: plc.clone(), signature }, &v.image),
+        None => against_anchors(&v.image, signature, &v.anchor),
+    }
+}
+
+pub(super) fn stage(context: &Context, v: Stage) -> Result<Said, Failure> {
+    let signature = signature(&v.image, v.signature.as_deref())?;
+    let name = v.image.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    context.ask_with_image(&Request::Stage { plc: v.of.plc, name, version: v.version, signature }, &v.image)
+}
+
+pub(super) fn vault(context: &Context, verb: VaultVerb) -> Result<Said, Failure> {
+    context.ask(&match verb {
+        VaultVerb::List => Request::VaultList,
+        VaultVerb::Show => Request::ReleaseList,
+        VaultVerb::Rm { digest } => Request::VaultRemove { digest },
+        VaultVerb::Export { digest, to } => {
+            let to = std::path::absolute(&to).map_err(|e| Failure::usage(e.to_string()))?;
+            Request::VaultExport { digest, to }
+        }
+    })
+}
+
+pub(super) fn release(context: &Context, v: Release) -> Result<Said, Failure> {
+    let terms = Terms {
+        stations: v.station.iter().map(ToString::to_string).collect(),
+        ticket: v.ticket,
+        window: v.window,
+        uses: v.uses,
+        expires: v.expires,
+    };
+    context.ask(&Request::Release { digest: v.digest, plc: v.of.plc, terms })
+}
+
+/// A one-off check with given keys: the gate's own code, but not the gate's verdict.
+fn against_anchors(image: &Path, signature: Option<Vec<u8>>, keys: &[PathBuf]) -> Result<Said, Failure> {
+    let now = Clock::system().wall();
+    let usage = |e: &dyn std::fmt::Display| Failure::usage(e.to_string());
+    let mut anchors = Vec::new();
+    for path in keys {
+        let key = PublicKey::parse(&read_small(path)?)
+            .map_err(|e| Failure::new(e.code(), format!("{}: {e}", path.display())))?;
+        let scope = Scope::new("any", &["*"]).map_err(|e| usage(&e))?;
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        anchors.push(Anchor::new(key, &name, scope, now).map_err(|e| usage(&e))?);
+    }
+    let store = TrustStore::with(1, anchors).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+    let signature =
+        signature.map(|s| SignatureFile::parse(&s).map_err(|e| crate::judge::rejected(&e.rejection())));
+    let request = firmware_verifier::Request {
+        slot: Slot::new("none").map_err(|e| usage(&e))?,
+        product: Product::new("any", "any").map_err(|e| usage(&e))?,
+        identity: None,
+        signature: signature.transpose()?,
+        policy_epoch: 0,
+        state_counter: 0,
+        expires: now,
+    };
+    let mut gauntlet = Gauntlet::new(request, &store, now);
+    let (mut file, size) = open_image(image)?;
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let n = std::io::Read::read(&mut file, &mut buffer).map_err(|e| Failure::internal(e.to_string()))?;
+        if n == 0 {
+            break;
+        }
+        gauntlet.absorb(&buffer[..n]);
+    }
+    match gauntlet.finish() {
+        Verdict::Verified(verified, evidence) => Ok(Said::Answer(Box::new(Answered::Verdict(VerdictRow {
+            digest: verified.digest().to_hex(),
+            size,
+            plc: "none: checked against the given keys only, not a verdict of the gate".into(),
+            signer: format!("{} ({})", verified.signer().name, verified.signer().id),
+            staged: false,
+            evidence: evidence.iter().map(EvidenceRow::from).collect(),
+        })))),
+        verdict => Err(crate::judge::verdict_failure(&verdict)),
+    }
+}
+
+/// The signature file: as given, else beside the image.
+fn signature(image: &Path, given: Option<&Path>) -> Result<Option<Vec<u8>>, Failure> {
+    if let Some(path) = given {
+        return read_small(path).map(Some);
+    }
+    let beside = [".minisig", ".sig"].map(|end| PathBuf::from(format!("{}{end}", image.display())));
+    match beside.iter().find(|p| p.exists()) {
+        Some(path) => read_small(path).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn window(text: &str) -> Result<(Wall, Wall), String> {
+    let (from, to) = text.split_once("..").ok_or("write FROM..TO, each 2026-11-22T10:15Z")?;
+    let time = |t: &str| t.parse::<Wall>().map_err(|e| e.to_string());
+    Ok((time(from)?, time(to)?))
+}

@@ -1,0 +1,229 @@
+//! The command line: one file for each group of verbs. Every verb ends in an exit code of `docs/cli.md`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use hal::clock::Clock;
+
+use crate::config::Config;
+use crate::judge::{Answered, Failure, Judge, Request};
+use crate::socket;
+
+mod config;
+mod demo;
+mod explain;
+mod image;
+mod init;
+mod print;
+mod run;
+mod sim;
+mod site_key;
+mod trust;
+mod watch;
+
+/// Headgate verifies firmware on its way to controllers.
+#[derive(Debug, Parser)]
+#[command(name = "headgate", version, about, max_term_width = 100)]
+struct Cli {
+    /// Configuration file; `conf.d/*.toml` beside it is read too.
+    #[arg(long, global = true, default_value = "/etc/headgate/headgate.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Answers and errors as JSON on standard output.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Everything on one machine: a software TPM, a broker, two simulated controllers, and a story.
+    Demo(demo::Demo),
+    /// Seal this gateway's key to its TPM and write a request for the site key to approve.
+    Init(init::Init),
+    /// Run the gateway.
+    Run,
+    /// The gate, controllers, open cases and alarms.
+    Status,
+    /// Say what a reason code means, or tell the story of a case.
+    Explain(explain::Explain),
+    /// Check an image and keep nothing.
+    Verify(image::Verify),
+    /// Check an image and keep it in the vault.
+    Stage(image::Stage),
+    /// What is in the vault and in quarantine.
+    #[command(subcommand)]
+    Vault(image::VaultVerb),
+    /// Allow a staged image into a controller.
+    Release(image::Release),
+    /// Take a release back.
+    Withdraw(image::OnPlc),
+    /// Let the gateway itself install a released image.
+    Deliver(image::OnPlc),
+    /// Keys that may sign firmware, and approved boot states.
+    #[command(subcommand)]
+    Trust(trust::Trust),
+    /// The key that approves boot states; it never lives on a gateway.
+    #[command(subcommand)]
+    SiteKey(site_key::SiteKeyVerb),
+    /// Controllers.
+    #[command(subcommand)]
+    Plc(watch::Plc),
+    /// What a conduit has learned.
+    #[command(subcommand)]
+    Conduit(watch::ConduitVerb),
+    /// Alarms.
+    #[command(subcommand)]
+    Alarms(watch::Alarms),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(config::ConfigVerb),
+    /// A simulated controller, to try a configuration without a plant.
+    Sim(sim::Sim),
+}
+
+/// What a verb needs besides its own arguments.
+struct Context {
+    config: PathBuf,
+    json: bool,
+}
+
+/// What a verb says when it is done.
+enum Said {
+    /// An answer of the judge.
+    Answer(Box<Answered>),
+    /// Plain words, and the same as JSON.
+    Words(String, serde_json::Value),
+    /// It has said everything itself.
+    Nothing,
+}
+
+/// Parses the command line, runs the verb, and gives the exit code.
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return if e.use_stderr() { 2 } else { 0 };
+        }
+    };
+    let context = Context { config: cli.config, json: cli.json };
+    match run_verb(&context, cli.verb) {
+        Ok(said) => print::said(said, context.json),
+        Err(failure) => print::failure(&failure, context.json),
+    }
+}
+
+fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
+    match verb {
+        Verb::Demo(v) => demo::demo(&v),
+        Verb::Init(v) => init::init(context, &v),
+        Verb::Run => run::run(context),
+        Verb::Status => context.ask(&Request::Status),
+        Verb::Explain(v) => explain::explain(context, &v),
+        Verb::Verify(v) => image::verify(context, &v),
+        Verb::Stage(v) => image::stage(context, v),
+        Verb::Vault(v) => image::vault(context, v),
+        Verb::Release(v) => image::release(context, v),
+        Verb::Withdraw(v) => context.ask(&Request::Withdraw { digest: v.digest, plc: v.plc }),
+        Verb::Deliver(v) => context.ask(&Request::Deliver { digest: v.digest, plc: v.plc }),
+        Verb::Trust(v) => trust::trust(context, v),
+        Verb::SiteKey(v) => site_key::site_key(&v),
+        Verb::Plc(v) => watch::plc(context, v),
+        Verb::Conduit(v) => watch::conduit(context, &v),
+        Verb::Alarms(v) => watch::alarms(context, v),
+        Verb::Config(v) => config::config(context, &v),
+        Verb::Sim(v) => sim::sim(&v),
+    }
+}
+
+impl Context {
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(&self.config).map_err(|e| Failure::usage(e.to_string()))
+    }
+
+    /// Asks the running gateway, or the data folder itself when none runs.
+    fn ask(&self, request: &Request) -> Result<Said, Failure> {
+        self.answer(request).map(|a| Said::Answer(Box::new(a)))
+    }
+
+    fn answer(&self, request: &Request) -> Result<Answered, Failure> {
+        let config = self.load()?;
+        if let Some(reply) = socket::ask_running(&config.socket, request, None) {
+            return reply;
+        }
+        judge(config)?.ask(request.clone(), None)
+    }
+
+    /// As [`Context::ask`], with an image.
+    fn ask_with_image(&self, request: &Request, image: &Path) -> Result<Said, Failure> {
+        let config = self.load()?;
+        let (mut file, len) = open_image(image)?;
+        if let Some(reply) = socket::ask_running(&config.socket, request, Some((&mut file, len))) {
+            return reply.map(|a| Said::Answer(Box::new(a)));
+        }
+        let mut judge = judge(config)?;
+        let mut intake = judge.vault.intake(len)?;
+        intake.write_from(&mut file)?;
+        judge.ask(request.clone(), Some(intake)).map(|a| Said::Answer(Box::new(a)))
+    }
+}
+
+/// The data folder, opened by this command alone.
+fn judge(config: Config) -> Result<Judge, Failure> {
+    let mut judge = Judge::open(Arc::new(config), Clock::system())?;
+    judge.open_gate();
+    Ok(judge)
+}
+
+fn open_image(path: &Path) -> Result<(std::fs::File, u64), Failure> {
+    let fail = |e: std::io::Error| Failure::not_found(format!("{}: {e}", path.display()));
+    let file = std::fs::File::open(path).map_err(fail)?;
+    let meta = file.metadata().map_err(fail)?;
+    if !meta.is_file() {
+        return Err(Failure::usage(format!("{}: not a file", path.display())));
+    }
+    Ok((file, meta.len()))
+}
+
+/// Reads a small file: keys, signatures, requests.
+fn read_small(path: &Path) -> Result<Vec<u8>, Failure> {
+    let (mut file, len) = open_image(path)?;
+    if len > MAX_SMALL {
+        return Err(Failure::usage(format!(
+            "{}: {len} bytes; at most {MAX_SMALL} are read here",
+            path.display()
+        )));
+    }
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut file, &mut bytes)
+        .map_err(|e| Failure::internal(format!("{}: {e}", path.display())))?;
+    Ok(bytes)
+}
+
+fn read_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read_small(path)?)
+        .map_err(|_| Failure::usage(format!("{}: not a text file", path.display())))
+}
+
+/// Writes a new file that only its owner can read; an existing one is never touched.
+fn write_new(path: &Path, bytes: &[u8], secret: bool) -> Result<(), Failure> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mode = if secret { 0o600 } else { 0o644 };
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let written = file.and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
+    written.map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+}
+
+/// Arguments that name a controller.
+#[derive(Debug, Args)]
+struct OfPlc {
+    /// Controller id from the configuration.
+    #[arg(long, value_name = "ID")]
+    plc: String,
+}
+
+/// Largest key, signature or request file read.
+const MAX_SMALL: u64 = 256 << 10;

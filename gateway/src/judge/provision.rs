@@ -1,0 +1,67 @@
+//! First contact with the TPM: `headgate init`, and later requests to approve a changed boot state.
+
+use std::time::Duration;
+
+use hal::tpm::{ApprovalRequest, PcrSelection, SiteKeyPublic, TpmError};
+
+use super::gate::PROVISIONED;
+use super::message::{Answered, Failure};
+use super::trust::gate_failure;
+use super::{Judge, why};
+
+impl Judge {
+    /// Seals a fresh key to whatever boot states the holder of `site_key` (PEM) will approve. Repeating it
+    /// with the same site key after a cut finishes it; with another one it is refused unless `again`.
+    pub fn init(&mut self, site_key: &str, again: bool) -> Result<ApprovalRequest, Failure> {
+        let site_key = SiteKeyPublic::from_pem(site_key).map_err(|e| {
+            Failure::usage(format!("this is no public site key ({e}); headgate site-key new writes one"))
+        })?;
+        if self.provisioned().map_err(gate_failure)?.is_some() && !again {
+            return Err(Failure::usage(
+                "this gateway is provisioned already. A changed boot state needs: headgate init --request F. \
+                 To start over (the trust store must be made anew): headgate init --again",
+            ));
+        }
+        let pcrs = self.selection()?;
+        let tpm = self.tpm_or_failure()?;
+        let (provisioned, request) = tpm
+            .provision(&site_key, &pcrs, &self.config.name, PROVISION_TIMEOUT)
+            .map_err(|e| tpm_failure(&e))?;
+        let record = serde_json::to_vec_pretty(&provisioned).map_err(|e| Failure::internal(e.to_string()))?;
+        self.store.write_atomic(PROVISIONED, &record)?;
+        Ok(request)
+    }
+
+    pub(super) fn approval_request(&mut self) -> Result<Answered, Failure> {
+        let provisioned = self.provisioned().map_err(gate_failure)?;
+        let provisioned =
+            provisioned.ok_or_else(|| Failure::new(why::NOT_PROVISIONED, "run headgate init first"))?;
+        let tpm = self.tpm_or_failure()?;
+        let request = tpm.request_approval(&provisioned, &self.config.name, PROVISION_TIMEOUT);
+        let request = request.map_err(|e| tpm_failure(&e))?;
+        let request = serde_json::to_string_pretty(&request).map_err(|e| Failure::internal(e.to_string()))?;
+        Ok(Answered::ApprovalRequest { request })
+    }
+
+    fn selection(&self) -> Result<PcrSelection, Failure> {
+        PcrSelection::new(&self.config.tpm.pcrs).map_err(|e| Failure::usage(e.to_string()))
+    }
+
+    fn tpm_or_failure(&self) -> Result<&hal::tpm::Tpm, Failure> {
+        self.tpm.as_ref().ok_or_else(|| {
+            let text = format!(
+                "tcti {:?} is no TPM; write device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321",
+                self.config.tpm.tcti
+            );
+            Failure::new(why::TPM_UNAVAILABLE, text)
+        })
+    }
+}
+
+fn tpm_failure(e: &TpmError) -> Failure {
+    let code = if e.is_undecided() { why::TPM_UNAVAILABLE } else { why::BOOT_STATE };
+    Failure::new(code, e.to_string())
+}
+
+/// Time limit of provisioning: a hardware TPM makes a key in seconds.
+const PROVISION_TIMEOUT: Duration = Duration::from_secs(60);

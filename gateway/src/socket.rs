@@ -1,0 +1,193 @@
+//! The management socket: one request a connection, as one line of JSON; an image follows it.
+//!
+//! Callers are known by their credentials, which the kernel tells: root and the gateway's own user may do
+//! everything, the gateway's group may look. Nobody else gets an answer.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::judge::{Answered, Failure, Inbox, Message, Request};
+use crate::vault::{ImageIntake, Vault};
+
+/// The line a caller sends.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    request: Request,
+    /// Bytes of the image behind the line.
+    #[serde(default)]
+    image: u64,
+}
+
+/// The line a caller gets.
+type Reply = Result<Answered, Failure>;
+
+/// Binds the socket; one left behind by an earlier run is replaced.
+pub fn bind(path: &Path) -> io::Result<UnixListener> {
+    use std::os::unix::fs::PermissionsExt;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
+    Ok(listener)
+}
+
+/// Serves callers until the task is dropped.
+pub async fn serve(listener: UnixListener, inbox: Inbox, vault: Option<Vault>) {
+    let places = Arc::new(Semaphore::new(MAX_CALLERS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let Ok(place) = places.clone().try_acquire_owned() else { continue };
+        let (inbox, vault) = (inbox.clone(), vault.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            if let Err(e) = tokio::time::timeout(CALL_TIMEOUT, call(stream, inbox, vault)).await {
+                tracing::debug!(error = %e, "a caller on the management socket took too long");
+            }
+        });
+    }
+}
+
+async fn call(stream: UnixStream, inbox: Inbox, vault: Option<Vault>) {
+    let rights = rights(&stream);
+    let mut stream = BufReader::new(stream);
+    let reply = match take(&mut stream, rights, vault).await {
+        Ok((request, image)) => ask(&inbox, request, image).await,
+        Err(failure) => Err(failure),
+    };
+    let mut line = serde_json::to_vec(&reply).unwrap_or_default();
+    line.push(b'\n');
+    let _ = stream.write_all(&line).await;
+    let _ = stream.shutdown().await;
+}
+
+async fn ask(inbox: &Inbox, request: Request, image: Option<ImageIntake>) -> Reply {
+    let (reply, answer) = oneshot::channel();
+    let sent = inbox.send(Message::Ask(request, image, reply)).await;
+    sent.map_err(|_| Failure::internal("the gateway is stopping"))?;
+    answer.await.unwrap_or_else(|_| Err(Failure::internal("the gateway is stopping")))
+}
+
+/// What a caller may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rights {
+    Everything,
+    Look,
+    Nothing,
+}
+
+fn rights(stream: &UnixStream) -> Rights {
+    let (own_user, own_group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    match stream.peer_cred() {
+        Ok(peer) if peer.uid() == 0 || peer.uid() == own_user => Rights::Everything,
+        Ok(peer) if peer.gid() == own_group => Rights::Look,
+        _ => Rights::Nothing,
+    }
+}
+
+fn only_looks(request: &Request) -> bool {
+    use Request as R;
+    matches!(
+        request,
+        R::Status
+            | R::VaultList
+            | R::ReleaseList
+            | R::TrustShow
+            | R::PlcList
+            | R::Case { .. }
+            | R::Cases
+            | R::Alarms { .. }
+            | R::Learned { .. }
+    )
+}
+
+/// Reads one request and the image behind it.
+async fn take(
+    stream: &mut BufReader<UnixStream>,
+    rights: Rights,
+    vault: Option<Vault>,
+) -> Result<(Request, Option<ImageIntake>), Failure> {
+    let mut line = Vec::new();
+    let read = (&mut *stream).take(MAX_LINE).read_until(b'\n', &mut line).await;
+    read.map_err(|e| Failure::internal(e.to_string()))?;
+    let line: Line = serde_json::from_slice(&line).map_err(|e| Failure::usage(format!("no request: {e}")))?;
+    match rights {
+        Rights::Everything => {}
+        Rights::Look if only_looks(&line.request) => {}
+        _ => return Err(Failure::usage("not allowed: run this as root or as the gateway's user")),
+    }
+    if !line.request.carries_image() {
+        return Ok((line.request, None));
+    }
+    let vault = vault.ok_or_else(|| Failure::new(crate::reasons::STATE_DAMAGED, "there is no vault"))?;
+    let mut intake = vault.intake(line.image)?;
+    let mut buffer = vec![0; READ];
+    let mut left = line.image;
+    while left > 0 {
+        let want = READ.min(usize::try_from(left).unwrap_or(READ));
+        let n = stream.read(&mut buffer[..want]).await.map_err(|e| Failure::internal(e.to_string()))?;
+        if n == 0 {
+            return Err(Failure::usage("the image ended early"));
+        }
+        intake.write(&buffer[..n])?;
+        left -= n as u64;
+    }
+    Ok((line.request, Some(intake)))
+}
+
+/// Asks the running gateway. `None`: no gateway runs on this socket.
+pub fn ask_running(socket: &Path, request: &Request, image: Option<(&mut dyn Read, u64)>) -> Option<Reply> {
+    let mut stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
+    Some(
+        converse(&mut stream, request, image)
+            .unwrap_or_else(|e| Err(Failure::internal(format!("management socket: {e}")))),
+    )
+}
+
+fn converse(
+    stream: &mut std::os::unix::net::UnixStream,
+    request: &Request,
+    image: Option<(&mut dyn Read, u64)>,
+) -> io::Result<Reply> {
+    stream.set_read_timeout(Some(CALL_TIMEOUT))?;
+    let line = Line { request: request.clone(), image: image.as_ref().map_or(0, |(_, len)| *len) };
+    let mut bytes = serde_json::to_vec(&line)?;
+    bytes.push(b'\n');
+    stream.write_all(&bytes)?;
+    if let Some((image, len)) = image {
+        // A refusal may come while the image is still being sent: then the reply says why.
+        if let Err(e) = io::copy(&mut image.take(len), stream)
+            && e.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(e);
+        }
+    }
+    let mut reply = Vec::new();
+    stream.take(MAX_REPLY).read_to_end(&mut reply)?;
+    Ok(serde_json::from_slice(&reply)?)
+}
+
+/// Callers served at once.
+const MAX_CALLERS: usize = 16;
+/// Longest request line.
+const MAX_LINE: u64 = 512 * 1024;
+/// Longest reply read.
+const MAX_REPLY: u64 = 16 << 20;
+/// Longest call, an image of 64 MiB included.
+const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+/// Bytes read at once.
+const READ: usize = 64 * 1024;
