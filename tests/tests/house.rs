@@ -142,6 +142,18 @@ fn modules_name_only_what_lies_below_them() {
 }
 
 #[test]
+fn the_simulated_controller_knows_nothing_of_profiles() {
+    // It would repeat their mistakes, and no test would see them.
+    for (path, code) in module_code("sim") {
+        for word in ["Profile", "Update", "Delivery", "profile", "update", "deliver", "config"] {
+            let ends = |at: usize| !code[at + 2 + word.len()..].starts_with(|c: char| c.is_alphanumeric());
+            let mut segments = code.match_indices("::").filter(|(at, _)| code[at + 2..].starts_with(word));
+            assert!(!segments.any(|(at, _)| ends(at)), "{path} names {word}");
+        }
+    }
+}
+
+#[test]
 fn concrete_types_meet_in_app_only() {
     for (path, code) in rust_code() {
         if path.starts_with("gateway/src/") && !path.starts_with(MEETING_PLACE) {
