@@ -47,7 +47,7 @@ lint: advisories ## formatting, clippy, licences, bans, advisories
 
 advisories: ## known vulnerabilities in what we build on; the database folder is HEADGATE_ADVISORIES
 	@deploy/setup.sh
-	cargo test --quiet --locked -p headgate-tests --test advisories -- --nocapture
+	cargo test --quiet --locked --workspace --test advisories -- --nocapture
 
 arm64: ## cross build the workspace for arm64 into ARM64_TARGET_DIR
 	@deploy/setup.sh --arm64

@@ -168,7 +168,7 @@ fn too_many_bytes_are_refused_and_not_hashed() {
 fn evidence_reads_back_from_json() {
     let verdict = run(request(None), &store(vec![]), NOW, IMAGE);
     let json = serde_json::to_string(verdict.evidence()).unwrap();
-    assert!(json.contains(r#""stage":"signature","outcome":"failed","code":1001"#), "{json}");
+    assert!(json.contains(r#""stage":"signature","outcome":"failed","code":"HG-1001""#), "{json}");
     let back: Vec<firmware_verifier::Evidence> = serde_json::from_str(&json).unwrap();
     assert_eq!(back, verdict.evidence());
 }

@@ -15,6 +15,7 @@ use crate::vault::ImageIntake;
 pub type Inbox = tokio::sync::mpsc::Sender<Message>;
 
 /// One piece of mail.
+#[expect(clippy::large_enum_variant, reason = "a box for each request saves nothing: the queue is short")]
 pub enum Message {
     /// News of conduit number `.0`.
     News(usize, News),
