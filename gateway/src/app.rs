@@ -38,7 +38,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let links = start_conduits(&config, &clock, &inbox).await?;
     let bell = Arc::new(tokio::sync::Notify::new());
     if let Some(mqtt) = config.mqtt.clone() {
-        start_feed(mqtt, config.name.clone(), inbox.clone(), bell.clone());
+        let (name, inbox, bell) = (config.name.clone(), inbox.clone(), bell.clone());
+        // It ends with the runtime: what is queued stays on disk.
+        tokio::spawn(crate::feed::run(mqtt, name, inbox, bell, std::future::pending()));
     }
     let judging = std::thread::Builder::new().name("judge".into()).spawn(move || match judge {
         Some(mut judge) => {
@@ -116,10 +118,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
-}
-
-fn start_feed(mqtt: crate::config::Mqtt, gateway: String, inbox: Inbox, bell: Arc<tokio::sync::Notify>) {
-    let _ = (mqtt, gateway, inbox, bell);
 }
 
 /// Stands in for a judge that could not start.

@@ -1,7 +1,7 @@
 //! The Headgate box: conduits that pass process traffic and hold firmware until it is verified.
 //!
 //! Pure modules ([`protocol`], [`transfer`], [`shield`]) take bytes and `now` and return what to do; I/O
-//! lives in [`proxy`], [`socket`] and `feed`, and concrete types meet in [`app`].
+//! lives in [`proxy`], [`socket`] and [`feed`], and concrete types meet in [`app`].
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]

@@ -150,7 +150,9 @@ impl Bench {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log.expect("writable")).spawn();
         self.gateway = Some(child.expect("headgate run starts"));
         let socket = self.path("headgate.sock");
-        eventually("the gateway answers", || std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(()));
+        eventually("the gateway answers", || {
+            std::os::unix::net::UnixStream::connect(&socket).is_ok().then_some(())
+        });
     }
 
     /// SIGKILL.

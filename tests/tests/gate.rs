@@ -188,7 +188,10 @@ fn files_that_are_not_what_they_should_be_are_named() {
     let trust = |file| ["trust", "add", file, "--name", "x", "--vendor", "acme", "--model", "*"];
     let (code, text) = bench.refused(&trust("not-a-key"));
     assert!(code == 11 && text.contains("certificate"), "{code} {text}");
-    assert_eq!(run(bench.dir.path(), "openssl", &["genpkey", "-algorithm", "ed25519", "-out", "secret.pem"]).code, 0);
+    assert_eq!(
+        run(bench.dir.path(), "openssl", &["genpkey", "-algorithm", "ed25519", "-out", "secret.pem"]).code,
+        0
+    );
     let (_, text) = bench.refused(&trust("secret.pem"));
     assert!(text.to_lowercase().contains("private key"), "{text}");
     let (code, text) = bench.refused(&["stage", "image.bin", "--plc", "pump-3"]);

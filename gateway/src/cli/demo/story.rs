@@ -312,6 +312,7 @@ fn kill_in_delivery(s: &mut Stage<'_>) -> Result<(), Failure> {
     let len = s.world.image.len().min(200_000) / 96 * 96;
     let new = newer(&s.world.image[..len], 2);
     let digest = release(s, "mixer-v2.bin", &new, "mixer-1")?;
+    s.world.mixer.slow(Duration::from_millis(1));
     s.run(&["deliver", &digest[..12], "--plc", "mixer-1"])?;
     let half_way = s.world.wait_status(Duration::from_secs(20), |st| {
         st.plcs.iter().any(|p| p.delivery.as_ref().is_some_and(|(_, done, len)| *len > 0 && done * 3 > *len))

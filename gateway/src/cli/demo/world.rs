@@ -270,6 +270,11 @@ impl Plc {
         true
     }
 
+    /// Makes the controller as slow as flash is.
+    pub(super) fn slow(&self, delay: Duration) {
+        self.controller.lock().unwrap_or_else(PoisonError::into_inner).faults().delay = delay;
+    }
+
     /// A connection past the gateway, straight to the controller: only to look.
     pub(super) fn behind_the_gate(&self) -> std::io::Result<Station> {
         Station::connect(self.target)

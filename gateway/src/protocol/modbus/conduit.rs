@@ -206,6 +206,7 @@ impl Conduit {
         for sent in self.link.drop_all(now) {
             self.replied(sent, None, now);
         }
+        self.poll.disconnected();
         self.engine.controller_gone();
         self.abort_steps.clear();
         self.after_engine(now);
@@ -695,7 +696,7 @@ impl Conduit {
     /// Asks the controller what it runs after `case`.
     fn read_back(&mut self, case: Option<CaseId>, now: Mono) {
         if let (Some(case), Some(update)) = (case, &self.update) {
-            self.poll.after(case, now, update.profile().timing.boot);
+            self.poll.after(case, now, update.profile().timing.boot, false);
         }
     }
 
@@ -806,7 +807,7 @@ impl Conduit {
             Next::Finished => {
                 self.delivery = None;
                 let boot = self.update.as_ref().map_or(Duration::ZERO, |u| u.profile().timing.boot);
-                self.poll.after(case, now, boot);
+                self.poll.after(case, now, boot, true);
                 self.engine.delivery_ended(Outcome::Delivered);
             }
             Next::Failed(why) => self.delivery_failed(case, why),

@@ -72,8 +72,10 @@ pub(super) fn request(profile: &Profile) -> Vec<u8> {
 pub(super) struct Poll {
     every: Option<Duration>,
     due: Option<Mono>,
-    /// Read back after this case, at latest until then.
-    after: Option<(CaseId, Mono)>,
+    /// What is to be read back after an update.
+    after: Option<ReadBack>,
+    /// The last reading.
+    last: Option<ControllerSays>,
     /// The case whose commit is on its way.
     pub(super) committing: Option<CaseId>,
     /// When the running delivery wants to go on.
@@ -88,6 +90,7 @@ impl Poll {
             every,
             due: every.map(|_| now),
             after: None,
+            last: None,
             committing: None,
             delivery_wake: None,
             asked_no_return: false,
@@ -115,10 +118,18 @@ impl Poll {
         self.due = Some(now + READ_BACK);
     }
 
-    /// Reads back after `case`, until `boot` has passed.
-    pub(super) fn after(&mut self, case: CaseId, now: Mono, boot: Duration) {
-        self.after = Some((case, now + boot));
+    /// Reads back after `case`, until `boot` has passed. `running`: the controller is known to run the new
+    /// image already; otherwise what it says before it restarts may still be the old identity.
+    pub(super) fn after(&mut self, case: CaseId, now: Mono, boot: Duration, running: bool) {
+        self.after = Some(ReadBack { case, until: now + boot, running });
         self.due = Some(now + READ_BACK);
+    }
+
+    /// The connection to the controller broke: after an update that is its restart.
+    pub(super) fn disconnected(&mut self) {
+        if let Some(after) = &mut self.after {
+            after.running = true;
+        }
     }
 
     /// A reply, or its absence: what to report, if anything.
@@ -127,28 +138,30 @@ impl Poll {
         says: Option<ControllerSays>,
         now: Mono,
     ) -> Option<(Option<CaseId>, ControllerSays)> {
-        let regular = self.every.map(|every| now + every);
-        match (says, self.after) {
-            (Some(says), after) => {
-                self.after = None;
-                self.due = regular;
-                Some((after.map(|(case, _)| case), says))
-            }
-            (None, Some((case, until))) if now >= until => {
-                self.after = None;
-                self.due = regular;
-                Some((Some(case), ControllerSays::Nothing))
-            }
-            (None, Some(_)) => {
-                self.due = Some(now + READ_BACK);
-                None
-            }
-            (None, None) => {
-                self.due = regular;
-                None
-            }
+        let Some(after) = self.after else {
+            self.due = self.every.map(|every| now + every);
+            self.last = says.clone().or(self.last.take());
+            return says.map(|says| (None, says));
+        };
+        let changed = says.is_some() && says != self.last;
+        if now < after.until && !changed && !(says.is_some() && after.running) {
+            self.due = Some(now + READ_BACK);
+            return None;
         }
+        self.after = None;
+        self.due = self.every.map(|every| now + every);
+        self.last = says.clone().or(self.last.take());
+        Some((Some(after.case), says.unwrap_or(ControllerSays::Nothing)))
     }
+}
+
+/// An identity to be read back.
+#[derive(Debug, Clone, Copy)]
+struct ReadBack {
+    case: CaseId,
+    until: Mono,
+    /// What the controller says now is said by the new firmware.
+    running: bool,
 }
 
 /// Pause between two tries to read the identity back.
@@ -157,6 +170,31 @@ const READ_BACK: Duration = Duration::from_millis(250);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn revision(revision: u16) -> Option<ControllerSays> {
+        Some(ControllerSays::Registers(vec![revision]))
+    }
+
+    #[test]
+    fn the_old_identity_said_before_the_restart_is_no_read_back() {
+        let (case, boot) = (CaseId(1), Duration::from_secs(30));
+        let mut poll = Poll::new(None, Mono(0));
+        assert_eq!(poll.replied(revision(1), Mono(0)).map(|(case, _)| case), Some(None));
+        poll.after(case, Mono(0), boot, false);
+        assert_eq!(poll.replied(revision(1), Mono(1)), None, "still the old firmware");
+        assert_eq!(poll.replied(None, Mono(2)), None, "restarting");
+        assert_eq!(poll.replied(revision(2), Mono(3)).map(|(case, _)| case), Some(Some(case)));
+
+        poll.after(case, Mono(4), boot, false);
+        poll.disconnected();
+        assert!(poll.replied(revision(2), Mono(5)).is_some(), "the same identity, but after a restart");
+
+        poll.after(case, Mono(6), boot, false);
+        let late = Mono(6) + boot;
+        assert!(poll.replied(revision(2), late).is_some(), "never changed, never restarted: said at the end");
+        poll.after(case, late, boot, true);
+        assert_eq!(poll.replied(None, late + boot), Some((Some(case), ControllerSays::Nothing)));
+    }
 
     #[test]
     fn an_identification_reply_is_read_and_a_cut_one_is_not() {
