@@ -73,7 +73,9 @@ fn asked(conduit: &mut Conduit) -> Vec<(u32, Question)> {
 
 #[test]
 fn every_request_is_answered_in_order_however_many_come_at_once() {
-    let cases: &[(&str, usize, &[(&[u8], usize)])] = &[
+    /// What is asked, and how often.
+    type Part = (&'static [u8], usize);
+    let cases: &[(&str, usize, &[Part])] = &[
         ("more than one connection may have under way", 16, &[(&READ, 40)]),
         ("one to the controller, many refused behind it", 4, &[(&READ, 1), (&DENIED, 60), (&READ, 3)]),
         ("one at a time", 1, &[(&READ, 20), (&DENIED, 20), (&READ, 5)]),
