@@ -106,6 +106,11 @@ impl Judge {
         })
     }
 
+    /// Begins to take an image of `len` bytes into the vault; [`Judge::ask`] decides what becomes of it.
+    pub fn intake(&self, len: u64) -> Result<crate::vault::ImageIntake, Failure> {
+        Ok(self.vault.intake(len)?)
+    }
+
     /// Names the conduits of a running gateway, in the order their news are numbered.
     pub fn attach(&mut self, conduits: Vec<(usize, tokio::sync::mpsc::Sender<crate::proxy::pump::Command>)>) {
         self.conduits =

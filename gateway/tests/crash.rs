@@ -1,0 +1,209 @@
+//! Power cut at every write of init, trust, stage and release: files, database and TPM together are before
+//! or after, and the same command, given again, ends well.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ed25519_dalek::Signer;
+use gateway::config::Config;
+use gateway::judge::{Answered, Failure, Judge, Request, rows::Terms};
+use hal::clock::Clock;
+use hal::store::Fuse;
+use hal::tpm::swtpm::Swtpm;
+use hal::tpm::{ApprovalRequest, SiteKey, Step, Steps, TpmError};
+
+/// A TPM, a site key, a vendor's key, and a folder for each try.
+struct World {
+    dir: tempfile::TempDir,
+    tpm: Swtpm,
+    site: SiteKey,
+    vendor: ed25519_dalek::SigningKey,
+}
+
+impl World {
+    fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("tpm")).unwrap();
+        let tpm = Swtpm::start(&dir.path().join("tpm")).unwrap();
+        for pcr in [0u8, 7] {
+            let value = format!("{pcr}:sha256={}", "a5".repeat(32));
+            let extend = std::process::Command::new("tpm2_pcrextend")
+                .arg(value)
+                .env("TPM2TOOLS_TCTI", tpm.tcti().to_string())
+                .status();
+            assert!(extend.unwrap().success(), "tpm2-tools: deploy/setup.sh installs them");
+        }
+        let vendor = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        World { dir, tpm, site: SiteKey::generate().unwrap(), vendor }
+    }
+
+    /// The configuration for data folder `name`.
+    fn config(&self, name: &str) -> Arc<Config> {
+        let text = format!(
+            "schema = 1\n[gateway]\nname = \"crash\"\ndata = \"{name}\"\nsocket = \"none.sock\"\n\
+             [tpm]\ntcti = \"{}\"\npcrs = [0, 7]\n[[plc]]\nid = \"p\"\nvendor = \"acme\"\nmodel = \"m\"\nmode = \"enforce\"\n\
+             [[plc.route]]\nunit = 1\nprotocol = \"modbus-tcp\"\nlisten = \"127.0.0.1:1\"\ntarget = \"127.0.0.1:2\"\n\
+             way = \"match\"\nprofile = \"generic-file-record\"\n",
+            self.tpm.tcti()
+        );
+        Arc::new(Config::parse(&[("crash.toml".into(), text)], self.dir.path()).unwrap())
+    }
+
+    /// Opens a data folder with a fuse that counts files, commits and TPM writes alike.
+    fn open(&self, name: &str, fuse: &Fuse) -> Result<Judge, Failure> {
+        let tpm_fuse = fuse.clone();
+        let steps: Steps = Arc::new(move |_: Step| tpm_fuse.step("TPM write").map_err(|_| TpmError::Gone));
+        Judge::open_with(self.config(name), Clock::system(), fuse.clone(), Some(steps))
+    }
+
+    fn init(&self, judge: &mut Judge) -> Result<ApprovalRequest, Failure> {
+        judge.init(&self.site.public().to_pem(), true)
+    }
+
+    fn approve(&self, judge: &mut Judge, request: &ApprovalRequest) -> Result<(), Failure> {
+        let approval = serde_json::to_string(&self.site.sign(request).unwrap()).unwrap();
+        judge.ask(Request::TrustApprove { approval }, None).map(drop)
+    }
+
+    fn trust(&self, judge: &mut Judge) -> Result<(), Failure> {
+        let key = self.vendor.verifying_key().to_bytes().to_vec();
+        let (name, vendor, models) = ("acme".into(), "acme".into(), vec!["m".into()]);
+        judge.ask(Request::TrustAdd { key, name, vendor, models, from: None, until: None }, None).map(drop)
+    }
+
+    fn stage(&self, judge: &mut Judge) -> Result<(), Failure> {
+        let image = image();
+        let mut intake = judge.intake(image.len() as u64)?;
+        intake.write(&image)?;
+        let signature = Some(self.vendor.sign(&image).to_bytes().to_vec());
+        let request = Request::Stage { plc: "p".into(), name: "i".into(), version: None, signature };
+        judge.ask(request, Some(intake)).map(drop)
+    }
+
+    fn release(&self, judge: &mut Judge) -> Result<(), Failure> {
+        let terms = Terms { stations: vec![], ticket: None, window: None, uses: 1, expires: None };
+        judge.ask(Request::Release { digest: digest(), plc: "p".into(), terms }, None).map(drop)
+    }
+}
+
+fn image() -> Vec<u8> {
+    (0..9000u32).map(|n| (n * 7 % 251) as u8).collect()
+}
+
+fn digest() -> String {
+    gateway::protocol::Digest::of(&image()).to_hex()
+}
+
+/// Copies a data folder.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Cuts `act` at every step on a copy of `base`; `holds` says whether it has happened, and must be able to
+/// tell after every cut. Gives the number of cuts.
+fn cut_everywhere(
+    world: &World,
+    base: &str,
+    act: impl Fn(&World, &mut Judge) -> Result<(), Failure>,
+    holds: impl Fn(&mut Judge) -> bool,
+) -> u64 {
+    for n in 0..500 {
+        let name = format!("{base}-cut");
+        let folder = world.dir.path().join(&name);
+        let _ = std::fs::remove_dir_all(&folder);
+        copy(&world.dir.path().join(base), &folder);
+        let fuse = Fuse::at(n);
+        let cut = world.open(&name, &fuse).and_then(|mut judge| {
+            judge.open_gate();
+            act(world, &mut judge)
+        });
+        let mut judge =
+            world.open(&name, &Fuse::never()).unwrap_or_else(|e| panic!("cut {n} of {base}: {e}"));
+        judge.open_gate();
+        assert!(
+            judge.gate_status().open || !base.starts_with("ready"),
+            "cut {n}: {}",
+            judge.gate_status().text
+        );
+        if cut.is_ok() && !fuse.blown() {
+            assert!(holds(&mut judge), "uncut, it has happened");
+            return n;
+        }
+        let happened = holds(&mut judge);
+        if cut.is_ok() {
+            assert!(happened, "cut {n}: what was said to be done is done");
+        }
+        act(world, &mut judge)
+            .or_else(|e| if happened { Ok(()) } else { Err(e) })
+            .unwrap_or_else(|e| panic!("cut {n}: again: {e}"));
+        assert!(holds(&mut judge), "cut {n}: given again, it has happened");
+    }
+    panic!("500 steps were not enough");
+}
+
+fn anchors(judge: &mut Judge) -> usize {
+    match judge.ask(Request::TrustShow, None) {
+        Ok(Answered::Trust { anchors, .. }) => anchors.len(),
+        _ => 0,
+    }
+}
+
+fn staged(judge: &mut Judge) -> bool {
+    match judge.ask(Request::VaultList, None) {
+        Ok(Answered::Vault { images, .. }) => images.iter().any(|i| i.digest == digest() && i.size == 9000),
+        _ => false,
+    }
+}
+
+fn released(judge: &mut Judge) -> bool {
+    match judge.ask(Request::ReleaseList, None) {
+        Ok(Answered::Releases { releases }) => {
+            assert!(releases.is_empty() || staged(judge), "a release never names an image that is not there");
+            releases.iter().any(|r| r.digest == digest() && r.uses_left == 1)
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn every_cut_leaves_before_or_after_and_the_command_can_be_given_again() {
+    let world = World::new();
+    std::fs::create_dir(world.dir.path().join("empty")).unwrap();
+    let init = cut_everywhere(
+        &world,
+        "empty",
+        |w, judge| w.init(judge).and_then(|request| w.approve(judge, &request)),
+        |judge| judge.gate_status().open,
+    );
+    let mut judge = world.open("ready", &Fuse::never()).unwrap();
+    let request = world.init(&mut judge).unwrap();
+    world.approve(&mut judge, &request).unwrap();
+    drop(judge);
+    let trust = cut_everywhere(&world, "ready", |w, j| w.trust(j), |j| anchors(j) == 1);
+
+    copy(&world.dir.path().join("ready"), &world.dir.path().join("ready-trusting"));
+    let mut judge = world.open("ready-trusting", &Fuse::never()).unwrap();
+    judge.open_gate();
+    world.trust(&mut judge).unwrap();
+    drop(judge);
+    let stage = cut_everywhere(&world, "ready-trusting", |w, j| w.stage(j), staged);
+
+    copy(&world.dir.path().join("ready-trusting"), &world.dir.path().join("ready-staged"));
+    let mut judge = world.open("ready-staged", &Fuse::never()).unwrap();
+    judge.open_gate();
+    world.stage(&mut judge).unwrap();
+    drop(judge);
+    let release = cut_everywhere(&world, "ready-staged", |w, j| w.release(j), released);
+    println!("crash points: init and approval {init}, trust {trust}, stage {stage}, release {release}");
+    assert!(init >= 34 && trust >= 7 && stage >= 11 && release >= 2, "fewer crash points than there were");
+}
