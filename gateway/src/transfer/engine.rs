@@ -628,7 +628,16 @@ impl Engine {
     }
 
     fn opened(&mut self, owner: Station, case: CaseId, released: Vec<Released>, early: Option<Box<Staging>>) {
-        self.state = if self.settings.way == Way::Match && self.settings.enforce {
+        let matching = self.settings.way == Way::Match && self.settings.enforce;
+        if matching && released.is_empty() {
+            // The opening step itself must not reach the controller when nothing may follow it.
+            let refusal = nothing_released(case);
+            self.events.push(Event::Refused(owner, refusal.clone()));
+            self.ask_end(case, Outcome::Refused(refusal.clone()), None);
+            self.state = State::Refused { owner, refusal };
+            return;
+        }
+        self.state = if matching {
             let landed = Coverage::default();
             State::Matching { owner, case, released, landed, declared: None, open: false }
         } else {
@@ -911,17 +920,21 @@ fn keep_equal(
     }
     match first {
         Some(mismatch) if !equal.contains(&true) => Err(mismatch.refusal(Some(case))),
-        None if equal.is_empty() => Err(Refusal {
-            code: why::NOTHING_RELEASED,
-            case: Some(case),
-            found: "image bytes".into(),
-            expected: "an image released for this controller".into(),
-        }),
+        None if equal.is_empty() => Err(nothing_released(case)),
         _ => {
             let mut keep = equal.into_iter();
             released.retain(|_| keep.next() == Some(true));
             Ok(())
         }
+    }
+}
+
+fn nothing_released(case: CaseId) -> Refusal {
+    Refusal {
+        code: why::NOTHING_RELEASED,
+        case: Some(case),
+        found: "an image".into(),
+        expected: "an image released for this controller".into(),
     }
 }
 
