@@ -4,6 +4,8 @@
 //! Every [`Bench`] has its own folder, ports and TPM, so tests run side by side.
 
 #![forbid(unsafe_code)]
+// A bench that cannot be set up is a failed test.
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

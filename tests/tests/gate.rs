@@ -206,3 +206,23 @@ fn files_that_are_not_what_they_should_be_are_named() {
     let (code, text) = bench.refused(&["config", "check"]);
     assert!(code == 2 && text.contains("line") && text.contains("surprise"), "{code} {text}");
 }
+
+#[test]
+fn tokio_modbus_speaks_through_the_gate() {
+    use tokio_modbus::prelude::*;
+
+    let (_bench, plc) = bench_with("generic-file-record", "match");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut station = tcp::connect_slave(plc.conduit, Slave(1)).await.expect("connected");
+        station.write_multiple_registers(10, &[1, 2, 3]).await.expect("answered").expect("on the allow-list");
+        let words = station.read_holding_registers(10, 3).await.expect("answered").expect("a read");
+        assert_eq!(words, [1, 2, 3]);
+        let beyond = station.write_single_register(100, 1).await.expect("answered");
+        assert_eq!(beyond, Err(ExceptionCode::IllegalDataAddress));
+        let identity = station.call(Request::ReadDeviceIdentification(ReadCode::Basic, 0)).await;
+        assert!(matches!(identity, Ok(Ok(Response::ReadDeviceIdentification(_)))), "{identity:?}");
+        let unknown = station.call(Request::Custom(0x5A, vec![0, 0x30].into())).await.expect("answered");
+        assert!(matches!(unknown, Err(ExceptionCode::IllegalFunction)), "{unknown:?}");
+    });
+}
