@@ -136,7 +136,8 @@ impl Rig {
                 self.send(who, &bytes);
             }
             3 => {
-                let (unit, pdu) = (if code.any() & 7 == 0 { code.any() } else { UNIT }, code.bytes().to_vec());
+                let (unit, pdu) =
+                    (if code.any() & 7 == 0 { code.any() } else { UNIT }, code.bytes().to_vec());
                 self.ask(who, unit, &pdu);
             }
             4 => {

@@ -47,7 +47,11 @@ fn request(pdu: &[u8]) {
             }
             assert_eq!(body, pdu[2..], "the records are the whole request");
         }
-        Request::ReadFile | Request::Identify | Request::Diagnostics { .. } | Request::Inquiry | Request::Other => {}
+        Request::ReadFile
+        | Request::Identify
+        | Request::Diagnostics { .. }
+        | Request::Inquiry
+        | Request::Other => {}
     }
     if let Request::Read { span, .. } | Request::WriteCoils { span } | Request::WriteRegisters { span, .. } =
         &request

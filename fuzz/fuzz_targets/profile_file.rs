@@ -11,7 +11,11 @@ fuzz_target!(|text: &str| {
             assert!((1..=MAX_IMAGE).contains(&profile.max_image));
             assert!(profile.delivery_block() > 0);
             let _ = profile.predicted(profile.max_image);
-            assert!(profile.guarded().iter().all(|g| !g.is_empty() && g.end <= 65_536), "{:?}", profile.guarded());
+            assert!(
+                profile.guarded().iter().all(|g| !g.is_empty() && g.end <= 65_536),
+                "{:?}",
+                profile.guarded()
+            );
             if profile.ways.contains(&Way::Match) {
                 assert!(profile.flash == Flash::DualBank && profile.steps(Role::Commit).next().is_some());
             }
