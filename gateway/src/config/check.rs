@@ -27,13 +27,15 @@ pub(super) fn check(file: file::File, base: &Path) -> Result<Config, ConfigError
         let checked = plc(raw, &zones, &folders).and_then(|plc| unique(&plcs, plc));
         plcs.push(checked.map_err(|what| ConfigError { file: from, what: format!("plc {id:?}: {what}") })?);
     }
+    let name = gateway_name(gateway.name).map_err(whole)?;
+    let mqtt = file.mqtt.map(|m| mqtt(m, &name, base)).transpose().map_err(whole)?;
     Ok(Config {
-        name: gateway_name(gateway.name).map_err(whole)?,
+        name,
         data: base.join(gateway.data.unwrap_or_else(|| DATA.into())),
         socket: base.join(gateway.socket.unwrap_or_else(|| SOCKET.into())),
         tpm: check_tpm(tpm).map_err(whole)?,
         plcs,
-        mqtt: file.mqtt.map(|m| mqtt(m, base)).transpose().map_err(whole)?,
+        mqtt,
     })
 }
 
@@ -195,7 +197,7 @@ fn addresses(text: &str) -> Checked<Range<u32>> {
     }
 }
 
-fn mqtt(raw: file::Mqtt, base: &Path) -> Checked<Mqtt> {
+fn mqtt(raw: file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
     let bad = || format!("[mqtt] url {:?}: write mqtts://HOST:8883 or mqtt://HOST:1883", raw.url);
     let (scheme, rest) = raw.url.split_once("://").ok_or_else(bad)?;
     let default = match scheme {
@@ -223,7 +225,12 @@ fn mqtt(raw: file::Mqtt, base: &Path) -> Checked<Mqtt> {
         (_, None) if client.is_none() => None,
         _ => return Err("[mqtt] ca, certificate and key need a mqtts:// url".into()),
     };
-    Ok(Mqtt { host: host.into(), port, tls, client_id: raw.client_id.unwrap_or_else(|| "headgate".into()) })
+    Ok(Mqtt {
+        host: host.into(),
+        port,
+        tls,
+        client_id: raw.client_id.unwrap_or_else(|| format!("headgate-{name}")),
+    })
 }
 
 /// Where the package keeps state.

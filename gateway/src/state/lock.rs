@@ -18,14 +18,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of `dir` (made when it is not there), or says at once who has it.
+    /// Takes the lock of `dir` (made when it is not there), or says who has it.
     pub fn take(dir: &Path) -> Result<Lock, StateError> {
         let failed = |source| StateError::Lock { dir: dir.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut file = options.open(dir.join(LOCK_FILE)).map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match lock(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 return Err(StateError::InUse { dir: dir.to_owned(), pid: holder(&mut file) });
@@ -43,6 +43,18 @@ impl Lock {
     }
 }
 
+/// Locks, and tries again for a moment: a process that forks holds every lock until its child executes.
+fn lock(file: &File) -> Result<(), rustix::io::Errno> {
+    let mut tries = 0;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if tries < TRIES => tries += 1,
+            other => return other,
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 fn name_holder(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     writeln!(file, "{}", std::process::id())
@@ -55,6 +67,9 @@ fn holder(file: &mut File) -> Option<u32> {
 }
 
 const LOCK_FILE: &str = "state.lock";
+/// Tries after the first, and the pause between two.
+const TRIES: u32 = 10;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
+use crate::transfer::event::Answer;
 use crate::transfer::image::{Image, ImageError};
 use ed25519_dalek::{Signer, SigningKey};
 use firmware_verifier::identity::{Product, Slot};
