@@ -343,7 +343,7 @@ impl Rig {
             }
         }
         assert!(self.conduit.take_reports().len() <= 64);
-        self.conduit.take_touched();
+        while self.conduit.next_touched().is_some() {}
     }
 
     /// Empties every socket and looks at what was written.

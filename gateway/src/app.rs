@@ -76,7 +76,8 @@ async fn start_conduits(config: &Config, clock: &Clock, inbox: &Inbox) -> Result
             let news = ToJudge { conduit: links.len(), inbox: inbox.clone() };
             let conduit = conduit(plc, route, clock);
             let pump =
-                Pump::new(conduit, listener, route.target, orders, news, clock.clone(), route.max_stations);
+                Pump::new(conduit, listener, route.target, orders, news, clock.clone(), route.max_stations)
+                    .map_err(|e| Failure::internal(format!("{}: {e}", plc.slot.as_str())))?;
             tokio::spawn(pump.run());
             links.push((index, commands));
         }

@@ -9,7 +9,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -310,10 +310,12 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     *gateway::protocol::Digest::of(bytes).as_bytes()
 }
 
-/// The `headgate` program built with these tests.
+/// The `headgate` program built with this one.
 pub fn headgate() -> PathBuf {
     let test = std::env::current_exe().expect("a running test");
-    let built = test.parent().and_then(Path::parent).expect("target/PROFILE/deps").join("headgate");
+    let folder = test.parent().expect("target/PROFILE or target/PROFILE/deps");
+    let profile = if folder.ends_with("deps") { folder.parent().expect("target/PROFILE") } else { folder };
+    let built = profile.join("headgate");
     assert!(built.exists(), "{} is not built: run cargo build -p gateway", built.display());
     built
 }

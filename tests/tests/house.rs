@@ -63,7 +63,7 @@ const NEVER: &[(&str, &[&str])] = &[
     ("sim", &["proxy", "judge", "feed", "config", "app", "vault", "state", "audit"]),
     ("reasons", &["protocol", "transfer", "proxy", "judge", "feed", "config", "app"]),
     ("proxy", &["judge", "feed", "app", "vault", "state", "audit"]),
-    ("feed", &["judge", "proxy", "app"]),
+    ("feed", &["proxy", "app"]), // it asks the judge for what is queued
     ("judge", &["feed", "app", "web", "cli"]), // it speaks the messages that a pump defines
     ("vault", &["judge", "proxy", "feed", "app", "protocol"]),
     ("state", &["judge", "proxy", "feed", "app", "protocol"]),
@@ -80,7 +80,10 @@ const LONG: &[(&str, &str)] = &[
         "gateway/src/protocol/modbus/conduit.rs",
         "one state machine: stations, gate and controller of a conduit",
     ),
-    ("gateway/src/transfer/engine.rs", "one state machine, and the table of what it does in every state"),
+    (
+        "gateway/tests/bench/world.rs",
+        "the simulated link, its stations and their judge: one world for generated histories",
+    ),
 ];
 
 #[test]

@@ -16,8 +16,8 @@ use hal::clock::{Clock, Mono};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep};
 
+use super::alarm::Alarm;
 use super::ready::Ready;
 use crate::protocol::modbus::conduit::{Conduit, Event, Report, SessionId};
 use crate::shield::learn::Habit;
@@ -85,9 +85,11 @@ pub struct Pump<L: Listener> {
     unsent: VecDeque<News>,
     ready: Arc<Ready>,
     listen_waker: Waker,
-    sleep: Pin<Box<Sleep>>,
-    /// What `sleep` is set to.
-    sleep_until: Option<Mono>,
+    controller_waker: Waker,
+    command_waker: Waker,
+    alarm: Alarm,
+    /// What `alarm` is set to.
+    alarm_at: Option<Mono>,
     /// When reports are next handed over.
     report_at: Mono,
     buffer: Box<[u8]>,
@@ -100,6 +102,8 @@ struct Wire {
     waker: Waker,
     /// The peer has closed its side.
     ended: bool,
+    /// It was not read because there was no room: it is read again once there is.
+    left: bool,
 }
 
 enum Controller {
@@ -118,10 +122,14 @@ impl<L: Listener> Pump<L> {
         news: L,
         clock: Clock,
         max_stations: usize,
-    ) -> Pump<L> {
+    ) -> io::Result<Pump<L>> {
         let ready = Ready::new(FIRST_STATION + max_stations);
-        Pump {
+        Ok(Pump {
             listen_waker: ready.waker(LISTENER),
+            controller_waker: ready.waker(CONTROLLER),
+            command_waker: ready.waker(COMMANDS),
+            alarm: Alarm::new(ready.waker(TIMER))?,
+            alarm_at: None,
             conduit,
             target,
             listener,
@@ -131,17 +139,15 @@ impl<L: Listener> Pump<L> {
             news,
             unsent: VecDeque::new(),
             ready,
-            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
-            sleep_until: None,
             report_at: clock.mono() + REPORT_EVERY,
             buffer: vec![0; READ_SIZE].into_boxed_slice(),
             clock,
-        }
+        })
     }
 
     /// Runs until the command channel closes.
     pub async fn run(mut self) {
-        for slot in [LISTENER, CONTROLLER, COMMANDS] {
+        for slot in [LISTENER, CONTROLLER, COMMANDS, TIMER] {
             self.ready.mark(slot);
         }
         let mut marked = Vec::new();
@@ -151,9 +157,12 @@ impl<L: Listener> Pump<L> {
     fn poll(&mut self, cx: &mut Context<'_>, marked: &mut Vec<usize>) -> Poll<()> {
         self.ready.register(cx);
         for _ in 0..ROUNDS {
-            let now = self.clock.mono();
             marked.clear();
             self.ready.take(marked);
+            if marked.is_empty() {
+                return Poll::Pending;
+            }
+            let now = self.clock.mono();
             for &slot in marked.iter() {
                 match slot {
                     LISTENER => self.accept(),
@@ -163,16 +172,14 @@ impl<L: Listener> Pump<L> {
                             return Poll::Ready(());
                         }
                     }
+                    TIMER => self.alarm_at = None, // `on_time` looks, and sets the next
                     _ => self.read_station(slot - FIRST_STATION, now),
                 }
             }
-            self.on_time(cx, now);
+            self.on_time(now);
             self.carry_events(now);
             self.write_controller(now);
             self.write_stations();
-            if marked.is_empty() {
-                return Poll::Pending;
-            }
         }
         cx.waker().wake_by_ref(); // others run too
         Poll::Pending
@@ -206,41 +213,47 @@ impl<L: Listener> Pump<L> {
         let Some(id) = self.conduit.station_connected(Station(peer.ip().to_canonical())) else { return };
         let slot = FIRST_STATION + id.index();
         if let Some(place) = self.stations.get_mut(id.index()) {
-            *place = Some(Wire { id, socket, waker: self.ready.waker(slot), ended: false });
+            *place = Some(Wire { id, socket, waker: self.ready.waker(slot), ended: false, left: false });
             self.ready.mark(slot);
         }
     }
 
     fn read_station(&mut self, index: usize, now: Mono) {
         let Some(Some(wire)) = self.stations.get_mut(index) else { return };
+        let mut cx = Context::from_waker(&wire.waker);
+        let mut more = true;
         for _ in 0..READS {
-            if !self.conduit.wants_input(wire.id) {
+            wire.left = !self.conduit.wants_input(wire.id);
+            if wire.left {
+                more = false;
                 break;
             }
-            let mut cx = Context::from_waker(&wire.waker);
             let mut buf = ReadBuf::new(&mut self.buffer);
+            // After a short read tokio knows that the socket is empty: the next poll arms the waker and
+            // costs no system call.
             match Pin::new(&mut wire.socket).poll_read(&mut cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    let full = buf.remaining() == 0;
                     self.conduit.station_received(wire.id, buf.filled(), now);
-                    if !full {
-                        // A short read has drained the socket; the poll above armed no waker yet.
-                        self.ready.mark(FIRST_STATION + index);
-                        break;
-                    }
                 }
                 Poll::Ready(_) => {
                     wire.ended = true;
+                    more = false;
                     break;
                 }
-                Poll::Pending => break,
+                Poll::Pending => {
+                    more = false;
+                    break;
+                }
             }
+        }
+        if more {
+            self.ready.mark(FIRST_STATION + index);
         }
         self.write_station(index);
     }
 
     fn write_stations(&mut self) {
-        for index in self.conduit.take_touched() {
+        while let Some(index) = self.conduit.next_touched() {
             self.write_station(index);
         }
     }
@@ -249,25 +262,24 @@ impl<L: Listener> Pump<L> {
     fn write_station(&mut self, index: usize) {
         let Some(Some(wire)) = self.stations.get_mut(index) else { return };
         let mut failed = false;
-        let mut reopened = false;
         if let Some(output) = self.conduit.station_output(wire.id) {
-            let before = output.len();
             failed = drain(&mut wire.socket, &wire.waker, output).is_err();
-            reopened = before > 0 && output.is_empty();
         }
         let id = wire.id;
         let done = self.conduit.station_output(id).is_none_or(|o| o.is_empty());
         if failed || wire.ended || (done && self.conduit.is_broken(id)) {
             self.stations[index] = None;
             self.conduit.station_closed(id);
-        } else if reopened && !self.conduit.is_broken(id) {
+            self.ready.mark(TIMER); // one more round for what follows from it
+        } else if wire.left && self.conduit.wants_input(id) {
             // Room again: input that had been left in the socket is read now.
+            wire.left = false;
             self.ready.mark(FIRST_STATION + index);
         }
     }
 
     fn poll_controller(&mut self, now: Mono) {
-        let waker = self.ready.waker(CONTROLLER);
+        let waker = self.controller_waker.clone();
         let mut cx = Context::from_waker(&waker);
         match &mut self.controller {
             Controller::Down { retry_at } if now >= *retry_at => {
@@ -301,11 +313,9 @@ impl<L: Listener> Pump<L> {
             let mut buf = ReadBuf::new(&mut self.buffer);
             match Pin::new(socket).poll_read(cx, &mut buf) {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
-                    let full = buf.remaining() == 0;
                     self.conduit.controller_received(buf.filled(), now);
-                    if !full {
-                        self.ready.mark(CONTROLLER);
-                        return;
+                    if !self.conduit.is_controller_up() {
+                        return; // it broke the protocol: `carry_events` closes it
                     }
                 }
                 Poll::Ready(_) => return self.lose_controller(now),
@@ -321,8 +331,7 @@ impl<L: Listener> Pump<L> {
         if output.is_empty() {
             return;
         }
-        let waker = self.ready.waker(CONTROLLER);
-        if drain(socket, &waker, output).is_err() {
+        if drain(socket, &self.controller_waker, output).is_err() {
             self.lose_controller(now);
         }
     }
@@ -331,11 +340,12 @@ impl<L: Listener> Pump<L> {
         self.controller = Controller::Down { retry_at: now + RETRY };
         self.conduit.controller_disconnected(now);
         self.tell(News::Controller(false));
+        self.ready.mark(TIMER); // one more round for what follows from it
     }
 
     /// Carries out commands; breaks when nobody can send any more.
     fn obey(&mut self, now: Mono) -> std::ops::ControlFlow<()> {
-        let waker = self.ready.waker(COMMANDS);
+        let waker = self.command_waker.clone();
         let mut cx = Context::from_waker(&waker);
         loop {
             match self.commands.poll_recv(&mut cx) {
@@ -354,7 +364,7 @@ impl<L: Listener> Pump<L> {
     }
 
     /// Deadlines of the conduit, the reconnect, and the reports.
-    fn on_time(&mut self, cx: &mut Context<'_>, now: Mono) {
+    fn on_time(&mut self, now: Mono) {
         if self.conduit.deadline().is_some_and(|at| at <= now) {
             self.conduit.expire(now);
         }
@@ -374,15 +384,11 @@ impl<L: Listener> Pump<L> {
         let next = [self.conduit.deadline(), retry, Some(self.report_at)].into_iter().flatten().min();
         // Setting the timer is not free: a deadline that moved later is noticed when the timer fires.
         if let Some(next) = next
-            && self.sleep_until.is_none_or(|set| next < set || set <= now)
+            && self.alarm_at.is_none_or(|set| next < set)
         {
-            let wait = next.since(now).max(MIN_SLEEP);
-            self.sleep.as_mut().reset(Instant::now() + wait);
-            self.sleep_until = Some(now + wait);
-        }
-        if self.sleep.as_mut().poll(cx).is_ready() {
-            self.sleep_until = None;
-            cx.waker().wake_by_ref();
+            let wait = next.since(now).max(MIN_WAIT);
+            self.alarm.set(wait);
+            self.alarm_at = Some(now + wait);
         }
     }
 
@@ -415,6 +421,7 @@ impl<L: Listener> Pump<L> {
                 Event::Reconnect => {
                     self.controller = Controller::Down { retry_at: now + RETRY };
                     self.tell(News::Controller(false));
+                    self.ready.mark(TIMER);
                 }
             }
         }
@@ -464,7 +471,8 @@ fn drain(socket: &mut TcpStream, waker: &Waker, output: &mut Vec<u8>) -> io::Res
 const LISTENER: usize = 0;
 const CONTROLLER: usize = 1;
 const COMMANDS: usize = 2;
-const FIRST_STATION: usize = 3;
+const TIMER: usize = 3;
+const FIRST_STATION: usize = 4;
 
 /// Bytes of one read.
 const READ_SIZE: usize = 16 * 1024;
@@ -481,6 +489,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(800);
 /// Time between two hand-overs of counted refusals.
 const REPORT_EVERY: Duration = Duration::from_millis(200);
 /// Shortest timer.
-const MIN_SLEEP: Duration = Duration::from_millis(1);
+const MIN_WAIT: Duration = Duration::from_millis(1);
 /// News kept while the judge takes none.
 const MAX_UNSENT: usize = 256;

@@ -90,7 +90,7 @@ pub struct Conduit {
     learner: Learner,
     /// The latest time told.
     now: Mono,
-    /// Sessions whose output grew since the last [`Conduit::take_touched`].
+    /// Sessions whose output grew since the last [`Conduit::next_touched`].
     touched: Vec<usize>,
     events: Vec<Event>,
 }
@@ -222,9 +222,9 @@ impl Conduit {
         &mut self.link.output
     }
 
-    /// Slots of the sessions whose output grew since the last call.
-    pub fn take_touched(&mut self) -> Vec<usize> {
-        std::mem::take(&mut self.touched)
+    /// The slot of a session whose output grew since it was named here the last time.
+    pub fn next_touched(&mut self) -> Option<usize> {
+        self.touched.pop()
     }
 
     /// Whether a station's socket should be read.
@@ -424,7 +424,7 @@ impl Conduit {
         {
             let seen = update.see(&parsed);
             if seen != Seen::Process {
-                return self.step(id, asked, request.pdu, false, now);
+                return self.step(id, asked, request.pdu, (&parsed, seen), false, now);
             }
             if self.engine.is_staging(station)
                 && let Some(reply) = update.staged_reply(&parsed, self.engine.phase())
@@ -512,18 +512,31 @@ impl Conduit {
         self.learner.note(unit, function, station.0, span);
     }
 
+    /// A step that was held.
+    fn step_again(&mut self, id: SessionId, held: Held, now: Mono) {
+        let (Some(update), Ok(parsed)) = (&self.update, Request::parse(&held.pdu)) else { return };
+        let seen = update.see(&parsed);
+        self.step(id, held.request, &held.pdu, (&parsed, seen), held.seen, now);
+    }
+
     /// A step of an update: the engine decides.
     /// `again`: it has decided to hold it before.
-    fn step(&mut self, id: SessionId, asked: Asked, pdu: &[u8], again: bool, now: Mono) {
+    fn step(
+        &mut self,
+        id: SessionId,
+        asked: Asked,
+        pdu: &[u8],
+        (parsed, seen): (&Request<'_>, Seen<'_>),
+        again: bool,
+        now: Mono,
+    ) {
         let Some(station) = self.session(id).map(|s| s.station) else { return };
         if self.step_sent.is_some() && self.settings.enforce {
             // One step at a time: what the controller took is known before the next is judged.
             return self.hold(id, asked, pdu, again);
         }
-        let (Some(update), Ok(parsed)) = (&self.update, Request::parse(pdu)) else { return };
-        let seen = update.see(&parsed);
         let decision = match &seen {
-            Seen::Process => return self.process(id, asked, station, &parsed, pdu, now),
+            Seen::Process => return self.process(id, asked, station, parsed, pdu, now),
             Seen::Guarded(what) => self.guarded(station, what),
             Seen::Open { first, declared } => self.engine.open(station, *first, *declared, again, now),
             Seen::Chunks(chunks) => {
@@ -771,7 +784,7 @@ impl Conduit {
         }
         for id in std::mem::take(&mut self.holding) {
             let Some(held) = self.session_mut(id).and_then(|s| s.held.take()) else { continue };
-            self.step(id, held.request, &held.pdu, held.seen, now);
+            self.step_again(id, held, now);
             if self.session(id).is_some_and(|s| s.held.is_none()) {
                 self.take_requests(id, now);
             }
@@ -839,13 +852,16 @@ impl Conduit {
     }
 
     fn send_poll(&mut self, now: Mono) {
+        if !self.poll.is_due(now) {
+            return;
+        }
         let quiet = self.engine.case().is_none() && self.delivery.is_none();
         let Some(profile) = self.update.as_ref().map(|u| u.profile().clone()) else { return };
-        if quiet && self.link.up && self.poll.is_due(now) && !self.link.is_waiting(From::Poll) {
+        if quiet && self.link.up && !self.link.is_waiting(From::Poll) {
             let pdu = identity::request(&profile);
             self.link.send(self.settings.unit, &pdu, now + self.settings.reply, From::Poll);
             self.poll.sent(now);
-        } else if self.poll.is_due(now) {
+        } else {
             self.poll.put_off(now);
         }
     }

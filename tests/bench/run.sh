@@ -1,0 +1,7 @@
+#!/bin/sh
+# Measures Headgate side by side with other proxies on one CPU, and prints a line for each figure.
+#   usage: tests/bench/run.sh [proxy-depth1 | proxy-pipelined | match-chunk]
+set -eu
+cd "$(dirname "$0")/../.."
+cargo build --quiet --release --locked -p gateway -p headgate-tests --bins
+exec "${CARGO_TARGET_DIR:-target}/release/headgate-bench" "$@"
