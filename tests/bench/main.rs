@@ -5,6 +5,8 @@
 //! one round are compared. One line for each figure: `bench NAME ratio=R [lo..hi] bound=B ok|short`.
 
 #![forbid(unsafe_code)]
+// A measurement that cannot go on has no result.
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod chunk;
 mod copy;

@@ -23,7 +23,7 @@ pub(super) struct Alarm {
 
 impl Alarm {
     /// A timer that is not set and wakes `waker`. Needs the runtime.
-    #[expect(deprecated, reason = "sound for an OwnedFd, and the way without this mark needs unsafe code")]
+    #[expect(deprecated, reason = "sound for an OwnedFd; its successor cannot be called from safe code")]
     pub(super) fn new(waker: Waker) -> io::Result<Alarm> {
         let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
