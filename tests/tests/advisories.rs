@@ -2,7 +2,7 @@
 //!
 //! The folder is `HEADGATE_ADVISORIES`, or `shared/advisory-db` beside the workspace. An advisory is TOML at
 //! the head of a Markdown file, and matching needs only version requirements, so this replaces a program
-//! that takes minutes to build and wants a git checkout. Vulnerabilities and unsound code fail; advisories
+//! that wants a git checkout. Vulnerabilities and unsound code fail; advisories
 //! that only say "unmaintained" are printed.
 
 #![allow(clippy::unwrap_used, clippy::panic)]

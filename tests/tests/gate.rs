@@ -226,3 +226,83 @@ fn tokio_modbus_speaks_through_the_gate() {
         assert!(matches!(unknown, Err(ExceptionCode::IllegalFunction)), "{unknown:?}");
     });
 }
+
+#[test]
+fn an_observing_conduit_passes_everything_learns_and_says_what_it_would_have_done() {
+    let mut bench = Bench::new();
+    let plc = bench.controller("pump-3", "generic-file-record", "match", &old_firmware());
+    trust_acme(&bench);
+    bench.reconfigure("mode = \"enforce\"", "mode = \"observe\"");
+    bench.start();
+    for _ in 0..3 {
+        assert_eq!(mbpoll(plc.conduit, &["-r", "11", "-c", "10", "127.0.0.1"]).code, 0);
+    }
+    assert_eq!(
+        mbpoll(plc.conduit, &["-r", "151", "127.0.0.1", "7"]).code,
+        0,
+        "not on the list, but it passes"
+    );
+    bench.wait_alarm("HG-6001");
+    let learned = eventually("the habits are kept", || {
+        let text = bench.headgate(&["conduit", "learn", "pump-3"]);
+        (text.contains("functions = [3]") && text.contains("functions = [6]")).then_some(text)
+    });
+    assert!(
+        learned.contains("addresses = [\"10-19\"]") && learned.contains("addresses = [\"150-150\"]"),
+        "{learned}"
+    );
+    bench.write("new.bin", &image()[..9_000]);
+    let (port, path) = (plc.conduit.port().to_string(), bench.path("new.bin").display().to_string());
+    let said = python("station.py", &[&port, &path, "generic-file-record"]);
+    assert_eq!(said.code, 0, "an update nobody released passes, too: {}", said.text);
+    plc.wait_flash(&image()[..9_000]);
+    eventually("the case says what would have been done", || {
+        bench.headgate(&["explain", "C-000001"]).contains("would have been refused: HG-4001").then_some(())
+    });
+    // The proposal is what the configuration takes.
+    let proposal = learned.replace("unit = 1\n", "");
+    bench.reconfigure("[[plc.allow]]\nfunctions = [\"reads\"]\n", &proposal);
+    bench.headgate(&["config", "check"]);
+}
+
+#[test]
+fn a_change_past_the_gate_is_noticed_and_stays_until_somebody_explains_it() {
+    let (bench, plc) = bench_with("generic-file-record", "match");
+    bench.wait_status("the identity is known", |s| s["plcs"][0]["identity"].is_string());
+    bench.write("other.bin", &image()[..5_000]);
+    let (port, path) = (plc.target.port().to_string(), bench.path("other.bin").display().to_string());
+    assert_eq!(
+        python("station.py", &[&port, &path, "generic-file-record"]).code,
+        0,
+        "somebody behind the gate"
+    );
+    let alarm = bench.wait_alarm("HG-6016");
+    assert_eq!(alarm["latched"], true);
+    let status = bench.json(&["status"]);
+    assert!(!status["plcs"][0]["changed_outside"].is_null(), "{status}");
+    bench.headgate(&["alarms", "ack", "pump-3", "HG-6016"]);
+    let status = bench.json(&["status"]);
+    assert!(status["plcs"][0]["changed_outside"].is_null(), "acknowledged: {status}");
+}
+
+#[test]
+fn a_staged_image_waits_for_its_release_and_is_delivered_by_command() {
+    let (bench, plc) = bench_with("ocp-rackmon-panasonic", "stage");
+    let new = image()[..96 * 50].to_vec();
+    bench.write("new.bin", &new);
+    let (port, path) = (plc.conduit.port().to_string(), bench.path("new.bin").display().to_string());
+    let said = python("station.py", &[&port, &path, "rackmon"]);
+    assert_eq!(said.code, 1, "nobody released it: {}", said.text);
+    let vault = bench.json(&["vault", "list"]);
+    assert_eq!(vault["quarantine"][0]["refused"][0], "HG-4001", "it is kept for a look: {vault}");
+    let digest = release(&bench, "new.bin", &new, "pump-3");
+    bench.headgate(&["withdraw", &digest, "--plc", "pump-3"]);
+    let (code, text) = bench.refused(&["deliver", &digest, "--plc", "pump-3"]);
+    assert!(code == 60, "withdrawn: {code} {text}");
+    bench.headgate(&["release", &digest, "--plc", "pump-3", "--station", "127.0.0.1"]);
+    bench.headgate(&["deliver", &digest, "--plc", "pump-3"]);
+    plc.wait_flash(&new);
+    bench.wait_status("the case is closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
+    let (code, text) = bench.refused(&["deliver", &digest, "--plc", "pump-3"]);
+    assert!(code == 60 && text.contains("HG-4004"), "used up: {code} {text}");
+}
