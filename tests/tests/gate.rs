@@ -101,6 +101,11 @@ fn a_ucw_bootloader_is_staged() {
 }
 
 #[test]
+fn a_wiren_board_module_that_commits_by_itself_is_staged() {
+    plays("wirenboard", "stage", "wirenboard", 32 + 136 * 30, &[]);
+}
+
+#[test]
 fn a_minisign_signature_is_accepted_and_a_flipped_bit_names_its_place() {
     let (bench, plc) = bench_with("generic-file-record", "match");
     let dir = bench.dir.path();

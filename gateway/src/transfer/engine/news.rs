@@ -245,21 +245,24 @@ impl Engine {
         early: Option<Box<Staging>>,
     ) {
         let matching = self.settings.way == Way::Match && self.settings.enforce;
-        if matching && released.is_empty() {
-            // The opening step itself must not reach the controller when nothing may follow it.
+        let by_itself = self.settings.implicit_commit && self.settings.enforce;
+        if (matching || by_itself) && released.is_empty() {
+            // The opening step must not pass when nothing may follow it, nor be acknowledged when no later
+            // step could tell the station that its image went nowhere.
             let refusal = nothing_released(case);
             self.events.push(Event::Refused(owner, refusal.clone()));
             self.ask_end(case, Outcome::Refused(refusal.clone()), None);
             self.state = State::Refused { owner, refusal };
             return;
         }
+        let digests = released.iter().map(|r| (r.verified.digest(), r.image.len())).collect();
+        let gathered = early.map_or_else(|| Staging::new(owner, None), |s| *s);
         self.state = if matching {
             let landed = Coverage::default();
             State::Matching { owner, case, released, landed, declared: None, open: false }
         } else {
-            let released = released.iter().map(|r| (r.verified.digest(), r.image.len())).collect();
-            let gathered = early.map_or_else(|| Staging::new(owner, None), |s| *s);
-            State::Staging(Staging { case, released, ..gathered })
+            let only = if by_itself { released } else { Vec::new() };
+            State::Staging(Staging { case, released: digests, only, ..gathered })
         };
     }
 

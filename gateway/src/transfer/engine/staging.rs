@@ -14,6 +14,9 @@ pub(super) struct Staging {
     pub(super) owner: Station,
     pub(super) case: CaseId,
     pub(super) released: Vec<(Digest, u64)>,
+    /// Where the controller commits by itself: the released images that it can still be. Nobody could say
+    /// later that it is none, because no step says that it is whole.
+    pub(super) only: Vec<Released>,
     pub(super) image: Vec<u8>,
     pub(super) seen: Coverage,
     pub(super) declared: Option<u64>,
@@ -23,7 +26,7 @@ impl Staging {
     /// Nothing gathered, for a case that has no number yet.
     pub(super) fn new(owner: Station, declared: Option<u64>) -> Staging {
         let (image, seen) = (Vec::new(), Coverage::default());
-        Staging { owner, case: CaseId(0), released: Vec::new(), image, seen, declared }
+        Staging { owner, case: CaseId(0), released: Vec::new(), only: Vec::new(), image, seen, declared }
     }
 
     /// Another opening step: the controller would begin at the first byte again.
@@ -31,6 +34,19 @@ impl Staging {
         self.image.clear();
         self.seen = Coverage::default();
         self.declared = declared.or(self.declared);
+    }
+
+    /// Compares a chunk with what it must be, where only released images may be gathered.
+    pub(super) fn must_equal(
+        &mut self,
+        offset: u64,
+        data: &[u8],
+        settings: &Settings,
+    ) -> Result<(), Refusal> {
+        match settings.enforce && settings.implicit_commit {
+            true => keep_equal(&mut self.only, offset, data, settings, self.case),
+            false => Ok(()),
+        }
     }
 
     /// Stores a chunk; different bytes for the same place are an attack.

@@ -75,10 +75,12 @@ impl Engine {
                     Err(refusal) => self.reject(from, refusal, now),
                 }
             }
-            State::Staging(s) => match s.take(offset, data, &settings) {
-                Ok(()) => self.after_chunk(now),
-                Err(refusal) => self.reject(from, refusal, now),
-            },
+            State::Staging(s) => {
+                match s.must_equal(offset, data, &settings).and_then(|()| s.take(offset, data, &settings)) {
+                    Ok(()) => self.after_chunk(now),
+                    Err(refusal) => self.reject(from, refusal, now),
+                }
+            }
             State::Deciding { .. } | State::Delivering { .. } if settings.implicit_commit => Decision::Hold,
             State::Done { .. } if settings.implicit_commit => self.staged(),
             _ => self.no_transfer(from),
