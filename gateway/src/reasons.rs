@@ -59,7 +59,7 @@ reasons! {
     WINDOW_PROTECTED 6003 40 Engineer "update window protected"
         "A write touches the controller's update registers but is no step of its transfer profile."
         "A tool that updates differently than the profile says, or an attempt to get past the gate."
-        "Check the profile of this controller against the tool: headgate plc show ID.";
+        "Check the profile of this controller against the tool: headgate plc list.";
     NO_TRANSFER 6004 40 Engineer "no transfer open"
         "A step of an update came without the opening step before it."
         "The tool resumed after the gateway ended the transfer, or skips the beginning."
@@ -131,11 +131,11 @@ reasons! {
     TPM_UNAVAILABLE 7001 71 Integrator "TPM unavailable"
         "The TPM does not answer, so nothing can be verified and the gate is shut for firmware."
         "The TPM or its driver is gone, or another program holds it."
-        "headgate doctor; check tcti in the configuration.";
+        "Look at the journal; check tcti in the configuration.";
     BOOT_STATE 7002 71 Integrator "boot state not approved"
         "The TPM refuses to unseal: this box did not boot in a state that the site key approved."
         "Firmware, kernel or command line changed, or were tampered with."
-        "If the change is yours, have it approved: headgate init --request, site-key sign, trust approve-pcrs.";
+        "If the change is yours, have it approved: headgate init --request-only, site-key sign, trust approve-pcrs.";
     NOT_PROVISIONED 7003 71 Integrator "not provisioned"
         "This gateway has no sealed key yet, so the gate is shut for firmware."
         "headgate init has not been run, or its approval is not installed."
@@ -159,7 +159,7 @@ reasons! {
     JUDGE_SILENT 7008 70 Integrator "no decision in time"
         "The gateway's own judge did not answer in time; the transfer was refused."
         "The box is overloaded, or its disk or TPM hangs."
-        "headgate doctor; look for slow storage.";
+        "Look at the journal, and for slow storage.";
     NOT_READY 7009 70 Integrator "gateway starting"
         "The gateway has just started and has not opened the gate yet."
         "A restart; it takes about a second and one TPM command."

@@ -151,7 +151,13 @@ async fn take(
 
 /// Asks the running gateway. `None`: no gateway runs on this socket.
 pub fn ask_running(socket: &Path, request: &Request, image: Option<(&mut dyn Read, u64)>) -> Option<Reply> {
-    let mut stream = std::os::unix::net::UnixStream::connect(socket).ok()?;
+    let mut stream = match std::os::unix::net::UnixStream::connect(socket) {
+        Ok(stream) => stream,
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            return Some(Err(Failure::usage("not allowed: run this as root or as the gateway's user")));
+        }
+        Err(_) => return None,
+    };
     Some(
         converse(&mut stream, request, image)
             .unwrap_or_else(|e| Err(Failure::internal(format!("management socket: {e}")))),
@@ -171,7 +177,7 @@ fn converse(
     if let Some((image, len)) = image {
         // A refusal may come while the image is still being sent: then the reply says why.
         if let Err(e) = io::copy(&mut image.take(len), stream)
-            && e.kind() != io::ErrorKind::BrokenPipe
+            && !matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
         {
             return Err(e);
         }

@@ -136,6 +136,8 @@ fn mbpoll_reads_and_writes_process_values_but_not_the_update_window() {
     assert!(beyond.text.contains("Illegal data address"), "{}", beyond.text);
     let window = mbpoll(plc.conduit, &["-r", "61441", "127.0.0.1", "1"]);
     assert!(window.text.contains("Illegal data address"), "{}", window.text);
+    let other_unit = plc.exchange(255, &[6, 0xF0, 0, 0, 1]).expect("an answer");
+    assert_eq!(other_unit, [0x86, 2], "many controllers do not look at the unit id");
     bench.wait_alarm("HG-6001");
     bench.wait_alarm("HG-6003");
 }

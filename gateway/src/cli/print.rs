@@ -1,5 +1,7 @@
 //! What a verb prints: words for people on standard output, or JSON alone; failures on standard error.
 
+use std::io::Write;
+
 use serde_json::{Value, json};
 
 use super::Said;
@@ -11,12 +13,17 @@ use crate::reasons;
 pub(super) fn said(said: Said, json: bool) -> u8 {
     match said {
         Said::Nothing => {}
-        Said::Words(_, value) if json => println!("{value}"),
-        Said::Words(words, _) => println!("{}", words.trim_end()),
-        Said::Answer(answer) if json => println!("{}", as_json(&answer)),
-        Said::Answer(answer) => println!("{}", words(&answer).trim_end()),
+        Said::Words(_, value) if json => out(&value.to_string()),
+        Said::Words(words, _) => out(&words),
+        Said::Answer(answer) if json => out(&as_json(&answer).to_string()),
+        Said::Answer(answer) => out(&words(&answer)),
     }
     0
+}
+
+/// One write to standard output; a reader that has gone (`| head`) is no failure.
+fn out(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }
 
 /// Prints a failure and gives its exit code.
@@ -27,7 +34,7 @@ pub(super) fn failure(failure: &Failure, as_json: bool) -> u8 {
             "schema": 1, "error": failure.text, "code": failure.code.map(|c| c.to_string()), "exit": failure.exit,
             "next": reason.map(|r| r.next), "evidence": failure.evidence,
         });
-        println!("{value}");
+        out(&value.to_string());
         return failure.exit;
     }
     eprintln!("headgate: {failure}");

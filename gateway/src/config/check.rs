@@ -70,8 +70,15 @@ fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
     let safety = raw.class == file::Class::Safety;
     let routes =
         raw.routes.iter().map(|r| route(r, &raw.allow, safety, folders)).collect::<Checked<Vec<_>>>()?;
-    if routes.is_empty() {
-        return Err("no [[plc.route]]: nothing leads to it".into());
+    match routes.len() {
+        0 => return Err("no [[plc.route]]: nothing leads to it".into()),
+        1 => {}
+        // Two conduits would be two gates, each blind to what passes through the other.
+        n => {
+            return Err(format!(
+                "{n} routes: a controller has one, so that one gate sees all that reaches it"
+            ));
+        }
     }
     Ok(Plc { slot, product, zone: raw.zone, safety, enforce: raw.mode == Mode::Enforce, routes })
 }
@@ -79,6 +86,16 @@ fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
 fn unique(plcs: &[Plc], plc: Plc) -> Checked<Plc> {
     if plcs.iter().any(|p| p.slot == plc.slot) {
         return Err("this id is used twice".into());
+    }
+    let targets = || plcs.iter().flat_map(|p| &p.routes).map(|r| r.target);
+    if let Some(r) = plc.routes.iter().find(|r| targets().any(|t| t == r.target)) {
+        return Err(format!(
+            "target {} is another controller's, too: one gate must see all that reaches it",
+            r.target
+        ));
+    }
+    if let Some(r) = plc.routes.iter().find(|r| r.target == r.listen) {
+        return Err(format!("target {} is where this route listens", r.target));
     }
     let taken: Vec<SocketAddr> = plcs.iter().flat_map(|p| &p.routes).map(|r| r.listen).collect();
     match plc.routes.iter().enumerate().find(|(i, r)| {
@@ -172,16 +189,27 @@ fn rule(raw: &file::Allow, unit: u8) -> Checked<Rule> {
             Function::Code(code) => return Err(format!("allow: function {code}; codes are 1 to 127")),
         });
     }
-    let stations = raw
-        .stations
+    let stations = named("stations", &raw.stations)?
         .iter()
         .map(|s| s.parse::<IpAddr>().map_err(|_| format!("allow: station {s:?} is no address")));
     Ok(Rule {
         unit: raw.unit.unwrap_or(unit),
         functions,
-        addresses: raw.addresses.iter().map(|a| addresses(a)).collect::<Checked<_>>()?,
+        addresses: named("addresses", &raw.addresses)?
+            .iter()
+            .map(|a| addresses(a))
+            .collect::<Checked<_>>()?,
         stations: stations.collect::<Checked<_>>()?,
     })
+}
+
+/// A list that is not there means all; one that is empty was meant to allow something, or nothing.
+fn named<'a>(what: &str, list: &'a Option<Vec<String>>) -> Checked<&'a [String]> {
+    match list {
+        None => Ok(&[]),
+        Some(list) if list.is_empty() => Err(format!("allow: {what} is empty; leave it out to allow all")),
+        Some(list) => Ok(list),
+    }
 }
 
 /// `"100"` or `"100-199"`, both ends included, decimal or 0x hexadecimal; protocol addresses from 0.

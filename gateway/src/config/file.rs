@@ -120,10 +120,8 @@ pub(super) enum Access {
 pub(super) struct Allow {
     pub(super) unit: Option<u8>,
     pub(super) functions: Vec<Function>,
-    #[serde(default)]
-    pub(super) addresses: Vec<String>,
-    #[serde(default)]
-    pub(super) stations: Vec<String>,
+    pub(super) addresses: Option<Vec<String>>,
+    pub(super) stations: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize)]

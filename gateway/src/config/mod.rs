@@ -157,8 +157,15 @@ fn read(path: &Path) -> Result<(String, String), ConfigError> {
     if len > MAX_FILE {
         return Err(fail(format!("{len} bytes; a configuration file has at most {MAX_FILE}")));
     }
-    let text = std::fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
-    Ok((name, text))
+    // A device has no length of its own: what is read is bounded, whatever the entry says.
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|e| fail(e.to_string()))?;
+    let read = std::io::Read::read_to_string(&mut std::io::Read::take(file, MAX_FILE + 1), &mut text);
+    read.map_err(|e| fail(e.to_string()))?;
+    match text.len() as u64 > MAX_FILE {
+        true => Err(fail(format!("a configuration file has at most {MAX_FILE} bytes"))),
+        false => Ok((name, text)),
+    }
 }
 
 /// Whether a station address is one of `stations`; an empty list names all.

@@ -86,6 +86,7 @@ fn each_mistake_is_named_with_what_would_do() {
 fn a_second_file_adds_controllers_but_not_a_second_gateway() {
     let more = GOOD[GOOD.find("[[plc]]").unwrap()..GOOD.find("[mqtt]").unwrap()]
         .replace("pump-3", "pump-4")
+        .replace("192.0.2.10", "192.0.2.11")
         .replace("1502", "1503");
     let more = format!("schema = 1\n{more}");
     let files = [("a".to_string(), GOOD.to_string()), ("b".to_string(), more.clone())];
@@ -94,4 +95,17 @@ fn a_second_file_adds_controllers_but_not_a_second_gateway() {
     assert!(Config::parse(&twice, Path::new("/")).unwrap_err().to_string().contains("another file"));
     let same_port = [("a".to_string(), GOOD.to_string()), ("b".to_string(), more.replace("1503", "1502"))];
     assert!(Config::parse(&same_port, Path::new("/")).unwrap_err().to_string().contains("used twice"));
+}
+
+#[test]
+fn one_gate_sees_all_that_reaches_a_controller() {
+    let plc = &GOOD[GOOD.find("[[plc]]").unwrap()..GOOD.find("[mqtt]").unwrap()];
+    let route = &plc[plc.find("[[plc.route]]").unwrap()..plc.find("[[plc.allow]]").unwrap()];
+    let two_routes = GOOD.replacen(route, &format!("{route}{}", route.replace("1502", "1503")), 1);
+    assert!(parse(&two_routes).unwrap_err().to_string().contains("a controller has one"));
+    let twin = plc.replace("pump-3", "pump-4").replace("1502", "1503");
+    let same_target = GOOD.replacen("[mqtt]", &format!("{twin}[mqtt]"), 1);
+    assert!(parse(&same_target).unwrap_err().to_string().contains("one gate must see all"));
+    let empty = GOOD.replace("[\"0-199\", \"0x1000\"]", "[]");
+    assert!(parse(&empty).unwrap_err().to_string().contains("leave it out to allow all"));
 }

@@ -1,5 +1,6 @@
 //! Answers to the conduits: what may pass, what is delivered, how each case goes on.
 
+use hal::clock::Wall;
 use hal::reason::ReasonCode;
 use serde_json::json;
 
@@ -7,12 +8,12 @@ use super::{Judge, refusal};
 use crate::protocol::modbus::conduit::Report;
 use crate::proxy::pump::{Command, News};
 use crate::reasons as why;
-use crate::state::StateError;
 use crate::state::case::{self, CaseNumber, CaseState, NewCase};
 use crate::state::delivery::{self, Phase};
 use crate::state::learned::{self, Access, LEARNED_LIMIT, Learned};
 use crate::state::outbox::Kind;
 use crate::state::release;
+use crate::state::{StateError, Tx};
 use crate::transfer::engine::Way;
 use crate::transfer::event::{Answer, CaseId, Outcome, Question, Refusal, Station};
 use crate::vault::{Refused, Sidecar};
@@ -121,6 +122,9 @@ impl Judge {
             declared.map_or("transfer opened".to_string(), |n| format!("transfer of {n} bytes opened"));
         let number = self.db.write("open a case", |tx| {
             let number = case::open(tx, &new, now)?;
+            if number.as_u64() % PRUNE_EVERY == 0 {
+                case::prune(tx, KEEP_CASES)?;
+            }
             case::tell(tx, number, now, &text)?;
             Ok(number)
         })?;
@@ -205,6 +209,7 @@ impl Judge {
     pub(super) fn start(&mut self, plc: &str, case: CaseId, digest: &[u8; 32]) -> Result<(), StateError> {
         let (now, number) = (self.now(), number(case));
         self.db.write("begin a delivery", |tx| {
+            supersede(tx, plc, number, now)?;
             release::consume_use(tx, digest, plc, number)?;
             delivery::begin(tx, number, plc, digest, now)?;
             case::settle(tx, number, CaseState::Delivering, None)?;
@@ -212,7 +217,7 @@ impl Judge {
         })
     }
 
-    fn past_no_return(&mut self, plc: &str, case: CaseId) -> Result<(), StateError> {
+    pub(super) fn past_no_return(&mut self, plc: &str, case: CaseId) -> Result<(), StateError> {
         let (now, number) = (self.now(), number(case));
         self.db.write_with_reserve("record the point of no return", |tx| {
             delivery::advance(tx, number, Phase::PastNoReturn, now)?;
@@ -264,11 +269,7 @@ impl Judge {
     }
 
     fn refuse_case(&mut self, plc: &str, case: CaseId, r: &Refusal) {
-        let past = delivery::get(&self.db.rows(), number(case))
-            .ok()
-            .flatten()
-            .is_some_and(|d| d.phase == Phase::PastNoReturn);
-        if past {
+        if self.is_past(case) {
             // The old firmware is gone and the controller refuses the new one: a person must look.
             self.tell_case(case, &format!("delivery stopped: {r}"));
             self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, true, &format!("{case}: {r}"));
@@ -278,7 +279,19 @@ impl Judge {
         }
     }
 
+    /// Whether the old firmware of the case's controller may be gone and the new one is not there yet.
+    fn is_past(&self, case: CaseId) -> bool {
+        let open = delivery::get(&self.db.rows(), number(case)).ok().flatten();
+        open.is_some_and(|d| d.phase == Phase::PastNoReturn)
+    }
+
     fn not_delivered(&mut self, plc: &str, case: CaseId, r: Refusal) {
+        self.progress.remove(plc);
+        if self.is_past(case) {
+            // It is owed: the next connection of the controller, or a proof of the boot state, tries again.
+            self.tell_case(case, &format!("delivery could not go on: {r}"));
+            return self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, true, &format!("{case}: {r}"));
+        }
         self.abandon(case);
         self.settle(case, CaseState::Ready, Some(r.code), &format!("not delivered: {r}"));
         self.raise(Some(plc), r.code, false, &r.to_string());
@@ -392,6 +405,19 @@ impl Judge {
     }
 }
 
+/// A delivery past its point of no return that stopped gives way to another verified image: the controller
+/// needs one that it takes.
+fn supersede(tx: &Tx<'_>, plc: &str, by: CaseNumber, now: Wall) -> Result<(), StateError> {
+    let open = delivery::open_deliveries(tx)?;
+    let Some(old) = open.iter().find(|d| d.plc == plc && d.case != by && d.phase >= Phase::PastNoReturn)
+    else {
+        return Ok(());
+    };
+    delivery::advance(tx, old.case, Phase::Confirmed, now)?;
+    case::tell(tx, old.case, now, &format!("given up for {by}, which brings another image"))?;
+    case::settle(tx, old.case, CaseState::Refused, Some(why::DELIVERY_UNCONFIRMED))
+}
+
 pub(super) fn number(case: CaseId) -> CaseNumber {
     CaseNumber::from_u64(case.0)
 }
@@ -414,3 +440,7 @@ fn state_refusal(e: &StateError) -> Refusal {
 /// Reasons that a person can still mend after the image has arrived.
 const WORKFLOW: &[ReasonCode] =
     &[why::NOTHING_RELEASED, why::OUTSIDE_WINDOW, why::STATION_NOT_NAMED, why::USED_UP, why::NOT_RELEASED];
+/// Ended cases kept.
+const KEEP_CASES: u32 = 5000;
+/// Cases between two times that old ones are forgotten.
+const PRUNE_EVERY: u64 = 64;

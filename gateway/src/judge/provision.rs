@@ -18,7 +18,7 @@ impl Judge {
         })?;
         if self.provisioned().map_err(gate_failure)?.is_some() && !again {
             return Err(Failure::usage(
-                "this gateway is provisioned already. A changed boot state needs: headgate init --request F. \
+                "this gateway is provisioned already. A changed boot state needs: headgate init --request-only. \
                  To start over (the trust store must be made anew): headgate init --again",
             ));
         }

@@ -216,6 +216,25 @@ impl Judge {
         }
     }
 
+    /// What the gateway itself may deliver: a release names stations, and this is none of them.
+    pub(super) fn deliverable_by_us(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
+        self.gate_open()?;
+        let state = |e: crate::state::StateError| {
+            refusal(why::STATE_DAMAGED, None, e.to_string(), "a readable state")
+        };
+        let release = release::get(&self.db.rows(), digest, plc).map_err(state)?;
+        let Some(release) = release else {
+            let found = format!("image sha256:{}", vault::hex(digest));
+            return Err(refusal(why::NOT_RELEASED, None, found, "an image released for this controller"));
+        };
+        let station = release.terms.stations.first().map_or("gateway", String::as_str);
+        let now = self.now();
+        if release.uses_left == 0 || !now.trusted || !release.allows(station, now) {
+            return Err(self.why_nothing(plc, station, now).unwrap_or_else(state));
+        }
+        self.mint(plc, digest, release.terms.expires).map_err(Unverified::into_refusal)
+    }
+
     /// Why no release applies: the nearest miss.
     fn why_nothing(&self, plc: &str, station: &str, now: Wall) -> Result<Refusal, crate::state::StateError> {
         let all = release::list(&self.db.rows())?;

@@ -180,13 +180,15 @@ impl Judge {
         if !self.conduits[conduit].up {
             return Err(Failure::new(why::CONTROLLER_SILENT, format!("{plc} is not connected")));
         }
-        let station = crate::transfer::event::Station(std::net::Ipv4Addr::LOCALHOST.into());
-        let released = self.deliverable(plc, station).map_err(gate_failure)?;
-        let wanted = |r: &crate::transfer::image::Released| *r.verified.digest().as_bytes() == digest;
-        let released = released.into_iter().find(wanted);
-        let released = released.ok_or_else(|| {
-            Failure::new(why::NOT_RELEASED, format!("{} is not released for {plc} now", vault::hex(&digest)))
-        })?;
+        if self.progress.contains_key(plc) {
+            let text = format!("{plc} takes another delivery; headgate status shows it");
+            return Err(Failure::new(why::TRANSFER_BUSY, text));
+        }
+        let released = self.deliverable_by_us(plc, &digest).map_err(gate_failure)?;
+        // Where an earlier delivery stopped past its point of no return, the old firmware is gone already.
+        let open = crate::state::delivery::open_deliveries(&self.db.rows())?;
+        let past =
+            open.iter().any(|d| d.plc == plc && d.phase == crate::state::delivery::Phase::PastNoReturn);
         let now = self.now();
         let new = NewCase {
             plc: plc.into(),
@@ -202,7 +204,11 @@ impl Judge {
         })?;
         let case = CaseId(number.as_u64());
         self.start(plc, case, &digest)?;
-        self.command(conduit, Command::Deliver { case, released, past: false });
+        if past {
+            self.past_no_return(plc, case)?;
+        }
+        self.progress.insert(plc.to_string(), (case, 0, 0));
+        self.command(conduit, Command::Deliver { case, released, past });
         Ok(Answered::Done {
             text: format!("{case}: delivery begins; headgate explain {case} tells how it goes"),
         })

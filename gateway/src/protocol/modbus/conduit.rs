@@ -419,10 +419,17 @@ impl Conduit {
                 return self.except(id, asked, request.pdu, Exception::IllegalValue);
             }
         };
-        if request.unit == self.settings.unit
-            && let Some(update) = &self.update
-        {
+        if let Some(update) = &self.update {
             let seen = update.see(&parsed);
+            if seen != Seen::Process && request.unit != self.settings.unit {
+                // Many controllers do not look at the unit id: the window is shut under every name.
+                return match self.guarded(station, "a write to another unit") {
+                    Decision::Refuse(r) => {
+                        self.except(id, asked, request.pdu, exception_for(&r, request.pdu))
+                    }
+                    _ => self.forward(id, asked, request.pdu, false, now),
+                };
+            }
             if seen != Seen::Process {
                 return self.step(id, asked, request.pdu, (&parsed, seen), false, now);
             }
@@ -601,7 +608,15 @@ impl Conduit {
             self.step_sent = Some(pdu.to_vec());
         }
         let from = From::Station { session: id.index, generation: id.generation, asked, step };
-        self.link.send(asked.unit, pdu, now + self.settings.reply, from);
+        let limit = if step { self.step_limit(pdu) } else { Duration::ZERO };
+        self.link.send(asked.unit, pdu, now + limit.max(self.settings.reply), from);
+    }
+
+    /// How long the controller may take for a step, by its profile.
+    fn step_limit(&self, pdu: &[u8]) -> Duration {
+        let (Some(update), Ok(parsed)) = (&self.update, Request::parse(pdu)) else { return Duration::ZERO };
+        let timing = &update.profile().timing;
+        if update.see(&parsed) == Seen::Commit { timing.commit.min(timing.tool) } else { timing.block }
     }
 
     fn answer_station(&mut self, id: SessionId, asked: Asked, pdu: &[u8]) {
@@ -810,7 +825,8 @@ impl Conduit {
         let case = *case;
         match delivery.next(now) {
             Next::Send(pdu) => {
-                self.link.send(self.settings.unit, &pdu, now + self.settings.reply, From::Delivery)
+                let limit = delivery.limit().max(self.settings.reply);
+                self.link.send(self.settings.unit, &pdu, now + limit, From::Delivery)
             }
             Next::Wait(until) => self.poll.delivery_wake = Some(until),
             Next::PastNoReturn => {

@@ -100,6 +100,15 @@ impl Delivery {
         (done.min(len), len)
     }
 
+    /// How long the controller may take for what stands next, by its profile.
+    pub fn limit(&self) -> Duration {
+        match self.at {
+            Place::Commit(_) => self.profile.timing.commit,
+            Place::Data { .. } | Place::Program(_) => self.profile.timing.block,
+            _ => Duration::ZERO,
+        }
+    }
+
     /// The durable record of the point of no return has been written.
     pub fn go_on(&mut self) {
         self.recorded = true;

@@ -106,9 +106,9 @@ impl Link {
         Ok(Some(sent))
     }
 
-    /// When the next reply is due. Every request has the same time limit, so the oldest is first.
+    /// When the next reply is due. A step of an update may take longer than a read.
     pub(super) fn deadline(&self) -> Option<Mono> {
-        self.waiting.front().map(|s| s.deadline)
+        self.waiting.iter().map(|s| s.deadline).min()
     }
 
     /// Takes the requests whose reply is overdue.
