@@ -411,7 +411,7 @@ impl Conduit {
         let asked = session.ask(request.tid, request.unit);
         let parsed = match Request::parse(request.pdu) {
             Ok(parsed) => parsed,
-            Err(_) if !self.settings.enforce => return self.forward(id, asked, request.pdu, false, now),
+            Err(_) if !self.settings.enforce => return self.forward(id, asked, request.pdu, None, now),
             Err(e) => {
                 self.reports.refused(station, why::MALFORMED, || {
                     (e.to_string(), "a request as the standard defines it".into())
@@ -427,7 +427,7 @@ impl Conduit {
                     Decision::Refuse(r) => {
                         self.except(id, asked, request.pdu, exception_for(&r, request.pdu))
                     }
-                    _ => self.forward(id, asked, request.pdu, false, now),
+                    _ => self.forward(id, asked, request.pdu, None, now),
                 };
             }
             if seen != Seen::Process {
@@ -457,7 +457,7 @@ impl Conduit {
             self.learn(station, asked.unit, function, parsed);
         }
         let Err((code, reply)) = self.judge_process(station, asked.unit, function, parsed) else {
-            return self.forward(id, asked, pdu, false, now);
+            return self.forward(id, asked, pdu, None, now);
         };
         self.reports.refused(station, code, || {
             (
@@ -466,7 +466,7 @@ impl Conduit {
             )
         });
         match reply {
-            _ if !self.settings.enforce => self.forward(id, asked, pdu, false, now),
+            _ if !self.settings.enforce => self.forward(id, asked, pdu, None, now),
             Some(exception) => self.except(id, asked, pdu, exception),
             None => self.say_nothing(id, asked),
         }
@@ -559,7 +559,8 @@ impl Conduit {
                 if !self.settings.enforce {
                     self.took(&seen);
                 }
-                self.forward(id, asked, pdu, true, now);
+                let limit = self.step_limit(&seen);
+                self.forward(id, asked, pdu, Some(limit), now);
             }
             Decision::Acknowledge => {
                 self.took(&seen);
@@ -568,6 +569,15 @@ impl Conduit {
             }
             Decision::Hold => self.hold(id, asked, pdu, true),
             Decision::Refuse(refusal) => self.except(id, asked, pdu, exception_for(&refusal, pdu)),
+        }
+    }
+
+    /// How long the controller may take for a step, by its profile.
+    fn step_limit(&self, seen: &Seen<'_>) -> Duration {
+        match (&self.update, seen) {
+            (Some(update), Seen::Commit) => update.profile().timing.commit.min(update.profile().timing.tool),
+            (Some(update), _) => update.profile().timing.block,
+            (None, _) => Duration::ZERO,
         }
     }
 
@@ -597,26 +607,20 @@ impl Conduit {
         }
     }
 
-    fn forward(&mut self, id: SessionId, asked: Asked, pdu: &[u8], step: bool, now: Mono) {
+    /// Sends a request on. `limit`: it is a step of an update, and may take so long.
+    fn forward(&mut self, id: SessionId, asked: Asked, pdu: &[u8], limit: Option<Duration>, now: Mono) {
         if !self.link.up {
-            if step && self.settings.enforce {
+            if limit.is_some() && self.settings.enforce {
                 self.step_lost(pdu, now);
             }
             return self.except(id, asked, pdu, Exception::TargetSilent);
         }
-        if step && self.settings.enforce {
+        if limit.is_some() && self.settings.enforce {
             self.step_sent = Some(pdu.to_vec());
         }
-        let from = From::Station { session: id.index, generation: id.generation, asked, step };
-        let limit = if step { self.step_limit(pdu) } else { Duration::ZERO };
-        self.link.send(asked.unit, pdu, now + limit.max(self.settings.reply), from);
-    }
-
-    /// How long the controller may take for a step, by its profile.
-    fn step_limit(&self, pdu: &[u8]) -> Duration {
-        let (Some(update), Ok(parsed)) = (&self.update, Request::parse(pdu)) else { return Duration::ZERO };
-        let timing = &update.profile().timing;
-        if update.see(&parsed) == Seen::Commit { timing.commit.min(timing.tool) } else { timing.block }
+        let from =
+            From::Station { session: id.index, generation: id.generation, asked, step: limit.is_some() };
+        self.link.send(asked.unit, pdu, now + limit.unwrap_or_default().max(self.settings.reply), from);
     }
 
     fn answer_station(&mut self, id: SessionId, asked: Asked, pdu: &[u8]) {
