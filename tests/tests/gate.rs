@@ -1,7 +1,7 @@
 //! The main job, from outside: what is released lands, what is not does not, and people are told why.
 
 use headgate_tests::peers::{mbpoll, python, run, start_python};
-use headgate_tests::{Bench, Plc, digest, eventually, free_address, image, wait_for};
+use headgate_tests::{Bench, Plc, alarm, digest, eventually, free_address, image, wait_for};
 
 /// Makes a vendor's Ed25519 key with OpenSSL and trusts it for acme's px-200.
 fn trust_acme(bench: &Bench) {
@@ -62,7 +62,12 @@ fn plays(profile: &str, way: &str, shape: &str, len: usize, extra: &[&str]) {
 
     eventually("the next transfer may begin", || (station("new.bin", &[]).code == 0).then_some(()));
     plc.wait_flash(&new);
-    bench.wait_status("the case is closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
+    let status =
+        bench.wait_status("the case is closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
+    for code in ["HG-6016", "HG-6018"] {
+        let standing = alarm(&status, code).filter(|a| a["active"] == true);
+        assert!(standing.is_none(), "a good update leaves no such alarm: {standing:?}");
+    }
 }
 
 #[test]
@@ -312,4 +317,26 @@ fn a_staged_image_waits_for_its_release_and_is_delivered_by_command() {
     bench.wait_status("the case is closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
     let (code, text) = bench.refused(&["deliver", &digest, "--plc", "pump-3"]);
     assert!(code == 60 && text.contains("HG-4004"), "used up: {code} {text}");
+}
+
+#[test]
+fn a_delivery_that_cannot_go_on_gives_way_to_another_verified_image() {
+    let (mut bench, plc) = bench_with("ocp-rackmon-panasonic", "stage");
+    let (first, second) = (image()[..96 * 1500].to_vec(), image()[96..96 * 51].to_vec());
+    let digest = release(&bench, "first.bin", &first, "pump-3");
+    bench.headgate(&["deliver", &digest, "--plc", "pump-3"]);
+    eventually("the old firmware is gone", || plc.flash().is_empty().then_some(()));
+    bench.kill();
+    // While the gateway is down its signer loses the site's trust: the image may not be finished.
+    let trusted = bench.json(&["trust", "show"]);
+    bench.headgate(&["trust", "remove", trusted["anchors"][0]["id"].as_str().expect("an id")]);
+    bench.start();
+    assert_eq!(bench.wait_alarm("HG-6018")["latched"], true);
+    assert!(plc.flash().is_empty(), "nothing unverified is delivered, even now");
+    trust_acme(&bench);
+    let digest = release(&bench, "second.bin", &second, "pump-3");
+    bench.headgate(&["deliver", &digest, "--plc", "pump-3"]);
+    plc.wait_flash(&second);
+    bench.wait_status("both cases are closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
+    assert!(bench.headgate(&["explain", "C-000001"]).contains("given up for C-000002"));
 }

@@ -214,7 +214,10 @@ impl Judge {
             delivery::begin(tx, number, plc, digest, now)?;
             case::settle(tx, number, CaseState::Delivering, None)?;
             case::tell(tx, number, now, "delivery begins")
-        })
+        })?;
+        // It runs from now on: a controller that restarts into its bootloader is no reason to resume it.
+        self.progress.insert(plc.to_string(), (case, 0, 0));
+        Ok(())
     }
 
     pub(super) fn past_no_return(&mut self, plc: &str, case: CaseId) -> Result<(), StateError> {

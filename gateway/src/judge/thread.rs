@@ -207,7 +207,6 @@ impl Judge {
         if past {
             self.past_no_return(plc, case)?;
         }
-        self.progress.insert(plc.to_string(), (case, 0, 0));
         self.command(conduit, Command::Deliver { case, released, past });
         Ok(Answered::Done {
             text: format!("{case}: delivery begins; headgate explain {case} tells how it goes"),

@@ -106,7 +106,7 @@ mod tests {
             "swtpm:host=127.0.0.1,port=65535",
             "swtpm:host=127.0.0.1,port=+1",
             "swtpm:host=127.0.0.1,port=2321,path=/x",
-            "swtpm:path=/tmp/x",
+            "swtpm:path=/run/x",
             " device:/dev/tpmrm0",
         ] {
             let error = text.parse::<Tcti>().unwrap_err().to_string();
