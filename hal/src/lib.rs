@@ -8,5 +8,6 @@
 
 pub mod clock;
 pub mod reason;
+pub mod sensor;
 pub mod store;
 pub mod tpm;

@@ -1,0 +1,166 @@
+//! What is measured: samples in blocks, each with its time and what it is worth.
+//!
+//! A [`Source`] is one physical input. It hands over whatever has arrived as [`Block`]s: evenly spaced
+//! samples of one channel with the time of the first. What is missing is counted ([`Block::lost`]) and never
+//! filled in; what is doubtful carries a [`Quality`] that names the [`Flaw`]. Sources read the machine;
+//! `sensor-monitor` decides what a block means.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Mono;
+
+/// What a value is worth, after OPC UA Part 4 §7.39 (status code severity).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quality {
+    /// Measured, and to be used.
+    #[default]
+    Good,
+    /// Measured, but its meaning is doubtful; shown, never learned from.
+    Uncertain(Flaw),
+    /// Nothing to be used; the value is not looked at.
+    Bad(Flaw),
+}
+
+impl Quality {
+    /// Whether a baseline may learn from it and a detector may judge it.
+    pub const fn is_good(self) -> bool {
+        matches!(self, Quality::Good)
+    }
+
+    /// The worse of two.
+    #[must_use]
+    pub fn and(self, other: Quality) -> Quality {
+        self.max(other)
+    }
+}
+
+impl std::fmt::Display for Quality {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Quality::Good => f.write_str("good"),
+            Quality::Uncertain(flaw) => write!(f, "uncertain: {flaw}"),
+            Quality::Bad(flaw) => write!(f, "bad: {flaw}"),
+        }
+    }
+}
+
+/// Why a value is not good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Flaw {
+    /// The first values after a start, a gap or a changed rate: a filter or window is not full yet.
+    Settling,
+    /// Samples were lost just before (overrun of a buffer, a missed poll).
+    Gap,
+    /// At the end of the converter's range, or NAMUR NE 43 saturation (3.6 to 3.8, 20.5 to 21 mA).
+    Saturated,
+    /// NAMUR NE 43 failure signal: at most 3.6 or at least 21 mA.
+    FailureSignal,
+    /// Below 2 mA: the loop is open.
+    OpenLoop,
+    /// Not a number, or infinite.
+    NotFinite,
+    /// The source answered nothing in time.
+    Missing,
+    /// The source answered with an error.
+    SourceError,
+    /// Time stood still or ran backwards between two blocks.
+    ClockBack,
+    /// Samples came at another rate than before.
+    RateChanged,
+    /// There is no front-end that could measure it.
+    NotMeasured,
+}
+
+impl std::fmt::Display for Flaw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Flaw::Settling => "settling",
+            Flaw::Gap => "samples lost",
+            Flaw::Saturated => "saturated",
+            Flaw::FailureSignal => "failure signal (NE 43)",
+            Flaw::OpenLoop => "open loop",
+            Flaw::NotFinite => "not a number",
+            Flaw::Missing => "no answer",
+            Flaw::SourceError => "source error",
+            Flaw::ClockBack => "time ran back",
+            Flaw::RateChanged => "rate changed",
+            Flaw::NotMeasured => "not measured",
+        })
+    }
+}
+
+/// Evenly spaced samples of one channel, in the channel's unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Block {
+    /// When the first sample was taken.
+    pub at: Mono,
+    /// Nanoseconds from one sample to the next; 0 only when there is at most one sample.
+    pub period_ns: u64,
+    /// The samples; at most [`MAX_BLOCK`].
+    pub samples: Vec<f64>,
+    /// Samples known to be lost between the last block and this one.
+    pub lost: u64,
+    /// What all of these samples are worth.
+    pub quality: Quality,
+}
+
+impl Block {
+    /// One sample, as a polled register or a slow converter gives it.
+    pub fn single(at: Mono, value: f64, quality: Quality) -> Block {
+        Block { at, period_ns: 0, samples: vec![value], lost: 0, quality }
+    }
+
+    /// Nothing arrived where something was expected.
+    pub fn nothing(at: Mono, flaw: Flaw) -> Block {
+        Block { at, period_ns: 0, samples: Vec::new(), lost: 1, quality: Quality::Bad(flaw) }
+    }
+
+    /// When sample `index` was taken.
+    pub fn time_of(&self, index: usize) -> Mono {
+        Mono(self.at.0.saturating_add(self.period_ns.saturating_mul(index as u64)))
+    }
+}
+
+/// Most samples in one block: one second at 64 kHz. A source hands over more as several blocks.
+pub const MAX_BLOCK: usize = 65_536;
+
+/// One physical input. Reading blocks for at most about a second; the caller gives each source its own thread.
+pub trait Source: Send {
+    /// Appends what has arrived since the last call to `out`; an empty result means nothing new.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the input is gone; the caller shows it, waits, and calls again.
+    fn read(&mut self, now: Mono, out: &mut Vec<Block>) -> Result<(), SourceError>;
+
+    /// Whether the source is at its end (a recorded file); live inputs never are.
+    fn is_exhausted(&self) -> bool {
+        false
+    }
+}
+
+/// An input that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The operating system refused.
+    #[error("{what}: {source}")]
+    Io {
+        /// The path or device, and what was attempted.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It answered, but not with what its interface promises.
+    #[error("{what}: found {found}, expected {expected}")]
+    Unexpected {
+        /// The path, device or line.
+        what: String,
+        /// What was there, shortened.
+        found: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+}

@@ -1,0 +1,1 @@
+//! Detectors: one standardised value after another in, a change out.

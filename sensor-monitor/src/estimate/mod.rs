@@ -1,0 +1,1 @@
+//! Estimators: samples in, one physical quantity out.
