@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use hal::tpm::swtpm::Swtpm;
 
+pub mod disk;
 pub mod peers;
 
 /// Debian's u-boot for QEMU's arm64 board: the real image of these tests.
@@ -22,13 +23,15 @@ pub const IMAGE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
 
 /// A gateway and what it stands between.
 pub struct Bench {
-    /// Its folder: configuration, keys, state, logs.
-    pub dir: tempfile::TempDir,
-    /// Its TPM.
-    pub tpm: Swtpm,
     gateway: Option<Child>,
     sims: Vec<Child>,
+    /// The disk under its data, where it has one.
+    pub disk: Option<disk::Disk>,
+    /// Its TPM.
+    pub tpm: Swtpm,
     config: String,
+    /// Its folder: configuration, keys, state, logs. The last to go.
+    pub dir: tempfile::TempDir,
 }
 
 /// One controller of a bench.
@@ -46,7 +49,17 @@ pub struct Plc {
 impl Bench {
     /// A provisioned gateway whose boot state is approved, without controllers and not running.
     pub fn new() -> Bench {
+        Bench::in_folder(tempfile::tempdir().expect("a temporary folder"), None)
+    }
+
+    /// As [`Bench::new`], with the data on a disk of `size` bytes; `None` where nobody may mount one.
+    pub fn on_disk(size: u64) -> Option<Bench> {
         let dir = tempfile::tempdir().expect("a temporary folder");
+        let disk = disk::Disk::mount(&dir.path().join("data"), size)?;
+        Some(Bench::in_folder(dir, Some(disk)))
+    }
+
+    fn in_folder(dir: tempfile::TempDir, disk: Option<disk::Disk>) -> Bench {
         std::fs::create_dir(dir.path().join("tpm")).expect("a new folder");
         let tpm = Swtpm::start(&dir.path().join("tpm")).expect("swtpm starts: deploy/setup.sh installs it");
         let config = format!(
@@ -54,7 +67,7 @@ impl Bench {
              [tpm]\ntcti = \"{}\"\npcrs = [0, 2, 4, 7]\nrecheck_s = 1\n",
             tpm.tcti()
         );
-        let bench = Bench { dir, tpm, gateway: None, sims: Vec::new(), config };
+        let bench = Bench { gateway: None, sims: Vec::new(), disk, tpm, config, dir };
         for pcr in [0, 2, 4, 7] {
             bench.extend(pcr, "the firmware this bench booted");
         }
@@ -163,6 +176,17 @@ impl Bench {
             child.kill().expect("it ran");
             child.wait().expect("it ended");
         }
+    }
+
+    /// The power of the gateway's box fails; the TPM, which has its own memory, keeps what it was told.
+    pub fn cut_power(&mut self) {
+        let mut child = self.gateway.take().expect("it runs");
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
+        self.disk.as_ref().expect("made with on_disk").cut(|| {
+            child.kill().expect("it ran");
+            child.wait().expect("it ended");
+        });
     }
 
     /// The gateway's process id.

@@ -15,7 +15,10 @@ fn old_firmware() -> Vec<u8> {
 
 /// A gateway in `match` with one released image of `len` bytes called `new.bin`.
 fn bench(len: usize) -> (Bench, Plc, Vec<u8>) {
-    let mut bench = Bench::new();
+    prepare(Bench::new(), len)
+}
+
+fn prepare(mut bench: Bench, len: usize) -> (Bench, Plc, Vec<u8>) {
     let plc = bench.controller("pump-3", "generic-file-record", "match", &old_firmware());
     let new = image()[..len].to_vec();
     bench.write("new.bin", &new);
@@ -133,6 +136,43 @@ fn a_damaged_state_refuses_firmware_and_passes_process_traffic() {
     std::fs::remove_file(&path).expect("it is there");
     let (code, text) = bench.refused(&["status"]);
     assert!(code == 71 && text.contains("HG-7005"), "gone is not new: {code} {text}");
+}
+
+#[test]
+fn a_full_disk_refuses_firmware_tells_why_and_passes_process_traffic() {
+    let Some(bench) = Bench::on_disk(32 << 20) else { return };
+    let (mut bench, plc, new) = prepare(bench, 20_000);
+    let ballast = bench.disk.as_ref().expect("made with one").fill();
+    bench.write("more.bin", &image()[20_000..60_000]);
+    let dir = bench.dir.path();
+    let sign = ["pkeyutl", "-sign", "-rawin", "-inkey", "acme.pem", "-in", "more.bin", "-out", "more.bin.sig"];
+    assert_eq!(run(dir, "openssl", &sign).code, 0);
+    let (code, text) = bench.refused(&["stage", "more.bin", "--plc", "pump-3"]);
+    assert!(code == 70 && text.contains("HG-7007"), "{code} {text}");
+    // The rows that the log has room for are still written; one of these meets its end.
+    for n in 0..3000 {
+        if plc.exchange(1, BEGIN).expect("an answer")[0] == 0x90 {
+            println!("update {n} was refused");
+            break;
+        }
+        plc.exchange(1, &[6, 0xF0, 0, 0, 3]).expect("an answer");
+    }
+    updates_are_refused(&plc);
+    reads_pass(&plc);
+    assert_eq!(plc.flash(), old_firmware());
+    bench.wait_alarm("HG-7007");
+    // It also starts like that.
+    bench.kill();
+    bench.start_anyhow();
+    eventually("reads pass", || plc.exchange(1, READ).ok().filter(|r| r[0] == 3));
+    assert_eq!(plc.flash(), old_firmware());
+    // With room again, everything works without a restart.
+    std::fs::remove_file(ballast).expect("it is there");
+    bench.wait_status("the gate opens", |s| s["gate"]["open"] == true);
+    bench.headgate(&["stage", "more.bin", "--plc", "pump-3"]);
+    let (port, path) = (plc.conduit.port().to_string(), bench.path("new.bin").display().to_string());
+    assert_eq!(python("station.py", &[&port, &path, "generic-file-record"]).code, 0);
+    plc.wait_flash(&new);
 }
 
 #[test]

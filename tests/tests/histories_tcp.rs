@@ -32,9 +32,11 @@ impl Dice {
     }
 }
 
-/// A bench with two images of its controller's vendor released for as long as the test runs.
-fn bench(profile: &str, way: &str) -> (Bench, Plc, Vec<Vec<u8>>) {
-    let mut bench = Bench::new();
+/// Bytes of the disk whose power is cut: copied at each cut.
+const DISK: u64 = 48 << 20;
+
+/// The bench with three images of its controller's vendor released for as long as the test runs.
+fn prepare(mut bench: Bench, profile: &str, way: &str) -> (Bench, Plc, Vec<Vec<u8>>) {
     let whole = image();
     let images: Vec<Vec<u8>> = (0..3).map(|n| whole[n * LEN..(n + 1) * LEN].to_vec()).collect();
     let plc = bench.controller("pump-3", profile, way, &images[0]);
@@ -145,8 +147,12 @@ fn play(seed: u64, bench: &mut Bench, plc: &Plc, images: &[Vec<u8>]) -> bool {
             3 => drop(one.ask(&control(&[2]))),
             4 => drop(two.ask(&control(&[2]))),
             5 if dice.chance(30) => {
-                bench.kill();
-                whole("kill -9");
+                if bench.disk.is_some() {
+                    bench.cut_power();
+                } else {
+                    bench.kill();
+                }
+                whole("the gateway's end");
                 bench.start();
             }
             6 => drop(one.ask(&control(&[3]))),
@@ -170,19 +176,32 @@ fn play(seed: u64, bench: &mut Bench, plc: &Plc, images: &[Vec<u8>]) -> bool {
     committed
 }
 
+/// Plays the histories of these seeds; gives how many ended in a commit.
+fn play_all(seeds: std::ops::RangeInclusive<u64>, bench: Bench) -> usize {
+    let (mut bench, plc, images) = prepare(bench, "generic-file-record", "match");
+    seeds.filter(|seed| play(*seed, &mut bench, &plc, &images)).count()
+}
+
 #[test]
 fn two_banks_only_ever_hold_whole_released_images() {
-    let (mut bench, plc, images) = bench("generic-file-record", "match");
-    let committed = (1..=160).filter(|seed| play(*seed, &mut bench, &plc, &images)).count();
+    let committed = play_all(1..=160, Bench::new());
     println!("160 histories over TCP, {committed} committed");
     assert!((20..160).contains(&committed), "{committed} of 160 committed");
 }
 
 #[test]
-fn one_bank_gets_to_a_whole_image_however_often_the_gateway_is_killed() {
-    let (mut bench, plc, images) = bench("ocp-rackmon-panasonic", "stage");
-    let mut killed = 0;
-    for seed in 1..=24u64 {
+fn two_banks_only_ever_hold_whole_released_images_however_often_the_power_fails() {
+    let Some(bench) = Bench::on_disk(DISK) else { return };
+    let committed = play_all(1001..=1040, bench);
+    println!("40 histories over TCP with power cuts, {committed} committed");
+    assert!((5..40).contains(&committed), "{committed} of 40 committed");
+}
+
+/// Deliveries to a controller with one bank, most of them with the gateway ended in the middle by `end`.
+fn deliver_all(seeds: std::ops::RangeInclusive<u64>, bench: Bench, end: fn(&mut Bench)) -> usize {
+    let (mut bench, plc, images) = prepare(bench, "ocp-rackmon-panasonic", "stage");
+    let mut ended = 0;
+    for seed in seeds {
         let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
         let image = &images[dice.below(images.len())];
         let digest = gateway::vault::hex(&digest(image));
@@ -190,8 +209,8 @@ fn one_bank_gets_to_a_whole_image_however_often_the_gateway_is_killed() {
         assert!(asked.status.success(), "seed {seed}: {}", String::from_utf8_lossy(&asked.stderr));
         if dice.chance(60) {
             std::thread::sleep(Duration::from_millis(dice.roll() % 60));
-            bench.kill();
-            killed += 1;
+            end(&mut bench);
+            ended += 1;
             bench.start();
         }
         bench.wait_status(&format!("seed {seed}: the case ends"), |s| {
@@ -200,6 +219,20 @@ fn one_bank_gets_to_a_whole_image_however_often_the_gateway_is_killed() {
         let flash = plc.flash();
         assert!(images.contains(&flash), "seed {seed}: the controller boots a whole image");
     }
+    ended
+}
+
+#[test]
+fn one_bank_gets_to_a_whole_image_however_often_the_gateway_is_killed() {
+    let killed = deliver_all(1..=24, Bench::new(), Bench::kill);
     println!("24 deliveries, the gateway killed in {killed} of them");
     assert!(killed > 8);
+}
+
+#[test]
+fn one_bank_gets_to_a_whole_image_however_often_the_power_fails() {
+    let Some(bench) = Bench::on_disk(DISK) else { return };
+    let cut = deliver_all(101..=116, bench, Bench::cut_power);
+    println!("16 deliveries, the power cut in {cut} of them");
+    assert!(cut > 5);
 }
