@@ -1,5 +1,5 @@
-//! Power cut at every write of init, trust, stage and release: files, database and TPM together are before
-//! or after, and the same command, given again, ends well.
+//! Power cut at every write of init, trust, stage and release, and of a verdict on the wire: files, database
+//! and TPM together are before or after, and the same command, or the same download, given again, ends well.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use ed25519_dalek::Signer;
 use gateway::config::Config;
-use gateway::judge::{Answered, Failure, Judge, Request, rows::Terms};
+use gateway::judge::{Answered, Failure, Judge, Message, Request, rows::Terms};
+use gateway::proxy::pump::{Command, News};
+use gateway::transfer::event::{Answer, Outcome, Question, Refusal, Station};
 use hal::clock::Clock;
 use hal::store::Fuse;
 use hal::tpm::swtpm::Swtpm;
@@ -81,9 +83,44 @@ impl World {
         judge.ask(request, Some(intake)).map(drop)
     }
 
-    fn release(&self, judge: &mut Judge) -> Result<(), Failure> {
-        let terms = Terms { stations: vec![], ticket: None, window: None, uses: 1, expires: None };
+    fn release(&self, judge: &mut Judge, uses: u32) -> Result<(), Failure> {
+        let terms = Terms { stations: vec![], ticket: None, window: None, uses, expires: None };
         judge.ask(Request::Release { digest: digest(), plc: "p".into(), terms }, None).map(drop)
+    }
+
+    /// A download of `image` over the wire, to its end, as a conduit asks for it.
+    fn download(&self, judge: &mut Judge, image: Vec<u8>) -> Result<(), Failure> {
+        let (commands, mut orders) = tokio::sync::mpsc::channel(64);
+        judge.attach(vec![(0, commands)]);
+        judge.settle_after_restart();
+        let mut asked = 0;
+        let mut ask = |judge: &mut Judge, question: Question| {
+            asked += 1;
+            judge.take(Message::News(0, News::Ask(asked, question)));
+            let answer = std::iter::from_fn(|| orders.try_recv().ok()).find_map(|command| match command {
+                Command::Answer(id, answer) if id == asked => Some(answer),
+                _ => None,
+            });
+            match answer {
+                Some(Answer::Refused(r)) => Err(Failure::new(r.code, r.to_string())),
+                Some(answer) => Ok(Some(answer)),
+                None => Ok(None),
+            }
+        };
+        let station = Station(std::net::Ipv4Addr::LOCALHOST.into());
+        let opened = ask(judge, Question::Open { station, declared: None, observe: false })?;
+        let Some(Answer::Opened { case, .. }) = opened else { panic!("not opened: {opened:?}") };
+        let digest = gateway::protocol::Digest::of(&image);
+        if let Err(refused) = ask(judge, Question::Judge { case, image, observe: false }) {
+            let code = refused.code.unwrap();
+            let why = Refusal { code, case: Some(case), found: "it".into(), expected: "another".into() };
+            ask(judge, Question::End { case, outcome: Outcome::Refused(why), image: None })?;
+            return told(judge, REFUSED);
+        }
+        ask(judge, Question::Start { case, digest })?;
+        ask(judge, Question::PastNoReturn { case })?;
+        ask(judge, Question::End { case, outcome: Outcome::Delivered, image: None })?;
+        told(judge, TAKEN)
     }
 }
 
@@ -175,6 +212,56 @@ fn released(judge: &mut Judge) -> bool {
     }
 }
 
+fn altered() -> Vec<u8> {
+    let mut image = image();
+    image[4000] ^= 1;
+    image
+}
+
+/// What a case says at its end.
+const REFUSED: &str = "found it, expected another";
+const TAKEN: &str = "the controller has taken the image";
+
+/// Nobody answers the end of a transfer; that it is on record is all that was said.
+fn told(judge: &mut Judge, end: &str) -> Result<(), Failure> {
+    let is_told = stories(judge).iter().any(|s| s.contains(end));
+    if is_told { Ok(()) } else { Err(Failure::internal("the end is not on record")) }
+}
+
+/// The story of every case there is.
+fn stories(judge: &mut Judge) -> Vec<String> {
+    let Ok(Answered::Cases { cases }) = judge.ask(Request::Cases, None) else { return vec![] };
+    let story = |case: String| match judge.ask(Request::Case { case }, None) {
+        Ok(Answered::Cases { cases }) => {
+            let lines = cases.iter().flat_map(|c| &c.story).map(|(_, text)| text.as_str());
+            lines.collect::<Vec<_>>().join("\n")
+        }
+        _ => String::new(),
+    };
+    cases.into_iter().map(|c| c.case).map(story).collect()
+}
+
+/// Whether a download ended with the controller taking the image. What is owed to a controller is always
+/// there to be delivered, and a use of the release is gone for each delivery that began.
+fn delivered(judge: &mut Judge) -> bool {
+    let told = stories(judge);
+    let Ok(Answered::Releases { releases }) = judge.ask(Request::ReleaseList, None) else { return false };
+    let begun = told.iter().filter(|s| s.contains("delivery begins")).count();
+    let given_back = told.iter().filter(|s| s.contains("before anything was written")).count();
+    let uses = usize::try_from(releases[0].uses_left).unwrap();
+    assert_eq!(uses + begun - given_back, 5, "{told:?}");
+    assert!(staged(judge), "the image of a delivery stays in the vault");
+    told.iter().any(|s| s.contains(TAKEN))
+}
+
+fn quarantined(judge: &mut Judge) -> bool {
+    let told = stories(judge).iter().any(|s| s.contains(REFUSED));
+    let Ok(Answered::Vault { quarantine, .. }) = judge.ask(Request::VaultList, None) else { return false };
+    let kept = quarantine.iter().any(|i| i.digest == gateway::protocol::Digest::of(&altered()).to_hex());
+    assert!(kept || !told, "a refused image is kept before its case ends");
+    told && kept
+}
+
 #[test]
 fn every_cut_leaves_before_or_after_and_the_command_can_be_given_again() {
     let world = World::new();
@@ -203,7 +290,19 @@ fn every_cut_leaves_before_or_after_and_the_command_can_be_given_again() {
     judge.open_gate();
     world.stage(&mut judge).unwrap();
     drop(judge);
-    let release = cut_everywhere(&world, "ready-staged", |w, j| w.release(j), released);
-    println!("crash points: init and approval {init}, trust {trust}, stage {stage}, release {release}");
+    let release = cut_everywhere(&world, "ready-staged", |w, j| w.release(j, 1), released);
+
+    copy(&world.dir.path().join("ready-staged"), &world.dir.path().join("ready-released"));
+    let mut judge = world.open("ready-released", &Fuse::never()).unwrap();
+    judge.open_gate();
+    world.release(&mut judge, 5).unwrap();
+    drop(judge);
+    let verdict = cut_everywhere(&world, "ready-released", |w, j| w.download(j, image()), delivered);
+    let refused = cut_everywhere(&world, "ready-released", |w, j| w.download(j, altered()), quarantined);
+    println!(
+        "crash points: init and approval {init}, trust {trust}, stage {stage}, release {release}, \
+         a download that passes {verdict}, one that is refused {refused}"
+    );
     assert!(init >= 34 && trust >= 7 && stage >= 11 && release >= 2, "fewer crash points than there were");
+    assert!(verdict >= 6 && refused >= 8, "fewer crash points than there were");
 }

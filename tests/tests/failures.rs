@@ -140,7 +140,7 @@ fn a_damaged_state_refuses_firmware_and_passes_process_traffic() {
 
 #[test]
 fn a_full_disk_refuses_firmware_tells_why_and_passes_process_traffic() {
-    let Some(bench) = Bench::on_disk(32 << 20) else { return };
+    let Some(bench) = Bench::on_disk(96 << 20) else { return };
     let (mut bench, plc, new) = prepare(bench, 20_000);
     let ballast = bench.disk.as_ref().expect("made with one").fill();
     bench.write("more.bin", &image()[20_000..60_000]);

@@ -33,7 +33,7 @@ impl Dice {
 }
 
 /// Bytes of the disk whose power is cut: copied at each cut.
-const DISK: u64 = 48 << 20;
+const DISK: u64 = 96 << 20;
 
 /// The bench with three images of its controller's vendor released for as long as the test runs.
 fn prepare(mut bench: Bench, profile: &str, way: &str) -> (Bench, Plc, Vec<Vec<u8>>) {

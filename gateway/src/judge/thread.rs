@@ -44,7 +44,8 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
 }
 
 impl Judge {
-    fn take(&mut self, message: Message) {
+    /// Acts on one piece of mail.
+    pub fn take(&mut self, message: Message) {
         match message {
             Message::News(conduit, news) => self.news(conduit, news),
             Message::Ask(request, image, reply) => {

@@ -78,8 +78,12 @@ pub fn advance(tx: &Tx<'_>, case: CaseNumber, phase: Phase, now: Wall) -> Result
     tx.run("record a delivery", sql, (case.row(), name_of(PHASES, phase), At(now))).map(drop)
 }
 
-/// Forgets a delivery before its point of no return; past it that is an error.
+/// Forgets a delivery before its point of no return, and gives back the use of the release it had taken;
+/// past that point it is an error.
 pub fn abandon(tx: &Tx<'_>, case: CaseNumber) -> Result<(), StateError> {
+    if let Some(delivery) = get(tx, case)?.filter(|d| d.phase == Phase::BeforeNoReturn) {
+        super::release::give_back(tx, &delivery.digest, &delivery.plc, case)?;
+    }
     let sql = "DELETE FROM deliveries WHERE number = ?1 AND phase = ?2";
     match tx.run("abandon a delivery", sql, (case.row(), name_of(PHASES, Phase::BeforeNoReturn)))? {
         0 => Err(StateError::NoDelivery { case }),

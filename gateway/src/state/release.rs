@@ -173,6 +173,22 @@ pub fn consume_use(
     }
 }
 
+/// Gives back the use that `case` has consumed: nothing came of it. Nothing happens when it has none.
+pub fn give_back(
+    tx: &Tx<'_>,
+    digest: &ImageDigest,
+    plc: &str,
+    case: CaseNumber,
+) -> Result<(), StateError> {
+    let doing = "give back a use of a release";
+    let sql = "DELETE FROM release_uses WHERE number = ?1 AND digest = ?2 AND plc = ?3";
+    if tx.run(doing, sql, (case.row(), digest, plc))? > 0 {
+        let sql = "UPDATE releases SET uses_left = min(uses, uses_left + 1) WHERE digest = ?1 AND plc = ?2";
+        tx.run(doing, sql, (digest, plc))?;
+    }
+    Ok(())
+}
+
 impl Release {
     /// Whether `station` may use it at `now`.
     pub fn allows(&self, station: &str, now: Wall) -> bool {
