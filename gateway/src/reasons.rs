@@ -1,10 +1,11 @@
-//! The gateway's own reason codes, and the whole table with the verifier's in front.
+//! The gateway's own reason codes, and the whole table with those of the two libraries.
 
 use hal::reason::{Reason, ReasonCode, Who};
 
 /// Every code Headgate can give, ascending.
 pub fn all() -> impl Iterator<Item = &'static Reason> {
-    let mut rows: Vec<&'static Reason> = firmware_verifier::reasons::REASONS.iter().chain(REASONS).collect();
+    let libraries = firmware_verifier::reasons::REASONS.iter().chain(sensor_monitor::reasons::REASONS);
+    let mut rows: Vec<&'static Reason> = libraries.chain(REASONS).collect();
     rows.sort_by_key(|r| r.code);
     rows.into_iter()
 }
@@ -14,20 +15,7 @@ pub fn find(code: ReasonCode) -> Option<&'static Reason> {
     all().find(|r| r.code == code)
 }
 
-/// Defines one constant for each code and the table of them all.
-macro_rules! reasons {
-    ($($name:ident $number:literal $exit:literal $who:ident $title:literal
-        $meaning:literal $cause:literal $next:literal;)*) => {
-        $(#[doc = $meaning] pub const $name: ReasonCode = ReasonCode($number);)*
-        /// The gateway's rows, ascending by code.
-        pub const REASONS: &[Reason] = &[$(Reason {
-            code: $name, title: $title, meaning: $meaning, cause: $cause, next: $next,
-            who: Who::$who, exit: $exit,
-        }),*];
-    };
-}
-
-reasons! {
+hal::reasons! {
     NOTHING_RELEASED 4001 60 Approver "nothing released"
         "No image is released for this controller, so no update may pass."
         "The update was started before anybody staged and released its image."

@@ -87,6 +87,21 @@ pub struct Reason {
     pub exit: u8,
 }
 
+/// Defines one constant for each code, and `REASONS`, the table of them all. A row is: name, number, exit
+/// code, who can mend it, title, meaning, cause, next step.
+#[macro_export]
+macro_rules! reasons {
+    ($($name:ident $number:literal $exit:literal $who:ident $title:literal
+        $meaning:literal $cause:literal $next:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: $crate::reason::ReasonCode = $crate::reason::ReasonCode($number);)*
+        /// The rows of this crate, ascending by code.
+        pub const REASONS: &[$crate::reason::Reason] = &[$($crate::reason::Reason {
+            code: $name, title: $title, meaning: $meaning, cause: $cause, next: $next,
+            who: $crate::reason::Who::$who, exit: $exit,
+        }),*];
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,4 +18,5 @@
 pub mod compare;
 pub mod detect;
 pub mod estimate;
+pub mod reasons;
 pub mod watch;

@@ -20,6 +20,7 @@ pub mod learned;
 pub mod meta;
 pub mod outbox;
 pub mod release;
+pub mod soak;
 
 #[cfg(test)]
 mod testing;

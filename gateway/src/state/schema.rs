@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{StateError, alarm, case, delivery, identity, learned, meta, outbox, release};
+use super::{StateError, alarm, case, delivery, identity, learned, meta, outbox, release, soak};
 use hal::store::Fuse;
 
 /// Step `n` takes the database from `user_version` n to n + 1. A step that has shipped never changes.
@@ -15,6 +15,7 @@ pub(super) const STEPS: &[&str] = &[
     alarm::TABLE,
     outbox::TABLE,
     learned::TABLE,
+    soak::TABLE,
 ];
 
 /// Version of a database that has taken every step.
