@@ -42,7 +42,7 @@ impl Broker {
             .map_err(|e| Failure::not_found(format!("mosquitto: {e}; deploy/setup.sh installs it")))?;
         wait_for(port)?;
         let mut ear = Command::new("mosquitto_sub")
-            .args(["-h", "localhost", "-p", &port.to_string(), "-t", "headgate/#", "-v", "-q", "1"])
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-t", "headgate/#", "-v", "-q", "1"])
             .args(["--cafile", &at("ca.pem"), "--cert", &at("client.pem"), "--key", &at("client.key")])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -120,7 +120,7 @@ fn certificates(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     write(dir.join("ca.pem"), &certificate.pem())?;
     let issuer = rcgen::Issuer::new(ca, ca_key);
     for (name, host, usage) in [
-        ("broker", Some("localhost"), rcgen::ExtendedKeyUsagePurpose::ServerAuth),
+        ("broker", Some("127.0.0.1"), rcgen::ExtendedKeyUsagePurpose::ServerAuth),
         ("client", None, rcgen::ExtendedKeyUsagePurpose::ClientAuth),
     ] {
         let key = rcgen::KeyPair::generate()?;

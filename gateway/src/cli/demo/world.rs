@@ -197,7 +197,7 @@ impl World {
         println!("  mbpoll -m tcp -p {port} -a 1 -r 61441 127.0.0.1 1         # the update window does not");
         println!("  {program} --config headgate.toml alarms list");
         println!(
-            "  mosquitto_sub -h localhost -p {} -t 'headgate/#' -v --cafile ca.pem --cert client.pem --key client.key",
+            "  mosquitto_sub -h 127.0.0.1 -p {} -t 'headgate/#' -v --cafile ca.pem --cert client.pem --key client.key",
             self.broker.port
         );
         println!("Ctrl-C ends it.");
@@ -232,7 +232,7 @@ impl World {
         let config = format!(
             "schema = 1\n[gateway]\nname = \"demo\"\ndata = \"data\"\nsocket = \"headgate.sock\"\n\
              [tpm]\ntcti = \"{}\"\npcrs = [0, 2, 4, 7]\nrecheck_s = {RECHECK_S}\n{}{}\
-             [mqtt]\nurl = \"mqtts://localhost:{}\"\nca = \"ca.pem\"\ncertificate = \"client.pem\"\nkey = \"client.key\"\n",
+             [mqtt]\nurl = \"mqtts://127.0.0.1:{}\"\nca = \"ca.pem\"\ncertificate = \"client.pem\"\nkey = \"client.key\"\n",
             self.tpm.tcti(),
             plc("pump-3", &self.pump, "match", "generic-file-record"),
             plc("mixer-1", &self.mixer, "stage", "ocp-rackmon-panasonic"),
