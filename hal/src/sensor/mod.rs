@@ -5,8 +5,12 @@
 //! filled in; what is doubtful carries a [`Quality`] that names the [`Flaw`]. Sources read the machine;
 //! `sensor-monitor` decides what a block means.
 
+pub mod adc;
+pub mod current_loop;
+pub mod iio;
 mod polled;
 mod runs;
+pub mod serial_line;
 mod tree;
 
 use serde::{Deserialize, Serialize};
