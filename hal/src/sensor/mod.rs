@@ -7,8 +7,10 @@
 
 pub mod adc;
 pub mod current_loop;
+pub mod health;
 pub mod iio;
 mod polled;
+pub mod replay;
 mod runs;
 pub mod serial_line;
 mod tree;
