@@ -5,9 +5,23 @@
 //! filled in; what is doubtful carries a [`Quality`] that names the [`Flaw`]. Sources read the machine;
 //! `sensor-monitor` decides what a block means.
 
+pub mod adc;
+pub mod current_loop;
+pub mod health;
+pub mod iio;
+mod polled;
+pub mod replay;
+mod runs;
+pub mod serial_line;
+mod tree;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Mono;
+
+pub use polled::{Measure, Polled};
+pub use runs::{Runs, Spacing};
+pub use tree::{MAX_ENTRIES, MAX_TEXT, Tree};
 
 /// What a value is worth, after OPC UA Part 4 §7.39 (status code severity).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -134,6 +148,11 @@ pub trait Source: Send {
     /// [`SourceError`] when the input is gone; the caller shows it, waits, and calls again.
     fn read(&mut self, now: Mono, out: &mut Vec<Block>) -> Result<(), SourceError>;
 
+    /// When to call [`Source::read`] next; `None` when reading waits by itself, or nothing is known yet.
+    fn deadline(&self) -> Option<Mono> {
+        None
+    }
+
     /// Whether the source is at its end (a recorded file); live inputs never are.
     fn is_exhausted(&self) -> bool {
         false
@@ -153,6 +172,14 @@ pub enum SourceError {
         #[source]
         source: std::io::Error,
     },
+    /// A converter on I2C or SPI did not answer as its bus requires.
+    #[error("{what}: the bus failed: {found}")]
+    Bus {
+        /// The converter and the step.
+        what: &'static str,
+        /// The error kind of embedded-hal and what the bus driver said.
+        found: String,
+    },
     /// It answered, but not with what its interface promises.
     #[error("{what}: found {found}, expected {expected}")]
     Unexpected {
@@ -163,4 +190,16 @@ pub enum SourceError {
         /// What should be there.
         expected: &'static str,
     },
+}
+
+impl SourceError {
+    pub(crate) fn io(what: impl Into<String>, source: impl Into<std::io::Error>) -> SourceError {
+        SourceError::Io { what: what.into(), source: source.into() }
+    }
+
+    /// Keeps the first 60 characters of what was found.
+    pub(crate) fn unexpected(what: impl Into<String>, found: &str, expected: &'static str) -> SourceError {
+        let found = format!("{:?}", found.chars().take(60).collect::<String>());
+        SourceError::Unexpected { what: what.into(), found, expected }
+    }
 }
