@@ -15,5 +15,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod baseline;
 pub mod detect;
 pub mod estimate;
+pub mod rng;
