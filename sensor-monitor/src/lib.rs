@@ -15,8 +15,10 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod baseline;
 pub mod compare;
 pub mod detect;
 pub mod estimate;
 pub mod reasons;
+pub mod rng;
 pub mod watch;

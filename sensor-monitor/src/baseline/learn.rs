@@ -1,0 +1,158 @@
+//! From a record of raw values to a [`Model`].
+//!
+//! Whitening is chosen here: none when the record is white, else an autoregressive filter, else block means
+//! twice as long until the filter leaves nothing. If nothing helps the correlation that is left is kept in
+//! the model and widens the limits.
+
+use super::correlate::{LAGS, autocorrelation, correlation_time, fit};
+use super::model::Model;
+use super::repeats::Repeats;
+use super::residual::{FEWEST, Spread, quantile};
+use super::{LONGEST_BLOCK, MOST};
+use crate::detect::WINSOR;
+
+/// Block means are pulled back to this many sigma before the filter, so that one wild value does not ring.
+pub(crate) const LEVEL_BOUND: f64 = 8.0;
+
+/// 1 / quantile of the normal distribution at 3/4: makes the MAD a standard deviation.
+const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
+
+/// What does not depend on how the record is averaged.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Grain {
+    pub(super) quantisation: f64,
+    pub(super) repeats: Repeats,
+}
+
+impl Grain {
+    pub(super) fn of(raw: &[f64]) -> Grain {
+        Grain { quantisation: quantisation(raw), repeats: Repeats::of(raw) }
+    }
+}
+
+/// Learns from `record`, each entry the mean of `base` raw values; `None` when it is too short.
+pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -> Option<Model> {
+    if record.len() < FEWEST {
+        return None;
+    }
+    let mut sorted = record.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let median = quantile(&sorted, 0.5);
+    let floor = (grain.quantisation / 12f64.sqrt()).max(resolution).max(median.abs() * 1e-9).max(1.0 / MOST);
+    let scale = (MAD_TO_SIGMA * deviation(record, median)).max(floor);
+    let level: Vec<f64> = record.iter().map(|x| (x - median) / scale).collect();
+    let rho = autocorrelation(&bounded(&level, 1));
+    let time = correlation_time(&rho).max(1.0);
+
+    let mut best: Option<Filter> = None;
+    let mut block = 1;
+    while level.len() / block as usize >= FEWEST && base.saturating_mul(block) <= LONGEST_BLOCK {
+        let filter = Filter::of(&bounded(&level, block as usize), block);
+        let (white, better) = (filter.white, best.as_ref().is_none_or(|b| filter.leftover < b.leftover));
+        if white || better {
+            best = Some(filter);
+        }
+        if white {
+            break;
+        }
+        block *= 2;
+    }
+    let mut f = best?;
+    let spread = Spread::of(&mut f.residual)?;
+    Some(Model {
+        median,
+        scale,
+        quantisation: grain.quantisation,
+        samples: record.len() as u64 * u64::from(base),
+        effective: record.len() as f64 / time,
+        autocorrelation: f.rho,
+        correlation_time: time * f64::from(base),
+        block: base * f.block,
+        ar: f.ar,
+        centre: f.centre,
+        sigma: f.sigma,
+        leftover: f.leftover,
+        spread,
+        repeats: grain.repeats,
+    })
+}
+
+/// A whitening filter and what it leaves.
+struct Filter {
+    block: u32,
+    rho: Vec<f64>,
+    ar: Vec<f64>,
+    centre: f64,
+    sigma: f64,
+    /// Standardised, not yet winsorised.
+    residual: Vec<f64>,
+    leftover: f64,
+    white: bool,
+}
+
+impl Filter {
+    fn of(level: &[f64], block: u32) -> Filter {
+        let rho = autocorrelation(level);
+        let ar = fit(&rho, level.len());
+        let mut residual: Vec<f64> = (ar.len()..level.len())
+            .map(|i| level[i] - ar.iter().enumerate().map(|(j, a)| a * level[i - 1 - j]).sum::<f64>())
+            .collect();
+        let mut sorted = residual.clone();
+        sorted.sort_by(f64::total_cmp);
+        let mut centre = quantile(&sorted, 0.5);
+        let spread = MAD_TO_SIGMA * deviation(&residual, centre);
+        // More than half are the same value: the level's floor is the only measure there is.
+        let sigma = if spread > 1e-9 { spread } else { 1.0 };
+        // The mean of the winsorised values, not the median, is what a CUSUM sums up: it must be zero.
+        for _ in 0..CENTRINGS {
+            let pulled = residual.iter().map(|e| ((e - centre) / sigma).clamp(-WINSOR, WINSOR));
+            centre += sigma * pulled.sum::<f64>() / residual.len() as f64;
+        }
+        residual.iter_mut().for_each(|e| *e = (*e - centre) / sigma);
+        let winsorised: Vec<f64> = residual.iter().map(|e| e.clamp(-WINSOR, WINSOR)).collect();
+        let left = autocorrelation(&winsorised);
+        let sum: f64 = 1.0 + 2.0 * left[1..].iter().sum::<f64>();
+        let n = winsorised.len() as f64;
+        // Three standard deviations of the sum, and four of one lag, for independent values.
+        let white = (sum - 1.0).abs() <= 3.0 * 2.0 * (LAGS as f64 / n).sqrt()
+            && left[1..].iter().all(|r| r.abs() <= 4.0 / n.sqrt());
+        let leftover = if white { 1.0 } else { sum.max(correlation_time(&left)).max(1.0) };
+        Filter { block, rho, ar, centre, sigma, residual, leftover, white }
+    }
+}
+
+const CENTRINGS: u32 = 6;
+
+/// Means of `block` values, within [`LEVEL_BOUND`].
+fn bounded(level: &[f64], block: usize) -> Vec<f64> {
+    let mean = |c: &[f64]| (c.iter().sum::<f64>() / c.len() as f64).clamp(-LEVEL_BOUND, LEVEL_BOUND);
+    level.chunks_exact(block).map(mean).collect()
+}
+
+/// Median absolute deviation from `centre`.
+fn deviation(x: &[f64], centre: f64) -> f64 {
+    let mut d: Vec<f64> = x.iter().map(|v| (v - centre).abs()).collect();
+    d.sort_by(f64::total_cmp);
+    quantile(&d, 0.5)
+}
+
+/// The step of a converter: the smallest difference of two values, when all differences are multiples of it.
+fn quantisation(raw: &[f64]) -> f64 {
+    let mut sorted = raw.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let largest = sorted.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    let differences = || sorted.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > largest * 1e-12);
+    let step = differences().fold(f64::INFINITY, f64::min);
+    let multiple = |d: f64| (d / step - (d / step).round()).abs() < 0.01 * (d / step).max(1.0).sqrt();
+    if step.is_finite() && differences().all(multiple) && differences().count() > 0 && repeats(&sorted) {
+        step
+    } else {
+        0.0
+    }
+}
+
+/// Whether values occur more than once, as they do on a grid.
+#[allow(clippy::float_cmp)] // equal values are the point
+fn repeats(sorted: &[f64]) -> bool {
+    sorted.windows(2).filter(|w| w[0] == w[1]).count() * 10 > sorted.len()
+}

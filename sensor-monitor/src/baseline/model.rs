@@ -1,0 +1,178 @@
+//! What was learned of one feature in one regime; never changed afterwards.
+
+use serde::{Deserialize, Serialize};
+
+use super::correlate::{LAGS, MAX_ORDER};
+use super::repeats::Repeats;
+use super::residual::Spread;
+use super::{BaselineError, LONGEST_BLOCK};
+
+/// The learned behaviour. Level numbers are in the feature's unit; the rest is in standard deviations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Raw")]
+pub struct Model {
+    pub(crate) median: f64,
+    pub(crate) scale: f64,
+    pub(crate) quantisation: f64,
+    pub(crate) samples: u64,
+    pub(crate) effective: f64,
+    pub(crate) autocorrelation: Vec<f64>,
+    pub(crate) correlation_time: f64,
+    pub(crate) block: u32,
+    pub(crate) ar: Vec<f64>,
+    pub(crate) centre: f64,
+    pub(crate) sigma: f64,
+    pub(crate) leftover: f64,
+    pub(crate) spread: Spread,
+    pub(crate) repeats: Repeats,
+}
+
+impl Model {
+    /// Median, in the feature's unit.
+    pub const fn median(&self) -> f64 {
+        self.median
+    }
+
+    /// Robust standard deviation, 1.4826 MAD, in the feature's unit; never zero.
+    pub const fn scale(&self) -> f64 {
+        self.scale
+    }
+
+    /// The step all values are multiples of, in the feature's unit; 0 when there is none.
+    pub const fn quantisation(&self) -> f64 {
+        self.quantisation
+    }
+
+    /// Samples learned from.
+    pub const fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Independent samples that would say as much about the mean.
+    pub const fn effective(&self) -> f64 {
+        self.effective
+    }
+
+    /// Autocorrelation from lag 0, of block means where [`Model::block`] is more than 1.
+    pub fn autocorrelation(&self) -> &[f64] {
+        &self.autocorrelation
+    }
+
+    /// Integrated correlation time in samples; 1 for white noise.
+    pub const fn correlation_time(&self) -> f64 {
+        self.correlation_time
+    }
+
+    /// Samples averaged to one value before the autoregressive filter.
+    pub const fn block(&self) -> u32 {
+        self.block
+    }
+
+    /// Autoregressive coefficients of the whitening filter; empty when none is needed.
+    pub fn ar(&self) -> &[f64] {
+        &self.ar
+    }
+
+    /// Correlation time of the whitened values; 1 when whitening succeeded. Limits are widened by it.
+    pub const fn leftover(&self) -> f64 {
+        self.leftover
+    }
+
+    /// How the whitened values spread.
+    pub const fn spread(&self) -> &Spread {
+        &self.spread
+    }
+
+    /// How often values repeat by chance.
+    pub const fn repeats(&self) -> &Repeats {
+        &self.repeats
+    }
+
+    /// The shift of a whitened value, in its own sigma, for a lasting shift of the level by one `scale`.
+    pub fn gain(&self) -> f64 {
+        (1.0 - self.ar.iter().sum::<f64>()) / self.sigma
+    }
+
+    /// How this behaviour differs from an `earlier` one: shift of the median in the earlier sigma, and the
+    /// ratio of scales.
+    pub fn against(&self, earlier: &Model) -> Difference {
+        Difference {
+            shift_sigma: (self.median - earlier.median) / earlier.scale,
+            scale_ratio: self.scale / earlier.scale,
+        }
+    }
+}
+
+/// One epoch against another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// Shift of the median in standard deviations of the earlier epoch.
+    pub shift_sigma: f64,
+    /// New standard deviation over the earlier one.
+    pub scale_ratio: f64,
+}
+
+/// A model as it is written, not yet believed.
+#[derive(Deserialize)]
+struct Raw {
+    median: f64,
+    scale: f64,
+    quantisation: f64,
+    samples: u64,
+    effective: f64,
+    autocorrelation: Vec<f64>,
+    correlation_time: f64,
+    block: u32,
+    ar: Vec<f64>,
+    centre: f64,
+    sigma: f64,
+    leftover: f64,
+    spread: Spread,
+    repeats: Repeats,
+}
+
+impl TryFrom<Raw> for Model {
+    type Error = BaselineError;
+
+    fn try_from(r: Raw) -> Result<Model, BaselineError> {
+        let positive = f64::MIN_POSITIVE..=f64::MAX;
+        let rows = [
+            ("median", r.median, f64::MIN..=f64::MAX),
+            ("scale", r.scale, positive.clone()),
+            ("quantisation", r.quantisation, 0.0..=f64::MAX),
+            ("effective samples", r.effective, 0.0..=f64::MAX),
+            ("correlation time", r.correlation_time, 0.0..=f64::MAX),
+            ("block", f64::from(r.block), 1.0..=f64::from(LONGEST_BLOCK)),
+            ("centre", r.centre, -1e6..=1e6),
+            ("sigma", r.sigma, 1e-9..=1e6),
+            ("leftover correlation", r.leftover, 1.0..=1e6),
+            ("lags", r.autocorrelation.len() as f64, 0.0..=(LAGS + 1) as f64),
+            ("autoregressive order", r.ar.len() as f64, 0.0..=MAX_ORDER as f64),
+        ];
+        let numbers = r.autocorrelation.iter().map(|&v| ("autocorrelation", v, -1.5..=1.5));
+        let coefficients = r.ar.iter().map(|&v| ("autoregressive coefficient", v, -16.0..=16.0));
+        for (what, found, range) in rows.into_iter().chain(numbers).chain(coefficients) {
+            if !range.contains(&found) {
+                return Err(BaselineError::OutOfRange { what, found });
+            }
+        }
+        r.spread.check()?;
+        r.repeats.check()?;
+        Ok(Model {
+            median: r.median,
+            scale: r.scale,
+            quantisation: r.quantisation,
+            samples: r.samples,
+            effective: r.effective,
+            autocorrelation: r.autocorrelation,
+            correlation_time: r.correlation_time,
+            block: r.block,
+            ar: r.ar,
+            centre: r.centre,
+            sigma: r.sigma,
+            leftover: r.leftover,
+            spread: r.spread,
+            repeats: r.repeats,
+        })
+    }
+}

@@ -1,0 +1,175 @@
+//! How standardised values spread while nothing has changed: quantiles of the body, a generalised Pareto tail
+//! on each side (Pickands 1975; fitted by probability-weighted moments, Hosking and Wallis 1987).
+//!
+//! The tails carry the false alarms, and a record holds few values there: the fit smooths them and reaches
+//! beyond the largest value seen.
+
+use serde::{Deserialize, Serialize};
+
+use super::BaselineError;
+use crate::detect::WINSOR;
+
+/// Share of the values in each tail.
+pub const TAIL: f64 = 0.025;
+
+/// Steps between the quantiles of the body.
+pub const STEPS: usize = 256;
+
+/// The fewest values a spread is made from.
+pub const FEWEST: usize = 256;
+
+/// The spread of standardised values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Values it was made from.
+    pub values: u64,
+    /// [`STEPS`] + 1 quantiles from probability [`TAIL`] to 1 - [`TAIL`], evenly spaced.
+    pub quantiles: Vec<f64>,
+    /// Below the first quantile.
+    pub lower: Tail,
+    /// Above the last quantile.
+    pub upper: Tail,
+}
+
+/// A generalised Pareto tail.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Tail {
+    /// Scale in sigma.
+    pub scale: f64,
+    /// Tail index: about 0 for normal and exponential, 1/3 for Student t3, negative for a tail that ends.
+    pub index: f64,
+}
+
+impl Spread {
+    /// The spread of `z`, which is sorted here; `None` below [`FEWEST`] values.
+    pub(super) fn of(z: &mut [f64]) -> Option<Spread> {
+        if z.len() < FEWEST {
+            return None;
+        }
+        z.sort_by(f64::total_cmp);
+        let quantiles: Vec<f64> = (0..=STEPS).map(|i| quantile(z, probability(i))).collect();
+        let (first, last) = (quantiles[0], quantiles[STEPS]);
+        let above: Vec<f64> = z.iter().filter(|&&v| v > last).map(|v| v - last).collect();
+        let below: Vec<f64> = z.iter().rev().filter(|&&v| v < first).map(|v| first - v).collect();
+        Some(Spread { values: z.len() as u64, quantiles, lower: Tail::of(&below), upper: Tail::of(&above) })
+    }
+
+    /// The value below which a share `p` lies, within the winsorising bound.
+    pub fn value(&self, p: f64) -> f64 {
+        let last = self.quantiles.len() - 1;
+        let v = if p < TAIL {
+            self.quantiles[0] - self.lower.beyond(p / TAIL)
+        } else if p > 1.0 - TAIL {
+            self.quantiles[last] + self.upper.beyond((1.0 - p) / TAIL)
+        } else {
+            let at = (p - TAIL) / (1.0 - 2.0 * TAIL) * last as f64;
+            let i = (at as usize).min(last - 1);
+            self.quantiles[i] + (at - i as f64) * (self.quantiles[i + 1] - self.quantiles[i])
+        };
+        v.clamp(-WINSOR, WINSOR)
+    }
+
+    /// The heavier of the two tail indices.
+    pub fn tail_index(&self) -> f64 {
+        self.lower.index.max(self.upper.index)
+    }
+
+    pub(super) fn check(&self) -> Result<(), BaselineError> {
+        let wrong = |what, found| Err(BaselineError::OutOfRange { what, found });
+        if self.quantiles.len() != STEPS + 1 {
+            return wrong("number of quantiles", self.quantiles.len() as f64);
+        }
+        if !(FEWEST as u64..=super::LONGEST_RECORD as u64).contains(&self.values) {
+            return wrong("values in spread", self.values as f64);
+        }
+        if let Some(&found) = self.quantiles.iter().find(|q| !(-FURTHEST..=FURTHEST).contains(*q)) {
+            return wrong("quantile", found);
+        }
+        if let Some(pair) = self.quantiles.windows(2).find(|w| w[0] > w[1]) {
+            return wrong("order of quantiles", pair[1]);
+        }
+        for tail in [self.lower, self.upper] {
+            if !(0.0..=FURTHEST).contains(&tail.scale) {
+                return wrong("tail scale", tail.scale);
+            }
+            if !(-MOST_INDEX..=MOST_INDEX).contains(&tail.index) {
+                return wrong("tail index", tail.index);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tail {
+    /// Fits what lies beyond a quantile, smallest first.
+    fn of(beyond: &[f64]) -> Tail {
+        let n = beyond.len() as f64;
+        let a0 = beyond.iter().sum::<f64>() / n;
+        let weighted = |(i, y): (usize, &f64)| y * (n - 1.0 - i as f64) / (n - 1.0);
+        let a1 = beyond.iter().enumerate().map(weighted).sum::<f64>() / n;
+        let index = 2.0 - a0 / (a0 - 2.0 * a1);
+        let scale = 2.0 * a0 * a1 / (a0 - 2.0 * a1);
+        if beyond.len() < 2 || !index.is_finite() || !(scale > 0.0 && scale <= FURTHEST) {
+            // All beyond values are the same, or there are none: the tail is that one value.
+            return Tail { scale: if a0.is_finite() { a0.clamp(0.0, FURTHEST) } else { 0.0 }, index: 0.0 };
+        }
+        Tail { scale, index: index.clamp(-MOST_INDEX, MOST_INDEX) }
+    }
+
+    /// How far beyond its quantile the tail reaches with probability `p`.
+    fn beyond(&self, p: f64) -> f64 {
+        let p = p.max(1e-12);
+        if self.index.abs() < 1e-6 {
+            -self.scale * p.ln()
+        } else {
+            self.scale * (p.powf(-self.index) - 1.0) / self.index
+        }
+    }
+}
+
+/// No standardised value is beyond this: see `learn::LEVEL_BOUND`.
+const FURTHEST: f64 = 1e6;
+/// Beyond it a generalised Pareto tail has no variance.
+const MOST_INDEX: f64 = 0.5;
+
+fn probability(step: usize) -> f64 {
+    TAIL + (1.0 - 2.0 * TAIL) * step as f64 / STEPS as f64
+}
+
+/// The quantile of sorted values, interpolated.
+pub(super) fn quantile(sorted: &[f64], p: f64) -> f64 {
+    let at = p * (sorted.len() - 1) as f64;
+    let i = (at as usize).min(sorted.len() - 1);
+    let next = sorted[(i + 1).min(sorted.len() - 1)];
+    sorted[i] + (at - i as f64) * (next - sorted[i])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Rng;
+
+    #[test]
+    fn the_tail_index_tells_normal_noise_from_student_t3() {
+        let mut rng = Rng::new(2);
+        let mut normal: Vec<f64> = (0..20_000).map(|_| rng.normal()).collect();
+        let mut t3: Vec<f64> = (0..20_000)
+            .map(|_| {
+                let s: f64 = (0..3).map(|_| rng.normal().powi(2)).sum();
+                rng.normal() / (s / 3.0).sqrt()
+            })
+            .collect();
+        let (normal, t3) = (Spread::of(&mut normal).unwrap(), Spread::of(&mut t3).unwrap());
+        assert!(normal.tail_index() < 0.1, "{}", normal.tail_index());
+        assert!(t3.tail_index() > 0.2, "{}", t3.tail_index());
+        assert!((normal.value(0.999) - 3.09).abs() < 0.15, "{}", normal.value(0.999));
+        assert!((normal.value(0.5)).abs() < 0.03);
+    }
+
+    #[test]
+    fn a_constant_has_a_spread_of_nothing() {
+        let spread = Spread::of(&mut [0.0; 1000]).unwrap();
+        assert_eq!((spread.value(0.0), spread.value(0.5), spread.value(1.0)), (0.0, 0.0, 0.0));
+        spread.check().unwrap();
+    }
+}

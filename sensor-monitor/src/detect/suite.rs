@@ -1,0 +1,83 @@
+//! All detectors of one channel in one regime, sharing the false alarms the user allowed.
+
+use super::calibrate::{REPEAT_SHARE, Tuning, Wanted};
+use super::cusum::Cusum;
+use super::drift::Drift;
+use super::replayed::Replayed;
+use super::variance::Variance;
+use super::whiten::Whiten;
+use super::{Change, DetectError, Direction};
+use crate::baseline::Model;
+
+/// Whitening, shift, drift, variance and repeats. The limit a person set stands beside it
+/// ([`super::limit::Limit`]): it does not depend on a baseline.
+#[derive(Debug, Clone)]
+pub struct Suite {
+    whiten: Whiten,
+    block: u64,
+    gain: f64,
+    cusum: Cusum,
+    drift: Drift,
+    variance: Variance,
+    replayed: Replayed,
+}
+
+impl Suite {
+    /// Detectors at zero, judging by `model` with limits that were found for it.
+    ///
+    /// # Errors
+    /// A `tuning` that was not found for this model and this wish.
+    pub fn new(model: &Model, wanted: Wanted, tuning: Tuning) -> Result<Suite, DetectError> {
+        if !tuning.is_for(model, wanted) {
+            let found = model.median();
+            return Err(DetectError::OutOfRange {
+                what: "tuning",
+                found,
+                expected: "found for this baseline",
+            });
+        }
+        let rate = 1.0 / wanted.steps(REPEAT_SHARE, 1)?;
+        Ok(Suite {
+            whiten: Whiten::new(model),
+            block: u64::from(model.block()),
+            gain: model.gain(),
+            cusum: Cusum::new(tuning.cusum),
+            drift: Drift::new(tuning.drift),
+            variance: Variance::new(tuning.variance, tuning.second_moment)?,
+            replayed: Replayed::new(model.repeats(), rate),
+        })
+    }
+
+    /// Takes one good raw value. When several detectors find a change at once, the first of repeat, shift,
+    /// variance and drift is given; all of them take the value. Magnitude and start are in raw samples and
+    /// in the baseline's standard deviations of the level.
+    pub fn step(&mut self, x: f64) -> Option<Change> {
+        let repeated = self.replayed.step(x);
+        let Some(z) = self.whiten.step(x) else {
+            return repeated;
+        };
+        let (shift, noise, ramp) = (self.cusum.step(z), self.variance.step(z), self.drift.step(z));
+        repeated.or_else(|| shift.or(noise).or(ramp).map(|c| self.in_raw_samples(c)))
+    }
+
+    /// Forgets what came before a gap. Evidence that was gathered stays; a filter half full does not.
+    pub fn gap(&mut self) {
+        self.whiten.clear();
+        self.replayed.clear();
+    }
+
+    /// Forgets all evidence, for after an alarm or a switch of regime.
+    pub fn clear(&mut self) {
+        self.gap();
+        self.cusum.clear();
+        self.drift.clear();
+        self.variance.clear();
+    }
+
+    fn in_raw_samples(&self, change: Change) -> Change {
+        let level = matches!(change.direction, Direction::Up | Direction::Down);
+        let magnitude = if level { change.magnitude_sigma / self.gain } else { change.magnitude_sigma };
+        let samples_ago = change.samples_ago.saturating_mul(self.block).saturating_add(self.block - 1);
+        Change { samples_ago, magnitude_sigma: magnitude, ..change }
+    }
+}
