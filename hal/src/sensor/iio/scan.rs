@@ -158,7 +158,7 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// Places the enabled `elements` and, when enabled, the timestamp. [`Record::values`] has the order of
+    /// Places the enabled `elements` and, when enabled, the timestamp. [`Record::value`] counts them in the order of
     /// the `elements` given here, whatever their indexes are.
     ///
     /// # Errors

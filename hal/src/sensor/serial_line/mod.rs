@@ -7,9 +7,11 @@
 //!
 //! A time is when the program got the bytes, which is later than the wire by what UART, driver and scheduler
 //! take. `cargo test -p hal --test sensor_serial -- --nocapture` prints how much the scheduler alone adds, on a
-//! pseudo terminal with known gaps of 5 ms. A UART adds its receive FIFO: the driver hears of bytes when the
-//! FIFO is filled to its trigger level or after about four character times of silence. So gaps inside a frame
-//! shorter than that are not seen on a real port, and a turnaround is good to some hundred microseconds (with
+//! pseudo terminal with known gaps of 5 ms, the sleep of the answering thread included. On a virtual machine with
+//! two shared cores that was 0.2 ms at the median and 3 to 5 ms at p99; while other builds ran, 0.5 and 21 ms. A
+//! UART adds its receive FIFO: the driver hears of bytes when the FIFO is filled to its trigger level or after
+//! about four character times of silence. So gaps inside a frame shorter than that are not seen on a real port,
+//! and a turnaround is good to some hundred microseconds at best (with
 //! `low_latency` and a trigger level of 1 less). Judge distributions, never single values.
 
 pub mod counters;

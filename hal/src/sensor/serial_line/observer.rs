@@ -137,10 +137,9 @@ impl Observer {
     /// Takes what the kernel's driver has counted until `at`; what is new is told. The first reading is where
     /// counting starts.
     pub fn counters(&mut self, at: Mono, now: Counters, out: &mut Vec<Event>) {
-        if let Some(new) = self.counters.replace(now).map(|before| now.since(before)) {
-            if new.errors() > 0 {
-                out.push(Event { at, unit: None, seen: Seen::Counted(new) });
-            }
+        let new = self.counters.replace(now).map(|before| now.since(before));
+        if let Some(new) = new.filter(|new| new.errors() > 0) {
+            out.push(Event { at, unit: None, seen: Seen::Counted(new) });
         }
     }
 
