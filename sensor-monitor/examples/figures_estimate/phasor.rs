@@ -33,7 +33,8 @@ impl Errors {
     fn of(p: &Phasor, truth: &Truth, nominal: f64) -> Errors {
         let (is, should) = (p.angle, truth.phase - TAU * nominal * p.at);
         let (size, true_size) = (p.magnitude, truth.peak / 2_f64.sqrt());
-        let (re, im) = (size * is.cos() - true_size * should.cos(), size * is.sin() - true_size * should.sin());
+        let (re, im) =
+            (size * is.cos() - true_size * should.cos(), size * is.sin() - true_size * should.sin());
         Errors {
             tve: 100.0 * re.hypot(im) / true_size,
             frequency: (p.frequency - truth.frequency).abs(),
@@ -203,7 +204,8 @@ fn ramp(bench: Bench) {
 
 fn steps(bench: Bench) {
     let f0 = bench.f0();
-    let cases = [("magnitude", 0.1, 0.0), ("magnitude", -0.1, 0.0), ("phase", 0.0, 10.0), ("phase", 0.0, -10.0)];
+    let cases =
+        [("magnitude", 0.1, 0.0), ("magnitude", -0.1, 0.0), ("phase", 0.0, 10.0), ("phase", 0.0, -10.0)];
     for pair in cases.chunks(2) {
         let mut seen = Response::default();
         for (_, size, degrees) in pair {
@@ -251,7 +253,12 @@ fn response(bench: Bench, size: f64, angle: f64) -> Response {
         let step = 0.5 + i as f64 / moves as f64 / f64::from(bench.reports);
         let truth = |t: f64| {
             let done = if t >= step { 1.0 } else { 0.0 };
-            Truth { peak: PEAK * (1.0 + size * done), phase: TAU * f0 * t + angle * done, frequency: f0, rocof: 0.0 }
+            Truth {
+                peak: PEAK * (1.0 + size * done),
+                phase: TAU * f0 * t + angle * done,
+                frequency: f0,
+                rocof: 0.0,
+            }
         };
         let signal = |t: f64| truth(t).peak * truth(t).phase.cos();
         bench.run(1.0, signal, |p| {

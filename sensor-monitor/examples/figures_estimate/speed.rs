@@ -14,7 +14,8 @@ const ROUNDS: usize = 9;
 const ROUND: Duration = Duration::from_millis(60);
 
 pub(crate) fn print() {
-    let samples: Vec<f64> = (0..N).map(|i| (i as f64 * 0.8171).cos() + 0.1 * (i as f64 * 1.7).sin()).collect();
+    let samples: Vec<f64> =
+        (0..N).map(|i| (i as f64 * 0.8171).cos() + 0.1 * (i as f64 * 1.7).sin()).collect();
     let transform = RealFftPlanner::<f64>::new().plan_fft_forward(N);
     let (mut input, mut output) = (transform.make_input_vec(), transform.make_output_vec());
     let mut scratch = transform.make_scratch_vec();
@@ -47,7 +48,10 @@ pub(crate) fn print() {
     println!("bench speed-realfft-bare-{N} msamples_per_s={bare:.0}");
     println!("bench speed-tone-{N} msamples_per_s={tone:.0} of_bare={:.3}", tone / bare);
     let kept = verdict(track > bare);
-    println!("bench speed-tracker-{N} msamples_per_s={track:.0} of_bare={:.2} bound=1.00 {kept}", track / bare);
+    println!(
+        "bench speed-tracker-{N} msamples_per_s={track:.0} of_bare={:.2} bound=1.00 {kept}",
+        track / bare
+    );
     println!("bench speed-rms-{N} msamples_per_s={rms:.0} of_bare={:.2}", rms / bare);
 }
 

@@ -56,7 +56,8 @@ impl Spectrum {
     /// two bins shows up to 1.4 dB low (scalloping of the Hann window).
     pub fn amplitudes(&mut self, samples: &[f64], reference: f64) -> Option<&[f64]> {
         let fits = samples.len() == self.work.len() && samples.iter().all(|x| x.abs() <= MAX_SAMPLE);
-        if !fits || !(reference > 0.0 && reference.is_finite()) {
+        let comparable = reference > 0.0 && reference.is_finite();
+        if !fits || !comparable {
             return None;
         }
         for ((to, from), hann) in self.work.iter_mut().zip(samples).zip(&self.hann) {
@@ -224,7 +225,9 @@ mod tests {
         let mut spectrum = Spectrum::new(n).unwrap();
         let mut meter = DistortionMeter::new(n, 1.0).unwrap();
         assert!(spectrum.amplitudes(&vec![0.0; n], 1.0).unwrap().iter().all(|db| *db == FLOOR_DB));
-        for x in [vec![0.0; n], vec![7.0; n], vec![f64::NAN; n], vec![f64::INFINITY; n], vec![1e200; n], vec![]] {
+        for x in
+            [vec![0.0; n], vec![7.0; n], vec![f64::NAN; n], vec![f64::INFINITY; n], vec![1e200; n], vec![]]
+        {
             assert_eq!(meter.measure(&x, 50), None);
             let is_level = x.first().is_some_and(|v| v.abs() <= 7.0);
             assert_eq!(spectrum.amplitudes(&x, 1.0).is_some(), is_level);

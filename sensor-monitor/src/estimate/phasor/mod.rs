@@ -238,7 +238,11 @@ impl PhasorEstimator {
             let chirp = 2.0 * PI * found.rocof.clamp(-MAX_CHIRP, MAX_CHIRP);
             let x: [Complex; 3] = std::array::from_fn(|i| {
                 let off = 2.0 * PI * (found.frequency - expected) + chirp * times[i];
-                without_image(mixed[i].raw, mixed[i].direct.gain(off, chirp), mixed[i].image.gain(-off, -chirp))
+                without_image(
+                    mixed[i].raw,
+                    mixed[i].direct.gain(off, chirp),
+                    mixed[i].image.gain(-off, -chirp),
+                )
             });
             let back = wrap((x[1] * x[0].conj()).angle() - turn);
             let on = wrap((x[2] * x[1].conj()).angle() - turn);
@@ -296,7 +300,8 @@ mod tests {
 
     #[test]
     fn what_is_no_mains_says_so() {
-        let cases: &[(&str, fn(f64) -> f64, Flaw)] = &[
+        type Signal = fn(f64) -> f64;
+        let cases: &[(&str, Signal, Flaw)] = &[
             ("zero", |_| 0.0, Flaw::NotMeasured),
             ("a constant", |_| 5.0, Flaw::NotMeasured),
             ("NaN", |_| f64::NAN, Flaw::NotFinite),
@@ -314,9 +319,8 @@ mod tests {
 
     #[test]
     fn one_bad_sample_spoils_its_windows_only() {
-        let all = run(CONFIG, 1.0, |t| {
-            if (t - 0.5).abs() < 1e-5 { f64::NAN } else { (2.0 * PI * 50.0 * t).cos() }
-        });
+        let all =
+            run(CONFIG, 1.0, |t| if (t - 0.5).abs() < 1e-5 { f64::NAN } else { (2.0 * PI * 50.0 * t).cos() });
         let reach = PhasorEstimator::new(CONFIG).unwrap().reach();
         for p in all {
             assert_eq!(p.quality.is_good(), (p.at - 0.5).abs() > reach, "{p:?}");

@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn equal_distributions_are_rarely_called_different() {
         let called = (0..400)
-            .filter(|i| compare(&spans(200, 2 * i + 1, 1.0), &spans(150, 9000 + i, 1.0)).unwrap().chance < 0.05)
+            .filter(|i| {
+                compare(&spans(200, 2 * i + 1, 1.0), &spans(150, 9000 + i, 1.0)).unwrap().chance < 0.05
+            })
             .count();
         assert!(called <= 400 * 8 / 100, "{called} of 400 at five per cent");
     }

@@ -136,9 +136,8 @@ impl DriftEstimator {
         let n = used as f64;
         let (x, y) = kept().fold((0.0, 0.0), |(x, y), e| (x + e.0, y + e.1));
         let (x, y) = (x / n, y / n);
-        let (xx, xy) = kept().fold((0.0, 0.0), |(xx, xy), e| {
-            (xx + (e.0 - x) * (e.0 - x), xy + (e.0 - x) * (e.1 - y))
-        });
+        let (xx, xy) =
+            kept().fold((0.0, 0.0), |(xx, xy), e| (xx + (e.0 - x) * (e.0 - x), xy + (e.0 - x) * (e.1 - y)));
         let slope = xy / xx;
         let mut line = Line { slope, at_zero: y - slope * x, used, ..Line::default() };
         let squares: f64 = kept().map(|e| line.distance(e) * line.distance(e)).sum();

@@ -108,6 +108,9 @@ mod tests {
         assert_eq!(jitter.scatter().quality, Quality::Bad(Flaw::Missing));
         (0..40).for_each(|i| jitter.push(if i % 2 == 0 { f64::MAX } else { f64::MIN }));
         let scatter = jitter.scatter();
-        assert!(scatter.median.is_finite() && scatter.mad.is_finite() && scatter.p95.is_finite(), "{scatter:?}");
+        assert!(
+            scatter.median.is_finite() && scatter.mad.is_finite() && scatter.p95.is_finite(),
+            "{scatter:?}"
+        );
     }
 }

@@ -99,11 +99,15 @@ mod tests {
     #[test]
     fn the_closed_forms_are_the_sums() {
         for n in [64_usize, 65, 257, 1000] {
-            for angle in [0.0, 1e-6, 9e-5, 1.1e-4, 1e-3, 0.02, 0.5, 1.7, 3.1, 3.2, 6.0, TAU, 6.29, 12.0, -0.7] {
+            for angle in [0.0, 1e-6, 9e-5, 1.1e-4, 1e-3, 0.02, 0.5, 1.7, 3.1, 3.2, 6.0, TAU, 6.29, 12.0, -0.7]
+            {
                 let (is, should) = (Grid::new(n).at(angle), by_hand(n, angle));
                 let n = n as f64;
                 assert!((is.cos - should.cos).abs() < 1e-9 * n, "cos {n} {angle}");
-                assert!((is.t_sin - should.t_sin).abs() < 1e-9 * n * n, "t sin {n} {angle} {is:?} {should:?}");
+                assert!(
+                    (is.t_sin - should.t_sin).abs() < 1e-9 * n * n,
+                    "t sin {n} {angle} {is:?} {should:?}"
+                );
                 assert!((is.tt_cos - should.tt_cos).abs() < 1e-9 * n * n * n, "tt cos {n} {angle}");
             }
         }

@@ -54,10 +54,7 @@ impl std::ops::Sub for Complex {
 impl std::ops::Mul for Complex {
     type Output = Complex;
     fn mul(self, other: Complex) -> Complex {
-        Complex {
-            re: self.re * other.re - self.im * other.im,
-            im: self.re * other.im + self.im * other.re,
-        }
+        Complex { re: self.re * other.re - self.im * other.im, im: self.re * other.im + self.im * other.re }
     }
 }
 
@@ -108,8 +105,7 @@ pub(crate) fn mix_pair(samples: &[f64], angle: f64, apart: f64, first: f64) -> (
             im[lane] += x * lanes.sin[lane];
         }
     }
-    let [right, left] =
-        sums.map(|[re, im]| Complex { re: re.iter().sum(), im: -im.iter().sum::<f64>() });
+    let [right, left] = sums.map(|[re, im]| Complex { re: re.iter().sum(), im: -im.iter().sum::<f64>() });
     (right, left)
 }
 

@@ -98,7 +98,8 @@ impl std::fmt::Debug for ToneEstimator {
 impl ToneEstimator {
     /// For windows of `n` samples at `rate` hertz; `None` outside the limits of this module.
     pub fn new(n: usize, rate: f64) -> Option<ToneEstimator> {
-        if !(MIN_SAMPLES..=MAX_SAMPLES).contains(&n) || !(rate.is_finite() && rate > 0.0) {
+        let ticks = rate.is_finite() && rate > 0.0;
+        if !(MIN_SAMPLES..=MAX_SAMPLES).contains(&n) || !ticks {
             return None;
         }
         let transform = RealFftPlanner::<f64>::new().plan_fft_forward(n);
@@ -180,7 +181,8 @@ impl ToneEstimator {
         self.transform.process_with_scratch(&mut self.work, &mut self.spectrum, &mut self.scratch).ok()?;
         let (low, high) = (MIN_BINS.ceil() as usize, n / 2 - MIN_BINS as usize);
         let bins = self.spectrum.get(low..high)?;
-        let (peak, _) = bins.iter().map(Complex64::norm_sqr).enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let (peak, _) =
+            bins.iter().map(Complex64::norm_sqr).enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
         self.remains(count);
         let bin = 2.0 * PI / n as f64;
         let mut wave = Wave { angle: (low + peak) as f64 * bin, a: 0.0, b: 0.0 };
