@@ -1,6 +1,6 @@
 //! Class P of IEC/IEEE 60255-118-1:2018 on one phase, test by test.
 //!
-//! Limits as the standard's tables have them (steady state table 2 and 3, modulation 5, ramp 7, step 9). Steps
+//! The limits are recalled from C37.118.1a and not yet checked against the standard's own text. Steps
 //! are sampled in equivalent time: the step moves by a twentieth of a report from run to run.
 
 use std::f64::consts::{PI, TAU};

@@ -2,7 +2,7 @@
 //!
 //! The picture is a Hann-windowed amplitude spectrum. The figures do not come from it: harmonics are fitted
 //! by least squares at multiples of the estimated fundamental, so that neither the window nor the bins limit
-//! them. IEEE Std 1057 §4 and §8 name the quantities.
+//! them. The quantities are those of IEEE Std 1057.
 
 use std::f64::consts::PI;
 use std::sync::Arc;

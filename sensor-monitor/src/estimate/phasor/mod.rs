@@ -7,7 +7,7 @@
 //! same instant: no report depends on another one.
 //!
 //! It reads no clock: time is the number of the sample over the rate, from the `start` that the caller gives.
-//! The example `figures_estimate` measures it against every limit of class P.
+//! The example `figures_estimate` measures it against the limits of class P as recalled, without noise.
 
 mod window;
 
