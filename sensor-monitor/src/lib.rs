@@ -15,10 +15,15 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod anomaly;
 pub mod baseline;
+pub mod channel;
 pub mod compare;
 pub mod detect;
 pub mod estimate;
+mod feature;
+mod measure;
+pub mod monitor;
 pub mod reasons;
 pub mod rng;
 pub mod watch;

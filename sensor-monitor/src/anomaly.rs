@@ -1,0 +1,163 @@
+//! What comes out: an anomaly says which behaviour changed, since when, by how much, and what most often
+//! causes that. It never says who meant it.
+
+use hal::clock::Mono;
+use hal::reason::ReasonCode;
+use serde::{Deserialize, Serialize};
+
+use crate::detect::{Change, Detector, Direction};
+use crate::reasons;
+
+/// What a signal is of: it settles which changes matter after an update, and which causes are likely.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The machine: speed, flow, pressure, vibration, current. It must not change with an update.
+    #[default]
+    Process,
+    /// The field bus: timing, levels, errors. A verified update may rightly change it.
+    Bus,
+    /// This gateway itself.
+    Health,
+}
+
+/// Which series of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Series {
+    /// What this gateway measured.
+    Measured,
+    /// What the controller said.
+    Reported,
+    /// Measured minus reported, aligned.
+    Residual,
+}
+
+impl std::fmt::Display for Series {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Series::Measured => "measured",
+            Series::Reported => "reported",
+            Series::Residual => "measured minus reported",
+        })
+    }
+}
+
+/// A behaviour that changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Anomaly {
+    /// Id of the signal.
+    pub signal: String,
+    /// Which of its series.
+    pub series: Series,
+    /// Why an alarm is raised.
+    pub code: ReasonCode,
+    /// When it was found, and when it began by the detector's estimate; nanoseconds of [`Mono`].
+    pub found_ns: u64,
+    /// See `found_ns`.
+    pub since_ns: u64,
+    /// The detector's own words.
+    pub change: Change,
+    /// The value that tipped it.
+    pub value: f64,
+    /// What is usual: the baseline's median and standard deviation. `None` for a limit a person set.
+    pub usual: Option<(f64, f64)>,
+    /// What most often causes this, likeliest first.
+    pub causes: Vec<String>,
+}
+
+impl Anomaly {
+    /// When it began.
+    pub fn since(&self) -> Mono {
+        Mono(self.since_ns)
+    }
+
+    /// When it was found.
+    pub fn found(&self) -> Mono {
+        Mono(self.found_ns)
+    }
+
+    /// One line for an alarm list.
+    pub fn text(&self, unit: &str) -> String {
+        let Change { direction, magnitude_sigma, detector, .. } = self.change;
+        let age = self.found().since(self.since()).as_secs_f64();
+        let (signal, series) = (&self.signal, self.series);
+        let value = Figure(self.value);
+        let usual = match self.usual {
+            Some((median, sigma)) => format!(", usually {} ± {}", Figure(median), Figure(sigma)),
+            None => String::new(),
+        };
+        let what = match (detector, direction) {
+            (Detector::Frozen, _) => format!("stands still at {value} {unit}"),
+            (Detector::Replayed, _) => format!("repeats itself every {magnitude_sigma:.0} readings"),
+            (Detector::Limit, Direction::Up) => format!("{value} {unit} is above its limit"),
+            (Detector::Limit, _) => format!("{value} {unit} is below its limit"),
+            (Detector::Drift, Direction::Up) => format!("drifts up: {value} {unit}{usual}"),
+            (Detector::Drift, _) => format!("drifts down: {value} {unit}{usual}"),
+            (_, Direction::Wider) => format!("varies {magnitude_sigma:.1} times as much as usual"),
+            (_, Direction::Narrower) => format!("varies only {magnitude_sigma:.2} times as much as usual"),
+            (_, Direction::Up) => format!("rose by {magnitude_sigma:.1} sigma: {value} {unit}{usual}"),
+            (_, _) => format!("fell by {:.1} sigma: {value} {unit}{usual}", magnitude_sigma.abs()),
+        };
+        format!("{signal} ({series}) {what}; since {age:.0} s; likely: {}", self.causes.join(", "))
+    }
+}
+
+/// A number with as many digits as an operator reads.
+pub struct Figure(pub f64);
+
+impl std::fmt::Display for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.abs() {
+            a if !a.is_finite() => write!(f, "{}", self.0),
+            a if a >= 1e6 || (a > 0.0 && a < 1e-3) => write!(f, "{:.3e}", self.0),
+            a if a >= 100.0 => write!(f, "{:.1}", self.0),
+            a if a >= 1.0 => write!(f, "{:.3}", self.0),
+            _ => write!(f, "{:.4}", self.0),
+        }
+    }
+}
+
+/// The reason code of a change in a series of a signal of this kind.
+pub fn code_of(kind: Kind, series: Series, change: &Change) -> ReasonCode {
+    match (kind, series, change.detector) {
+        (_, _, Detector::Limit) if kind == Kind::Health => reasons::GATEWAY_HEALTH,
+        (_, _, Detector::Limit) => reasons::LIMIT_EXCEEDED,
+        (Kind::Health, ..) => reasons::GATEWAY_HEALTH,
+        (_, _, Detector::Frozen | Detector::Replayed) => reasons::SIGNAL_REPEATS,
+        (_, Series::Residual, _) => reasons::REPORTED_DIFFERS,
+        (Kind::Bus, ..) => reasons::BUS_CHANGED,
+        (Kind::Process, ..) => reasons::BEHAVIOUR_CHANGED,
+    }
+}
+
+/// What most often causes a change, likeliest first (facts of the trade: a cable ages, a transmitter fails,
+/// a set point moves, before anybody attacks).
+pub fn causes_of(kind: Kind, series: Series, change: &Change) -> Vec<String> {
+    let list: &[&str] = match (kind, series, change.detector, change.direction) {
+        (_, Series::Reported, Detector::Frozen, _) => {
+            &["register no longer updated", "transmitter failed", "value held by the controller"]
+        }
+        (_, Series::Reported, Detector::Replayed, _) => {
+            &["recorded values played back", "simulation left switched on", "register block copied"]
+        }
+        (_, _, Detector::Frozen, _) => &["converter stuck", "transmitter failed", "wire broken"],
+        (_, _, Detector::Replayed, _) => &["recorded values played back", "test generator connected"],
+        (_, Series::Residual, _, _) => &[
+            "controller reports what it does not do",
+            "transmitter or scaling changed",
+            "our sensor moved or failed",
+        ],
+        (Kind::Bus, _, Detector::Drift, _) => &["connector or cable ageing", "temperature", "supply"],
+        (Kind::Bus, _, _, Direction::Down) => &["termination added or a tap", "cable", "driver or supply weak"],
+        (Kind::Bus, _, _, Direction::Up) => &["termination missing", "timing of the device changed", "load"],
+        (Kind::Bus, _, _, Direction::Wider) => &["interference", "loose contact", "bus overloaded"],
+        (Kind::Bus, ..) => &["device swapped", "timing of the device changed"],
+        (Kind::Health, ..) => &["ambient temperature or load", "a failing part"],
+        (Kind::Process, _, Detector::Drift, _) => &["wear or fouling", "sensor drift", "load changed slowly"],
+        (Kind::Process, _, _, Direction::Wider) => &["looseness or cavitation", "interference", "control loop unstable"],
+        (Kind::Process, _, _, Direction::Narrower) => &["machine stopped", "signal filtered or simulated"],
+        (Kind::Process, ..) => &["set point or load changed", "changed behaviour of the controller", "sensor"],
+    };
+    list.iter().map(|s| (*s).to_string()).collect()
+}

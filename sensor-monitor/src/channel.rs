@@ -1,0 +1,349 @@
+//! One signal: what is measured, what the controller reports of it, and the difference, each under watch.
+
+use std::time::Duration;
+
+use hal::clock::Mono;
+use hal::sensor::{Block, Flaw, Quality};
+use serde::{Deserialize, Serialize};
+
+use crate::anomaly::{Anomaly, Kind, Series, causes_of, code_of};
+use crate::baseline::{Cause, Learning, Model, Settings};
+use crate::compare::{self, Alignment, Comparison};
+use crate::detect::calibrate::Wanted;
+use crate::detect::limit::{Limit, Range};
+use crate::feature::{Feature, Outcome, StoredFeature};
+pub use crate::measure::{Measure, Reading};
+use crate::measure::Meter;
+
+/// How a signal is set up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spec {
+    /// Its id.
+    pub id: String,
+    /// The controller it belongs to.
+    pub plc: Option<String>,
+    /// What it is of.
+    pub kind: Kind,
+    /// What is measured.
+    pub measure: Measure,
+    /// Unit of the readings, for people.
+    pub unit: String,
+    /// Samples that make one reading; zero: each sample is one (only for [`Measure::Value`]).
+    pub window: Duration,
+    /// Time from one reading to the next.
+    pub interval: Duration,
+    /// False alarms a year that are acceptable, all series together.
+    pub false_alarms_per_year: f64,
+    /// Readings to learn from.
+    pub learning: Learning,
+    /// Readings after a switch of regime that are not judged.
+    pub settle: u32,
+    /// Limits that a person set.
+    pub limits: Option<Range>,
+    /// Longest lag of the controller's report; `None`: it reports nothing.
+    pub reported: Option<Duration>,
+}
+
+/// A signal under watch.
+pub struct Channel {
+    spec: Spec,
+    meter: Meter,
+    measured: Feature,
+    reported: Option<Said>,
+    limit: Option<Limit>,
+    regime: u16,
+    last: Option<Reading>,
+    said: Option<(Mono, f64)>,
+    bad: u32,
+    is_lost: bool,
+    readings: Vec<Reading>,
+}
+
+/// What the controller says of the quantity.
+struct Said {
+    series: Feature,
+    residual: Feature,
+    compare: Comparison,
+}
+
+/// What a block or a report led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A new reading, good or not.
+    Reading(Reading),
+    /// A behaviour changed.
+    Anomaly(Anomaly),
+    /// An alarm is over.
+    Cleared(Series),
+    /// A baseline became ready; from here on the series is judged.
+    Learned(Series),
+    /// Nothing usable has come for a while.
+    Lost(Flaw),
+    /// It is usable again.
+    Back,
+}
+
+/// What is kept of a signal over a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stored {
+    domain: String,
+    id: String,
+    measured: StoredFeature,
+    reported: Option<(StoredFeature, StoredFeature, Option<Alignment>)>,
+}
+
+impl Channel {
+    /// A signal that has learned nothing.
+    pub fn new(spec: Spec) -> Channel {
+        let series = if spec.reported.is_some() { 3.0 } else { 1.0 };
+        let wanted = Wanted {
+            false_alarms_per_year: spec.false_alarms_per_year / series,
+            interval_s: spec.interval.as_secs_f64(),
+        };
+        let settings = Settings { learning: spec.learning, settle: spec.settle };
+        let feature = |n: u64| Feature::new(settings, wanted, seed(&spec.id) ^ n);
+        let reported = spec.reported.map(|max_lag| Said {
+            series: feature(1),
+            residual: feature(2),
+            compare: Comparison::new(Channel::comparison(&spec, max_lag)),
+        });
+        Channel {
+            meter: Meter::new(spec.measure, spec.window),
+            measured: feature(0),
+            reported,
+            limit: spec.limits.and_then(|range| Limit::new(range).ok()),
+            regime: 0,
+            last: None,
+            said: None,
+            bad: 0,
+            is_lost: false,
+            readings: Vec::new(),
+            spec,
+        }
+    }
+
+    fn comparison(spec: &Spec, max_lag: Duration) -> compare::Settings {
+        let span = max_lag.saturating_add(spec.interval);
+        compare::Settings { learn: COMPARED, max_lag, stale: span.saturating_mul(5) }
+    }
+
+    /// How it is set up.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// The last reading.
+    pub fn last(&self) -> Option<Reading> {
+        self.last
+    }
+
+    /// What the controller said last.
+    pub fn said(&self) -> Option<(Mono, f64)> {
+        self.said
+    }
+
+    /// The baseline of a series in the present regime.
+    pub fn model(&self, series: Series) -> Option<&Model> {
+        self.feature(series)?.model()
+    }
+
+    /// The baseline of the epoch before.
+    pub fn previous(&self, series: Series) -> Option<&Model> {
+        self.feature(series)?.previous()
+    }
+
+    /// Share of the record that is learned, 0 to 1; the least of all series.
+    pub fn progress(&self) -> f64 {
+        let all = [Series::Measured, Series::Reported, Series::Residual];
+        all.iter().filter_map(|s| self.feature(*s)).map(Feature::progress).fold(1.0, f64::min)
+    }
+
+    /// Whether an alarm stands on a series.
+    pub fn in_alarm(&self) -> bool {
+        let all = [Series::Measured, Series::Reported, Series::Residual];
+        self.is_lost || all.iter().filter_map(|s| self.feature(*s)).any(Feature::in_alarm)
+    }
+
+    /// The last good values of a series, oldest first.
+    pub fn recent(&self, series: Series) -> Vec<f64> {
+        self.feature(series).map(Feature::recent).unwrap_or_default()
+    }
+
+    /// How the report follows the measurement.
+    pub fn alignment(&self) -> Option<Alignment> {
+        self.reported.as_ref().and_then(|s| s.compare.alignment())
+    }
+
+    /// The operating regime from here on: a controller's bit, a band of set points.
+    pub fn regime(&mut self, regime: u16) {
+        self.regime = regime;
+    }
+
+    /// Takes a block; appends what follows from it.
+    pub fn block(&mut self, block: &Block, out: &mut Vec<Event>) {
+        let mut readings = std::mem::take(&mut self.readings);
+        if self.meter.take(block, &mut readings) {
+            self.measured.gap();
+        }
+        for reading in readings.drain(..) {
+            self.reading(reading, out);
+        }
+        self.readings = readings;
+    }
+
+    /// The controller reported `value`, in the signal's unit.
+    pub fn report(&mut self, at: Mono, value: f64, out: &mut Vec<Event>) {
+        let Some(said) = &mut self.reported else { return };
+        if !value.is_finite() || self.said.is_some_and(|(last, _)| at <= last) {
+            return;
+        }
+        self.said = Some((at, value));
+        said.compare.reported(at, value);
+        let outcome = said.series.take(at, value, self.regime);
+        self.tell(Series::Reported, at, value, outcome, out);
+    }
+
+    fn reading(&mut self, reading: Reading, out: &mut Vec<Event>) {
+        self.last = Some(reading);
+        out.push(Event::Reading(reading));
+        if !reading.quality.is_good() {
+            self.bad = self.bad.saturating_add(1);
+            if let Quality::Bad(flaw) = reading.quality
+                && self.bad >= LOST_AFTER
+                && !std::mem::replace(&mut self.is_lost, true)
+            {
+                out.push(Event::Lost(flaw));
+            }
+            self.measured.gap();
+            return;
+        }
+        self.bad = 0;
+        if std::mem::take(&mut self.is_lost) {
+            out.push(Event::Back);
+        }
+        let Reading { at, value, .. } = reading;
+        if let Some(change) = self.limit.as_mut().and_then(|l| l.step(value)) {
+            out.push(Event::Anomaly(self.anomaly(Series::Measured, at, value, change, None)));
+        }
+        let outcome = self.measured.take(at, value, self.regime);
+        self.tell(Series::Measured, at, value, outcome, out);
+        if let Some(said) = &mut self.reported
+            && let Some(residual) = said.compare.measured(at, value)
+        {
+            let outcome = said.residual.take(residual.at, residual.value, self.regime);
+            self.tell(Series::Residual, residual.at, residual.value, outcome, out);
+        }
+    }
+
+    fn tell(&self, series: Series, at: Mono, value: f64, outcome: Option<Outcome>, out: &mut Vec<Event>) {
+        out.extend(outcome.map(|outcome| match outcome {
+            Outcome::Changed { change, usual } => {
+                Event::Anomaly(self.anomaly(series, at, value, change, Some(usual)))
+            }
+            Outcome::Cleared => Event::Cleared(series),
+            Outcome::Learned => Event::Learned(series),
+        }));
+    }
+
+    fn anomaly(
+        &self,
+        series: Series,
+        at: Mono,
+        value: f64,
+        change: crate::detect::Change,
+        usual: Option<(f64, f64)>,
+    ) -> Anomaly {
+        let ago = self.spec.interval.saturating_mul(u32::try_from(change.samples_ago).unwrap_or(u32::MAX));
+        Anomaly {
+            signal: self.spec.id.clone(),
+            series,
+            code: code_of(self.spec.kind, series, &change),
+            found_ns: at.0,
+            since_ns: (at - ago).0,
+            change,
+            value,
+            usual,
+            causes: causes_of(self.spec.kind, series, &change),
+        }
+    }
+
+    /// For `time` from `now` on nothing is learned or judged: the controller restarts.
+    pub fn hold(&mut self, now: Mono, time: Duration) {
+        self.each(|f| f.hold(now, time));
+    }
+
+    /// A new epoch: after a verified update, or at an operator's word.
+    pub fn relearn(&mut self, cause: Cause) {
+        self.each(|f| f.relearn(cause));
+        if let Some(said) = &mut self.reported {
+            said.compare.relearn();
+        }
+    }
+
+    /// What to keep over a restart; `None` when nothing new was learned since the last call.
+    pub fn take_learned(&mut self) -> Option<Stored> {
+        let mut learned = false;
+        self.each(|f| learned |= f.take_learned());
+        learned.then(|| self.stored())
+    }
+
+    fn stored(&self) -> Stored {
+        Stored {
+            domain: DOMAIN.into(),
+            id: self.spec.id.clone(),
+            measured: self.measured.stored(),
+            reported: self
+                .reported
+                .as_ref()
+                .map(|s| (s.series.stored(), s.residual.stored(), s.compare.alignment())),
+        }
+    }
+
+    /// Goes on with what was learned before. False when it was stored for another signal or by another
+    /// version; then everything is learned anew.
+    pub fn resume(&mut self, stored: Stored) -> bool {
+        if stored.domain != DOMAIN || stored.id != self.spec.id {
+            return false;
+        }
+        self.measured.resume(stored.measured);
+        if let (Some(said), Some((series, residual, alignment)), Some(max_lag)) =
+            (&mut self.reported, stored.reported, self.spec.reported)
+        {
+            said.series.resume(series);
+            let settings = Channel::comparison(&self.spec, max_lag);
+            if let Some(compare) = alignment.and_then(|a| Comparison::resume(settings, a)) {
+                said.compare = compare;
+                said.residual.resume(residual);
+            }
+        }
+        true
+    }
+
+    fn feature(&self, series: Series) -> Option<&Feature> {
+        match series {
+            Series::Measured => Some(&self.measured),
+            Series::Reported => self.reported.as_ref().map(|s| &s.series),
+            Series::Residual => self.reported.as_ref().map(|s| &s.residual),
+        }
+    }
+
+    fn each(&mut self, mut act: impl FnMut(&mut Feature)) {
+        act(&mut self.measured);
+        if let Some(said) = &mut self.reported {
+            act(&mut said.series);
+            act(&mut said.residual);
+        }
+    }
+}
+
+/// The same thresholds on every start: the simulation's seed is the signal's name (FNV-1a).
+fn seed(id: &str) -> u64 {
+    id.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
+}
+
+const DOMAIN: &str = "headgate/signal/v1";
+/// Readings that teach how the report follows the measurement.
+const COMPARED: usize = 256;
+/// A signal is lost after so many bad readings in a row.
+const LOST_AFTER: u32 = 5;

@@ -1,0 +1,202 @@
+//! One series of numbers under watch: baseline, detectors, and whether an alarm stands.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use hal::clock::Mono;
+use serde::{Deserialize, Serialize};
+
+use crate::baseline::{Cause, Model, Regimes, Settings, Stored};
+use crate::detect::calibrate::{Tuning, Wanted};
+use crate::detect::suite::Suite;
+use crate::detect::{Change, Direction};
+
+/// A series and all that judges it.
+#[derive(Debug, Clone)]
+pub(crate) struct Feature {
+    wanted: Wanted,
+    seed: u64,
+    regimes: Regimes,
+    tunings: BTreeMap<u16, Tuning>,
+    suites: BTreeMap<u16, Suite>,
+    regime: Option<u16>,
+    recent: VecDeque<f64>,
+    /// Values until this time are neither learned nor judged.
+    hold: Option<Mono>,
+    alarm: Option<Alarm>,
+    learned: bool,
+}
+
+/// An alarm that stands: until so many values have passed without another change.
+#[derive(Debug, Clone, Copy)]
+struct Alarm {
+    quiet: u32,
+    direction: Direction,
+}
+
+/// What a value did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Outcome {
+    /// A behaviour changed: the alarm begins, or goes on in another direction.
+    Changed { change: Change, usual: (f64, f64) },
+    /// The alarm is over.
+    Cleared,
+    /// The baseline became ready.
+    Learned,
+}
+
+/// A feature over a restart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredFeature {
+    regimes: Stored,
+    tunings: Vec<(u16, Tuning)>,
+}
+
+impl Feature {
+    pub(crate) fn new(settings: Settings, wanted: Wanted, seed: u64) -> Feature {
+        Feature {
+            wanted,
+            seed,
+            regimes: Regimes::new(settings),
+            tunings: BTreeMap::new(),
+            suites: BTreeMap::new(),
+            regime: None,
+            recent: VecDeque::with_capacity(RECENT),
+            hold: None,
+            alarm: None,
+            learned: false,
+        }
+    }
+
+    pub(crate) fn stored(&self) -> StoredFeature {
+        let tunings = self.tunings.iter().map(|(k, t)| (*k, t.clone())).collect();
+        StoredFeature { regimes: self.regimes.stored(), tunings }
+    }
+
+    /// Takes what was learned before; what was stored for other settings is not used.
+    pub(crate) fn resume(&mut self, stored: StoredFeature) {
+        if let Ok(regimes) = Regimes::restore(stored.regimes) {
+            self.regimes = regimes;
+            self.tunings = stored.tunings.into_iter().take(crate::baseline::MAX_REGIMES).collect();
+            self.learned = true;
+        }
+    }
+
+    /// Takes one good value. Gives at most one outcome: an alarm that stands is told once for each direction.
+    pub(crate) fn take(&mut self, at: Mono, value: f64, regime: u16) -> Option<Outcome> {
+        if self.hold.is_some_and(|until| at < until) {
+            return None;
+        }
+        if self.hold.take().is_some() {
+            self.suites.values_mut().for_each(Suite::clear);
+        }
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(value);
+        if self.regime != Some(regime) {
+            self.regime = Some(regime);
+            self.suites.values_mut().for_each(Suite::clear);
+        }
+        let ready = self.regimes.get(regime).is_some_and(|b| b.model().is_some());
+        let Some(model) = self.regimes.observe(regime, value) else {
+            let became = !ready && self.regimes.get(regime).is_some_and(|b| b.model().is_some());
+            return became.then(|| self.ready(regime));
+        };
+        let usual = (model.median(), model.scale());
+        if !self.suites.contains_key(&regime) {
+            let suite = suite(model, self.wanted, self.seed, self.tunings.get(&regime))?;
+            self.tunings.insert(regime, suite.1);
+            self.suites.insert(regime, suite.0);
+        }
+        let change = self.suites.get_mut(&regime)?.step(value);
+        match (change, &mut self.alarm) {
+            (Some(change), alarm) => {
+                let is_new = alarm.is_none_or(|a| a.direction != change.direction);
+                *alarm = Some(Alarm { quiet: 0, direction: change.direction });
+                self.regimes.freeze();
+                self.suites.values_mut().for_each(Suite::clear);
+                is_new.then_some(Outcome::Changed { change, usual })
+            }
+            (None, Some(alarm)) => {
+                alarm.quiet += 1;
+                (alarm.quiet >= QUIET).then(|| {
+                    self.alarm = None;
+                    self.regimes.thaw();
+                    Outcome::Cleared
+                })
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn ready(&mut self, regime: u16) -> Outcome {
+        self.tunings.remove(&regime);
+        self.suites.remove(&regime);
+        self.learned = true;
+        Outcome::Learned
+    }
+
+    /// Samples were lost: what needs neighbours starts anew.
+    pub(crate) fn gap(&mut self) {
+        self.suites.values_mut().for_each(Suite::gap);
+    }
+
+    /// For `time` from `now` on, nothing is learned or judged.
+    pub(crate) fn hold(&mut self, now: Mono, time: Duration) {
+        self.hold = Some(now + time);
+        self.alarm = None;
+        self.regimes.thaw();
+    }
+
+    pub(crate) fn relearn(&mut self, cause: Cause) {
+        self.regimes.relearn(cause);
+        self.tunings.clear();
+        self.suites.clear();
+        self.alarm = None;
+        self.recent.clear();
+    }
+
+    /// The last good values, oldest first.
+    pub(crate) fn recent(&self) -> Vec<f64> {
+        self.recent.iter().copied().collect()
+    }
+
+    pub(crate) fn model(&self) -> Option<&Model> {
+        self.regimes.get(self.regime.unwrap_or(0)).and_then(|b| b.model())
+    }
+
+    /// What was learned in the epoch before, for comparison.
+    pub(crate) fn previous(&self) -> Option<&Model> {
+        self.regimes.get(self.regime.unwrap_or(0)).and_then(|b| b.previous())
+    }
+
+    pub(crate) fn in_alarm(&self) -> bool {
+        self.alarm.is_some()
+    }
+
+    /// Share of the record that is collected, 0 to 1.
+    pub(crate) fn progress(&self) -> f64 {
+        self.regimes.get(self.regime.unwrap_or(0)).map_or(0.0, |b| b.progress())
+    }
+
+    /// Whether something was learned since the last call.
+    pub(crate) fn take_learned(&mut self) -> bool {
+        std::mem::take(&mut self.learned)
+    }
+}
+
+/// Detectors for a model; their limits are found by simulation unless they are known already.
+fn suite(model: &Model, wanted: Wanted, seed: u64, known: Option<&Tuning>) -> Option<(Suite, Tuning)> {
+    let tuning = match known.filter(|t| t.is_for(model, wanted)) {
+        Some(tuning) => tuning.clone(),
+        None => Tuning::find(model, wanted, seed).ok()?,
+    };
+    Some((Suite::new(model, wanted, tuning.clone()).ok()?, tuning))
+}
+
+/// Good values kept: what a watch compares with after an update.
+pub(crate) const RECENT: usize = 1024;
+/// An alarm ends after so many values without another change.
+const QUIET: u32 = 60;

@@ -1,0 +1,235 @@
+//! All signals of a gateway, and the soak after each accepted update.
+//!
+//! A soak watches the signals of one controller harder for a while. A process signal that changes during it,
+//! or a report that no longer agrees with the measurement, is [`News::ChangedAfterUpdate`], once; what the
+//! bus does differently is information and begins a new epoch of its baselines. A soak ends by itself.
+
+use std::time::Duration;
+
+use hal::clock::Mono;
+use hal::sensor::Block;
+
+use crate::anomaly::{Anomaly, Figure, Kind, Series};
+use crate::baseline::Cause;
+use crate::channel::{Channel, Event, Stored};
+use crate::watch::{self, Finding, Watch};
+
+/// Every signal, by its place in the configuration.
+pub struct Monitor {
+    channels: Vec<Channel>,
+    soaks: Vec<Soak>,
+    settings: watch::Settings,
+    events: Vec<Event>,
+}
+
+/// The watch after one update.
+struct Soak {
+    case: u64,
+    plc: String,
+    opened: Mono,
+    watched: Vec<Watched>,
+    changed: bool,
+}
+
+struct Watched {
+    channel: usize,
+    series: Series,
+    watch: Watch,
+    /// Reports are watched by their residual; this gives it without judging twice.
+    matters: bool,
+}
+
+/// What the gateway is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// An event of one signal.
+    Signal(usize, Event),
+    /// A process signal changed in a soak: case of the update, signal, and what changed in words.
+    ChangedAfterUpdate(u64, usize, String),
+    /// A soak is over and nothing that matters had changed: case, and what was seen in words.
+    Quiet(u64, String),
+}
+
+impl Monitor {
+    /// A monitor of these signals.
+    pub fn new(channels: Vec<Channel>, settings: watch::Settings) -> Monitor {
+        Monitor { channels, soaks: Vec::new(), settings, events: Vec::new() }
+    }
+
+    /// The signals.
+    pub fn channels(&self) -> &[Channel] {
+        &self.channels
+    }
+
+    /// The place of a signal.
+    pub fn find(&self, id: &str) -> Option<usize> {
+        self.channels.iter().position(|c| c.spec().id == id)
+    }
+
+    /// Case and controller of each soak, and when it began.
+    pub fn soaks(&self) -> impl Iterator<Item = (u64, &str, Mono)> {
+        self.soaks.iter().map(|s| (s.case, s.plc.as_str(), s.opened))
+    }
+
+    /// A block of signal `channel`.
+    pub fn block(&mut self, channel: usize, block: &Block, out: &mut Vec<News>) {
+        let mut events = std::mem::take(&mut self.events);
+        if let Some(c) = self.channels.get_mut(channel) {
+            c.block(block, &mut events);
+        }
+        self.pass_on(channel, &mut events, out);
+        self.events = events;
+    }
+
+    /// What the controller reports of signal `channel`.
+    pub fn report(&mut self, channel: usize, at: Mono, value: f64, out: &mut Vec<News>) {
+        let mut events = std::mem::take(&mut self.events);
+        if let Some(c) = self.channels.get_mut(channel) {
+            c.report(at, value, &mut events);
+        }
+        self.pass_on(channel, &mut events, out);
+        self.events = events;
+    }
+
+    /// The operating regime of a controller.
+    pub fn regime(&mut self, plc: &str, regime: u16) {
+        self.channels.iter_mut().filter(|c| c.spec().plc.as_deref() == Some(plc)).for_each(|c| c.regime(regime));
+    }
+
+    /// An operator has the signal learned anew.
+    pub fn learn(&mut self, channel: usize) {
+        if let Some(c) = self.channels.get_mut(channel) {
+            c.relearn(Cause::Operator);
+        }
+    }
+
+    /// A controller took a verified image: the soak of case `case` begins, with what is known of the time
+    /// before. The soak of an earlier update of the same controller ends without a word.
+    pub fn accepted(&mut self, case: u64, plc: &str, now: Mono) {
+        self.soaks.retain(|s| s.plc != plc);
+        let mut watched = Vec::new();
+        for (n, c) in self.channels.iter_mut().enumerate().filter(|(_, c)| c.spec().plc.as_deref() == Some(plc)) {
+            for series in [Series::Measured, Series::Residual] {
+                let correlation = c.model(series).map_or(1.0, |m| m.correlation_time());
+                let settings = watch::Settings { correlation, ..self.settings };
+                if let Some(watch) = Watch::open(now, &c.recent(series), settings) {
+                    watched.push(Watched { channel: n, series, watch, matters: c.spec().kind == Kind::Process });
+                }
+            }
+            match c.spec().kind {
+                Kind::Bus => c.relearn(Cause::VerifiedUpdate),
+                _ => c.hold(now, self.settings.settles),
+            }
+        }
+        self.soaks.push(Soak { case, plc: plc.into(), opened: now, watched, changed: false });
+    }
+
+    /// A person has looked: the soak of a controller ends, and what it does now is what is usual.
+    pub fn settled(&mut self, plc: &str) {
+        self.soaks.retain(|s| s.plc != plc);
+        for c in self.channels.iter_mut().filter(|c| c.spec().plc.as_deref() == Some(plc)) {
+            if c.in_alarm() {
+                c.relearn(Cause::Operator);
+            }
+        }
+    }
+
+    /// Ends the soaks whose time is over.
+    pub fn tick(&mut self, now: Mono, out: &mut Vec<News>) {
+        let lasts = self.settings.lasts;
+        let is_over = |s: &Soak| now.since(s.opened) >= lasts;
+        for soak in std::mem::take(&mut self.soaks) {
+            if !is_over(&soak) {
+                self.soaks.push(soak);
+                continue;
+            }
+            self.conclude(soak, out);
+        }
+    }
+
+    /// Time until [`Monitor::tick`] has something to do.
+    pub fn next(&self, now: Mono) -> Option<Duration> {
+        self.soaks.iter().map(|s| self.settings.lasts.saturating_sub(now.since(s.opened))).min()
+    }
+
+    /// What was learned since the last call and should be kept.
+    pub fn take_learned(&mut self) -> Vec<Stored> {
+        self.channels.iter_mut().filter_map(Channel::take_learned).collect()
+    }
+
+    /// Goes on with what was learned before a restart.
+    pub fn resume(&mut self, stored: Stored, id: &str) -> bool {
+        self.find(id).is_some_and(|n| self.channels[n].resume(stored))
+    }
+
+    fn pass_on(&mut self, channel: usize, events: &mut Vec<Event>, out: &mut Vec<News>) {
+        for event in events.drain(..) {
+            match &event {
+                Event::Anomaly(anomaly) => self.in_soak(channel, anomaly, out),
+                Event::Reading(r) if r.quality.is_good() => {
+                    self.watch(channel, Series::Measured, r.at, r.value, out);
+                }
+                _ => {}
+            }
+            out.push(News::Signal(channel, event));
+        }
+    }
+
+    /// An anomaly of a process signal in a soak is the update's.
+    fn in_soak(&mut self, channel: usize, anomaly: &Anomaly, out: &mut Vec<News>) {
+        let spec = self.channels[channel].spec();
+        let Some(soak) = self.soaks.iter_mut().find(|s| spec.plc.as_ref() == Some(&s.plc) && !s.changed) else {
+            return;
+        };
+        let after = anomaly.since() >= soak.opened || anomaly.found() >= soak.opened;
+        if spec.kind == Kind::Process && after {
+            soak.changed = true;
+            out.push(News::ChangedAfterUpdate(soak.case, channel, anomaly.text(&spec.unit)));
+        }
+    }
+
+    fn watch(&mut self, channel: usize, series: Series, at: Mono, value: f64, out: &mut Vec<News>) {
+        for soak in &mut self.soaks {
+            for w in soak.watched.iter_mut().filter(|w| w.channel == channel && w.series == series) {
+                let Some(finding) = w.watch.reading(at, value) else { continue };
+                if w.matters && !std::mem::replace(&mut soak.changed, true) {
+                    let text = words(self.channels[channel].spec().id.as_str(), series, &finding);
+                    out.push(News::ChangedAfterUpdate(soak.case, channel, text));
+                }
+            }
+        }
+    }
+
+    fn conclude(&mut self, soak: Soak, out: &mut Vec<News>) {
+        let mut lines = Vec::new();
+        let mut changed = None;
+        for w in soak.watched {
+            let Some(finding) = w.watch.conclude() else { continue };
+            let line = words(&self.channels[w.channel].spec().id, w.series, &finding);
+            if finding.changed && w.matters && changed.is_none() {
+                changed = Some((w.channel, line.clone()));
+            }
+            lines.push(line);
+        }
+        match changed {
+            _ if soak.changed => {}
+            Some((channel, text)) => out.push(News::ChangedAfterUpdate(soak.case, channel, text)),
+            None if lines.is_empty() => {
+                out.push(News::Quiet(soak.case, "no signal of this controller could be compared".into()));
+            }
+            None => out.push(News::Quiet(soak.case, lines.join("; "))),
+        }
+    }
+}
+
+/// A finding on one line.
+fn words(signal: &str, series: Series, f: &Finding) -> String {
+    format!(
+        "{signal} ({series}): {} sigma [{} to {}], spread x{}, {}",
+        Figure(f.effect),
+        Figure(f.interval.0),
+        Figure(f.interval.1),
+        Figure(f.spread_ratio),
+        if f.changed { "changed" } else { "no change that matters" }
+    )
+}
