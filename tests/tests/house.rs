@@ -241,17 +241,34 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
-/// Every file of the repository: what git tracks, or would.
+/// Every file of the repository: what git tracks, or would; where there is no git, what lies there besides
+/// what was built.
 fn files() -> Vec<String> {
     let git = Command::new("git")
         .args(["-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
-        .output()
-        .unwrap();
-    assert!(git.status.success(), "{}", String::from_utf8_lossy(&git.stderr));
-    let list = String::from_utf8(git.stdout).unwrap();
+        .output();
+    let list = match git {
+        Ok(git) if git.status.success() => String::from_utf8(git.stdout).unwrap(),
+        _ => walk(&root()).join("\n"),
+    };
     let files: Vec<String> = list.lines().filter(|f| root().join(f).is_file()).map(String::from).collect();
     assert!(files.len() > 50, "only {} files", files.len());
+    files
+}
+
+fn walk(folder: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let is_built = name.starts_with("target") || [".git", ".venv", "artifacts"].contains(&name);
+        match path.is_dir() {
+            true if is_built => {}
+            true => files.extend(walk(&path)),
+            false => files.push(path.strip_prefix(root()).unwrap().to_str().unwrap().to_string()),
+        }
+    }
     files
 }
 
