@@ -220,7 +220,8 @@ impl Runs {
 }
 
 const RUN_FACTOR: f64 = 2.5;
-const WALK_BUDGET: f64 = 6e6;
+/// Steps simulated for each family: some 400 alarms, 5 % of their rate.
+const WALK_BUDGET: f64 = 3e6;
 const GLR_BUDGET: f64 = 1e6;
 /// A logarithm of the run length that grows slower than this is taken for an accident of the sample.
 const LEAST_SLOPE: f64 = 0.3;
