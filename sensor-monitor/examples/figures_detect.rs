@@ -18,12 +18,12 @@ fn main() {
     let mut rng = Rng::new(20_261_122);
     delays(&mut rng);
     let cases: [(&str, Kind, f64, usize); 6] = [
-        ("white", Kind::Ar(0.0), 4000.0, 40),
-        ("ar-0.3", Kind::Ar(0.3), 4000.0, 40),
-        ("ar-0.5", Kind::Ar(0.5), 4000.0, 40),
-        ("ar-0.8", Kind::Ar(0.8), 4000.0, 40),
-        ("student-t3", Kind::Student, 4000.0, 40),
-        ("white-rare", Kind::Ar(0.0), 200_000.0, 40),
+        ("white", Kind::Ar(0.0), 4000.0, 30),
+        ("ar-0.3", Kind::Ar(0.3), 4000.0, 30),
+        ("ar-0.5", Kind::Ar(0.5), 4000.0, 30),
+        ("ar-0.8", Kind::Ar(0.8), 4000.0, 30),
+        ("student-t3", Kind::Student, 4000.0, 30),
+        ("white-rare", Kind::Ar(0.0), 200_000.0, 30),
     ];
     let mut slowest: f64 = 0.0;
     for (name, kind, asked, baselines) in cases {
@@ -177,7 +177,7 @@ impl Source {
 /// Measured over asked rate; gives the seconds of the slowest calibration.
 fn false_alarms(name: &str, kind: Kind, asked: f64, baselines: usize, rng: &mut Rng) -> f64 {
     // Short runs on many baselines: the error of learning is between baselines.
-    let length = if asked > 10_000.0 { 400_000 } else { (10.0 * asked) as usize };
+    let length = if asked > 10_000.0 { 800_000 } else { (10.0 * asked) as usize };
     let wanted = Wanted { false_alarms_per_year: 31_557_600.0 / asked, interval_s: 1.0 };
     let (mut counts, mut blocks, mut slowest): (Vec<f64>, u32, f64) = (Vec::new(), 0, 0.0);
     let mut by = [0u32; 4];

@@ -1,4 +1,5 @@
 //! Changes of known kind, size and start, through the whole of one channel.
+#![allow(clippy::unwrap_used)]
 
 use sensor_monitor::baseline::{Baseline, Learning, Model};
 use sensor_monitor::detect::calibrate::{Tuning, Wanted};
