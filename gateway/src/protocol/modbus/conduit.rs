@@ -22,7 +22,7 @@ use super::frame::{self, Frame};
 use super::link::{From, Link, Sent};
 use super::pdu::{self, Exception, Request};
 use super::session::{Asked, Held, MAX_INPUT, Session};
-use super::update::{Seen, Update};
+use super::update::{Seen, Step, Update};
 use crate::reasons as why;
 use crate::shield::allow::{AllowList, Denied};
 use crate::shield::learn::{Habit, Learner};
@@ -81,8 +81,8 @@ pub struct Conduit {
     /// Sessions whose step waits for the engine.
     holding: Vec<SessionId>,
     engine_version: u64,
-    /// The update step the controller has not answered yet, as it was sent.
-    step_sent: Option<Vec<u8>>,
+    /// The update step the controller has not answered yet.
+    step_sent: Option<Step>,
     delivery: Option<(CaseId, Delivery)>,
     abort_steps: VecDeque<Vec<u8>>,
     poll: Poll,
@@ -547,7 +547,7 @@ impl Conduit {
             Seen::Guarded(what) => self.guarded(station, what),
             Seen::Open { first, declared } => self.engine.open(station, *first, *declared, again, now),
             Seen::Chunks(chunks) => {
-                worst(chunks.iter().map(|(at, data)| self.engine.chunk(station, *at, data, now)))
+                worst(chunks.iter().map(|c| self.engine.chunk(station, c.offset, &c.data, now)))
             }
             Seen::Control(_) => self.engine.control(station, now),
             Seen::Commit => self.engine.commit(station, now),
@@ -556,14 +556,15 @@ impl Conduit {
         };
         match decision {
             Decision::Pass => {
+                let step = seen.step();
                 if !self.settings.enforce {
-                    self.took(&seen);
+                    self.took(&step);
                 }
-                let limit = self.step_limit(&seen);
-                self.forward(id, asked, pdu, Some(limit), now);
+                let limit = self.step_limit(&step);
+                self.forward(id, asked, pdu, Some((step, limit)), now);
             }
             Decision::Acknowledge => {
-                self.took(&seen);
+                self.took(&seen.step());
                 let reply = pdu::write_reply(pdu).unwrap_or(pdu);
                 self.answer_station(id, asked, reply);
             }
@@ -573,17 +574,17 @@ impl Conduit {
     }
 
     /// How long the controller may take for a step, by its profile.
-    fn step_limit(&self, seen: &Seen<'_>) -> Duration {
-        match (&self.update, seen) {
-            (Some(update), Seen::Commit) => update.profile().timing.commit.min(update.profile().timing.tool),
+    fn step_limit(&self, step: &Step) -> Duration {
+        match (&self.update, step) {
+            (Some(update), Step::Commit) => update.profile().timing.commit.min(update.profile().timing.tool),
             (Some(update), _) => update.profile().timing.block,
             (None, _) => Duration::ZERO,
         }
     }
 
-    fn took(&mut self, seen: &Seen<'_>) {
+    fn took(&mut self, step: &Step) {
         if let Some(update) = &mut self.update {
-            update.took(seen);
+            update.took(step);
         }
     }
 
@@ -607,19 +608,28 @@ impl Conduit {
         }
     }
 
-    /// Sends a request on. `limit`: it is a step of an update, and may take so long.
-    fn forward(&mut self, id: SessionId, asked: Asked, pdu: &[u8], limit: Option<Duration>, now: Mono) {
+    /// Sends a request on. `step`: it is a step of an update, and may take so long.
+    fn forward(
+        &mut self,
+        id: SessionId,
+        asked: Asked,
+        pdu: &[u8],
+        step: Option<(Step, Duration)>,
+        now: Mono,
+    ) {
+        let from =
+            From::Station { session: id.index, generation: id.generation, asked, step: step.is_some() };
+        let (step, limit) = step.unzip();
+        let step = step.filter(|_| self.settings.enforce);
         if !self.link.up {
-            if limit.is_some() && self.settings.enforce {
-                self.step_lost(pdu, now);
+            if let Some(step) = step {
+                self.step_lost(&step, now);
             }
             return self.except(id, asked, pdu, Exception::TargetSilent);
         }
-        if limit.is_some() && self.settings.enforce {
-            self.step_sent = Some(pdu.to_vec());
+        if step.is_some() {
+            self.step_sent = step;
         }
-        let from =
-            From::Station { session: id.index, generation: id.generation, asked, step: limit.is_some() };
         self.link.send(asked.unit, pdu, now + limit.unwrap_or_default().max(self.settings.reply), from);
     }
 
@@ -679,49 +689,46 @@ impl Conduit {
 
     /// What the controller said to the one update step under way.
     fn step_answered(&mut self, reply: Option<&[u8]>, now: Mono) {
-        let Some(pdu) = self.step_sent.take() else { return };
+        let Some(step) = self.step_sent.take() else { return };
         let exception = match reply {
             Some([function, code, ..]) if function & 0x80 != 0 => Some(*code),
             Some(_) => None,
-            None => return self.step_lost(&pdu, now),
+            None => return self.step_lost(&step, now),
         };
-        let (Some(update), Ok(parsed)) = (&mut self.update, Request::parse(&pdu)) else { return };
-        let seen = update.see(&parsed);
-        match (&seen, exception) {
-            (Seen::Commit, _) => {
+        let Some(update) = &mut self.update else { return };
+        match (&step, exception) {
+            (Step::Commit, _) => {
                 self.engine.commit_answered(exception);
                 let case = self.poll.committing.take();
                 if exception.is_none() {
                     self.read_back(case, now);
                 }
             }
-            (Seen::Open { .. }, _) => {
+            (Step::Open, _) => {
                 self.engine.open_answered(exception.is_none());
-                if exception.is_none() { update.took(&seen) } else { update.lost(&seen) }
+                if exception.is_none() { update.took(&step) } else { update.lost(&step) }
             }
-            (_, Some(_)) => update.lost(&seen),
-            (Seen::Chunks(chunks), None) => {
-                chunks.iter().for_each(|(at, data)| self.engine.chunk_landed(*at, data.len() as u64));
-                update.took(&seen);
+            (_, Some(_)) => update.lost(&step),
+            (Step::Chunks(chunks), None) => {
+                chunks.iter().for_each(|range| self.engine.chunk_landed(range.clone()));
+                update.took(&step);
             }
-            (_, None) => update.took(&seen),
+            (_, None) => update.took(&step),
         }
     }
 
     /// An update step that got no answer: what the controller made of it is unknown.
-    fn step_lost(&mut self, pdu: &[u8], now: Mono) {
-        self.step_sent = None;
-        let (Some(update), Ok(parsed)) = (&mut self.update, Request::parse(pdu)) else { return };
-        let seen = update.see(&parsed);
-        update.lost(&seen);
-        match seen {
-            Seen::Open { .. } => self.engine.open_answered(false),
-            Seen::Commit => {
+    fn step_lost(&mut self, step: &Step, now: Mono) {
+        let Some(update) = &mut self.update else { return };
+        update.lost(step);
+        match step {
+            Step::Open => self.engine.open_answered(false),
+            Step::Commit => {
                 self.engine.commit_lost();
                 let case = self.poll.committing.take();
                 self.read_back(case, now);
             }
-            _ => {}
+            Step::Chunks(_) | Step::Control(_) | Step::Other => {}
         }
     }
 
