@@ -29,11 +29,13 @@ mod restart;
 pub mod rows;
 mod thread;
 mod trust;
+mod walk;
 
 pub use gate::GateStatus;
 pub use message::{Answered, Failure, Inbox, Message, Request};
 pub(crate) use release::{rejected, verdict_failure};
 pub use thread::run;
+pub(crate) use walk::walk;
 
 /// Directories of the data folder.
 const DIRS: &[&str] = &["vault", "quarantine", "approvals"];

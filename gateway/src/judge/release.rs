@@ -15,7 +15,9 @@ use crate::state::meta;
 use crate::state::release::{self, Release, Terms, Window};
 use crate::transfer::event::{Refusal, Station};
 use crate::transfer::image::{Image, ImageError, Released};
-use crate::vault::{self, Area, Attached, ImageDigest, ImageIntake, Refused, Sidecar, VaultImage};
+use crate::vault::{
+    self, Area, Attached, ImageDigest, ImageIntake, Refused, Sidecar, VaultError, VaultImage,
+};
 
 /// Role of the signature among what lies beside an image.
 const SIGNATURE: &str = "signature";
@@ -304,19 +306,15 @@ impl Judge {
             state_counter: meta::state_counter(&self.db.rows()).map_err(|e| bad(e.to_string()))?,
             expires,
         };
-        let mut gauntlet = Gauntlet::new(request, self.trust()?, self.now());
-        let mut buffer = vec![0; READ];
+        let gauntlet = Gauntlet::new(request, self.trust()?, self.now());
         let mut at = 0;
-        loop {
-            let n = image
-                .read_at(at, &mut buffer)
-                .map_err(|e| refusal(why::VAULT_ALTERED, None, e.to_string(), "the stored bytes"))?;
-            if n == 0 {
-                return Ok(gauntlet.finish());
-            }
-            gauntlet.absorb(&buffer[..n]);
+        let read = |buffer: &mut [u8]| {
+            let n = image.read_at(at, buffer)?;
             at += n as u64;
-        }
+            Ok(n)
+        };
+        super::walk(gauntlet, read)
+            .map_err(|e: VaultError| refusal(why::VAULT_ALTERED, None, e.to_string(), "the stored bytes"))
     }
 
     /// A digest, or the first digits of one that names a single image.
@@ -430,5 +428,3 @@ fn parse_digest(text: &str) -> Result<ImageDigest, Failure> {
 
 /// Policy of this version: built in. It becomes a number of its own once policies can change.
 const POLICY_EPOCH: u64 = 1;
-/// Bytes read from the vault at once.
-const READ: usize = 64 * 1024;
