@@ -15,6 +15,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod reasons;
 pub mod shield;
+pub mod signals;
 pub mod sim;
 pub mod socket;
 pub mod state;

@@ -93,6 +93,13 @@ pub struct Stored {
     reported: Option<(StoredFeature, StoredFeature, Option<Alignment>)>,
 }
 
+impl Stored {
+    /// The signal it is of.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 impl Channel {
     /// A signal that has learned nothing.
     pub fn new(spec: Spec) -> Channel {

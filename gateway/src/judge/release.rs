@@ -189,6 +189,7 @@ impl Judge {
     /// Everything that `station` may load into `plc` now, each with a fresh proof; or why there is nothing.
     pub(super) fn deliverable(&mut self, plc: &str, station: Station) -> Result<Vec<Released>, Refusal> {
         self.gate_open()?;
+        self.unlocked(plc, None)?;
         let now = self.now();
         if !now.trusted {
             return Err(refusal(
@@ -221,6 +222,7 @@ impl Judge {
     /// What the gateway itself may deliver: a release names stations, and this is none of them.
     pub(super) fn deliverable_by_us(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
         self.gate_open()?;
+        self.unlocked(plc, Some(digest))?;
         let state = |e: crate::state::StateError| {
             refusal(why::STATE_DAMAGED, None, e.to_string(), "a readable state")
         };

@@ -35,13 +35,16 @@ mod report;
 mod settings;
 mod station;
 mod step;
+mod watched;
 
 pub use identity::ControllerSays;
 pub use report::Report;
 pub use settings::Settings;
+pub use watched::{MAX_WATCHED, Watched};
 
 use identity::Poll;
 use report::Reports;
+use watched::Registers;
 
 /// Names one connection of a station; never reused for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -64,6 +67,8 @@ pub enum Event {
     Ask(u32, Question),
     /// The controller's identity, read after `case` or by the regular poll.
     Identity(Option<CaseId>, ControllerSays),
+    /// What the controller says in watched register number `.0`.
+    Register(usize, u16),
     /// The connection to the controller cannot be used any more: close it and connect again.
     Reconnect,
 }
@@ -88,6 +93,7 @@ pub struct Conduit {
     delivery: Option<(CaseId, Delivery)>,
     abort_steps: VecDeque<Vec<u8>>,
     poll: Poll,
+    registers: Registers,
     reports: Reports,
     learner: Learner,
     /// The latest time told.
@@ -118,6 +124,7 @@ impl Conduit {
             step_sent: None,
             delivery: None,
             abort_steps: VecDeque::new(),
+            registers: Registers::default(),
             reports: Reports::default(),
             learner: Learner::default(),
             touched: Vec::new(),
@@ -279,6 +286,11 @@ impl Conduit {
         self.poll.soon(now);
     }
 
+    /// Registers to read from now on, in the order their values are numbered.
+    pub fn watch(&mut self, watched: Vec<Watched>, now: Mono) {
+        self.registers = Registers::new(watched, now);
+    }
+
     /// What the gateway around must do. Call after every other method.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -314,8 +326,10 @@ impl Conduit {
         let hungry =
             (!self.link.up && !self.hungry.is_empty()).then_some(self.link.since + self.settings.reply);
         let poll = self.link.up.then(|| self.poll.due()).flatten();
+        let reads = self.link.up && !self.link.is_waiting(From::Watched);
+        let watched = reads.then(|| self.registers.due()).flatten();
         let delivery = self.delivery.as_ref().and(self.poll.delivery_wake);
-        [self.link.deadline(), self.engine.deadline(), hungry, poll, delivery].into_iter().flatten().min()
+        [self.link.deadline(), self.engine.deadline(), hungry, poll, watched, delivery].into_iter().flatten().min()
     }
 
     /// Acts on deadlines that have passed. Calling it early does nothing.
@@ -348,6 +362,11 @@ impl Conduit {
                     self.events.push(Event::Identity(case, says));
                 }
             }
+            From::Watched => {
+                if let Some([value]) = reply.and_then(pdu::registers).as_deref() {
+                    self.events.push(Event::Register(self.registers.asked(), *value));
+                }
+            }
             From::Delivery => {
                 if let Some((_, delivery)) = &mut self.delivery {
                     match reply {
@@ -378,6 +397,7 @@ impl Conduit {
         }
         self.send_aborts(now);
         self.send_poll(now);
+        self.send_watched(now);
     }
 
     fn engine_wants(&self) -> bool {

@@ -125,6 +125,22 @@ impl Conduit {
             self.poll.put_off(now);
         }
     }
+
+    pub(super) fn send_watched(&mut self, now: Mono) {
+        if self.registers.due().is_none_or(|due| due > now) {
+            return;
+        }
+        let quiet = self.engine.case().is_none() && self.delivery.is_none();
+        if !quiet || !self.link.up {
+            return self.registers.put_off(now);
+        }
+        if self.link.is_waiting(From::Watched) {
+            return; // its reply, or its absence, comes back here
+        }
+        if let Some(pdu) = self.registers.request(now) {
+            self.link.send(self.settings.unit, &pdu, now + self.settings.reply, From::Watched);
+        }
+    }
 }
 
 /// How long a delivery that has destroyed nothing waits for the controller.
