@@ -96,8 +96,8 @@ impl Anomaly {
             (Detector::Drift, _) => format!("drifts down: {value} {unit}{usual}"),
             (_, Direction::Wider) => format!("varies {magnitude_sigma:.1} times as much as usual"),
             (_, Direction::Narrower) => format!("varies only {magnitude_sigma:.2} times as much as usual"),
-            (_, Direction::Up) => format!("rose by {magnitude_sigma:.1} sigma: {value} {unit}{usual}"),
-            (_, _) => format!("fell by {:.1} sigma: {value} {unit}{usual}", magnitude_sigma.abs()),
+            (_, Direction::Up) => format!("rose to {value} {unit}{usual}"),
+            (_, _) => format!("fell to {value} {unit}{usual}"),
         };
         format!("{signal} ({series}) {what}; since {age:.0} s; likely: {}", self.causes.join(", "))
     }

@@ -212,8 +212,8 @@ fn reported(raw: &file::Reported, has_plc: bool) -> Checked<(Register, Duration,
         return Err("reported without plc: name the controller that says it".into());
     }
     let every = match raw.poll_ms.unwrap_or(1000) {
-        ms @ 100..=3_600_000 => Duration::from_millis(ms),
-        ms => return Err(format!("reported: poll_ms {ms}: 100 to 3600000")),
+        ms @ 10..=3_600_000 => Duration::from_millis(ms),
+        ms => return Err(format!("reported: poll_ms {ms}: 10 to 3600000")),
     };
     let lag = seconds("reported: max_lag_s", raw.max_lag_s.unwrap_or(10.0), 0.1, 600.0)?;
     Ok((register(raw.register, raw.scale)?, every, lag))
