@@ -12,8 +12,8 @@ use crate::compare::{self, Alignment, Comparison};
 use crate::detect::calibrate::Wanted;
 use crate::detect::limit::{Limit, Range};
 use crate::feature::{Feature, Outcome, StoredFeature};
-pub use crate::measure::{Measure, Reading};
 use crate::measure::Meter;
+pub use crate::measure::{Measure, Reading};
 
 /// How a signal is set up.
 #[derive(Debug, Clone, PartialEq)]

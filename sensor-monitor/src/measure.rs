@@ -188,9 +188,7 @@ impl Meter {
         };
         match value.filter(|v| v.is_finite()) {
             Some(value) => Reading { at, value, quality: self.quality },
-            None => {
-                Reading { at, value: 0.0, quality: self.quality.and(Quality::Bad(Flaw::NotMeasured)) }
-            }
+            None => Reading { at, value: 0.0, quality: self.quality.and(Quality::Bad(Flaw::NotMeasured)) },
         }
     }
 

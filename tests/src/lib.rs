@@ -85,7 +85,13 @@ impl Bench {
     }
 
     /// As [`Bench::controller`], with a tachometer of our own on the shaft of its drive; gives its address.
-    pub fn drive(&mut self, id: &'static str, profile: &str, way: &str, firmware: &[u8]) -> (Plc, SocketAddr) {
+    pub fn drive(
+        &mut self,
+        id: &'static str,
+        profile: &str,
+        way: &str,
+        firmware: &[u8],
+    ) -> (Plc, SocketAddr) {
         let tachometer = free_address();
         let more = ["--tachometer", &tachometer.to_string()];
         (self.controller_with(id, profile, way, firmware, &more), tachometer)

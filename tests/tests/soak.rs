@@ -40,9 +40,9 @@ fn learned() -> (Bench, Plc, Vec<u8>, String) {
     let old = image()[9000..13_000].to_vec();
     let (plc, tachometer) = bench.drive("drive-1", "generic-file-record", "match", &old);
     bench.configure(&format!(
-        "[[signal]]\nid = \"drive-1.shaft\"\nplc = \"drive-1\"\nunit = \"Hz\"\nlearn = 512\n\
-         source = {{ kind = \"modbus\", target = \"{tachometer}\", unit = 1, register = 30001, scale = 0.1, poll_ms = 50 }}\n\
-         reported = {{ register = 30041, scale = 0.1, poll_ms = 50, max_lag_s = 1 }}\n\
+        "[[signal]]\nid = \"drive-1.shaft\"\nplc = \"drive-1\"\nunit = \"Hz\"\nlearn = 2048\nfalse_alarms_per_year = 0.01\n\
+         source = {{ kind = \"modbus\", target = \"{tachometer}\", unit = 1, register = 30001, scale = 0.025, poll_ms = 10 }}\n\
+         reported = {{ register = 30041, scale = 0.025, poll_ms = 10, max_lag_s = 1 }}\n\
          [soak]\nlasts_s = 120\nsettles_s = 3\n"
     ));
     let dir = bench.dir.path();
@@ -53,7 +53,9 @@ fn learned() -> (Bench, Plc, Vec<u8>, String) {
     let id = stage(&bench, "good", &good);
     bench.headgate(&["release", &id, "--plc", "drive-1", "--uses", "2"]);
     bench.start();
-    eventually("the controller is connected", || plc.exchange(1, &[3, 0, 0, 0, 1]).ok().filter(|r| r[0] == 3));
+    eventually("the controller is connected", || {
+        plc.exchange(1, &[3, 0, 0, 0, 1]).ok().filter(|r| r[0] == 3)
+    });
     assert_eq!(download(&bench, &plc, "good"), 0);
     plc.wait_flash(&good);
     for _ in 0..6 {
@@ -126,7 +128,9 @@ fn what_was_learned_and_a_lock_survive_a_kill() {
     let (_, bad) = images();
     let bad_id = stage(&bench, "bad", &bad);
     bench.headgate(&["release", &bad_id, "--plc", "drive-1", "--uses", "5"]);
-    eventually("the controller is connected", || plc.exchange(1, &[3, 0, 0, 0, 1]).ok().filter(|r| r[0] == 3));
+    eventually("the controller is connected", || {
+        plc.exchange(1, &[3, 0, 0, 0, 1]).ok().filter(|r| r[0] == 3)
+    });
     assert_eq!(download(&bench, &plc, "bad"), 0);
     bench.wait_alarm("HG-9007");
     bench.kill();

@@ -62,9 +62,7 @@ pub(super) fn sim(v: &Sim) -> Result<Said, Failure> {
         if let Some(path) = v.dump.clone() {
             tokio::spawn(dump(controller.clone(), path));
         }
-        server::serve(listener, controller, clock)
-            .await
-            .map_err(|e| Failure::internal(e.to_string()))?;
+        server::serve(listener, controller, clock).await.map_err(|e| Failure::internal(e.to_string()))?;
         Ok(Said::Nothing)
     })
 }

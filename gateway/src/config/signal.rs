@@ -239,7 +239,11 @@ fn register(number: u32, scale: Option<f64>) -> Checked<Register> {
 fn current_loop(raw: &file::Loop) -> Checked<Scale> {
     let scale = Scale { shunt: raw.shunt_ohm, at_4: raw.at_4_ma, at_20: raw.at_20_ma };
     let sound = (1.0..=10_000.0).contains(&scale.shunt) && scale.at_4.is_finite() && scale.at_20.is_finite();
-    if sound { Ok(scale) } else { Err("loop: shunt_ohm is 1 to 10000, at_4_ma and at_20_ma are numbers".into()) }
+    if sound {
+        Ok(scale)
+    } else {
+        Err("loop: shunt_ohm is 1 to 10000, at_4_ma and at_20_ma are numbers".into())
+    }
 }
 
 fn finite(what: &str, value: f64) -> Checked<f64> {

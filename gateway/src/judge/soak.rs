@@ -41,8 +41,7 @@ impl Judge {
         let lasts = i64::try_from(self.config.soak.lasts.as_millis()).unwrap_or(i64::MAX);
         let now = self.now();
         let ends = Wall { ms: now.ms.saturating_add(lasts), ..now };
-        let opened =
-            self.db.write("open a soak", |tx| soak::open(tx, number(case), plc, &digest, ends, now));
+        let opened = self.db.write("open a soak", |tx| soak::open(tx, number(case), plc, &digest, ends, now));
         match opened {
             Ok(true) if self.watches(plc) => {
                 self.tell_case(case, &format!("its signals are watched until {ends}"));
@@ -86,7 +85,9 @@ impl Judge {
                 });
                 self.publish(Kind::Signal, &format!("signal/{signal}"), body);
             }
-            News::Learned(signal, series) => tracing::info!(%signal, %series, "learned; from here on it is judged"),
+            News::Learned(signal, series) => {
+                tracing::info!(%signal, %series, "learned; from here on it is judged")
+            }
         }
     }
 
@@ -179,7 +180,8 @@ impl Judge {
                 Mail::Learn(
                     signal.clone(),
                     Box::new(move |found| {
-                        let missing = || Failure::not_found(format!("no signal {signal:?}; headgate signals list"));
+                        let missing =
+                            || Failure::not_found(format!("no signal {signal:?}; headgate signals list"));
                         let _ = reply.send(if found { Ok(Answered::Done { text }) } else { Err(missing()) });
                     }),
                 )
@@ -198,6 +200,8 @@ fn way_back(plc: &str, image: Option<&ImageDigest>) -> String {
             let short = &hex(digest)[..12];
             format!("to go back: headgate release {short} --plc {plc}, headgate deliver {short} --plc {plc}")
         }
-        None => format!("this gateway has not delivered an earlier image; headgate plc unlock {plc} --reason TEXT"),
+        None => format!(
+            "this gateway has not delivered an earlier image; headgate plc unlock {plc} --reason TEXT"
+        ),
     }
 }

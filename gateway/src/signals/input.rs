@@ -1,9 +1,9 @@
 //! Inputs on threads of their own: open, read, wait, and open again when they fail.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::TrySendError;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hal::clock::{Clock, Mono};
@@ -116,7 +116,9 @@ impl Out<'_> {
 
 fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
     let source: Box<dyn Source> = match &signal.input {
-        Input::Iio { root, device, channel, rate_hz, factor } => iio(root, device, *channel, *rate_hz, *factor)?,
+        Input::Iio { root, device, channel, rate_hz, factor } => {
+            iio(root, device, *channel, *rate_hz, *factor)?
+        }
         Input::Ads1115 { bus, address, input, range_v, rate_hz } => {
             let setup = ads1115(*input, *range_v, *rate_hz);
             let chip = Ads1115::open(bus, *address, setup)?;
@@ -134,11 +136,13 @@ fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
             let measure = OneVital { health: Health::new(Path::new("/")), name: vital.clone() };
             Box::new(Polled::new(measure, *every))
         }
-        Input::Modbus { .. } => return Err(SourceError::Unexpected {
-            what: "a transducer".into(),
-            found: "a thread".into(),
-            expected: "a task",
-        }),
+        Input::Modbus { .. } => {
+            return Err(SourceError::Unexpected {
+                what: "a transducer".into(),
+                found: "a thread".into(),
+                expected: "a task",
+            });
+        }
     };
     Ok(match signal.current_loop {
         Some(scale) => Box::new(LoopSource::new(source, scale)),
@@ -147,7 +151,13 @@ fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
 }
 
 /// A slow channel is read on request, a fast one from its buffer.
-fn iio(root: &Path, device: &str, channel: u32, rate_hz: f64, factor: f64) -> Result<Box<dyn Source>, SourceError> {
+fn iio(
+    root: &Path,
+    device: &str,
+    channel: u32,
+    rate_hz: f64,
+    factor: f64,
+) -> Result<Box<dyn Source>, SourceError> {
     let root = Tree::new(root);
     let found = Device::find(&root, device)?.into_iter().next();
     let (name, device) = found.ok_or_else(|| SourceError::Unexpected {

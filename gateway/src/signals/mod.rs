@@ -206,7 +206,8 @@ impl Signals {
 
     /// A series of a signal is well again; `None`: all of them.
     fn well(&mut self, signal: usize, series: Option<Series>) {
-        let keys: Vec<_> = self.standing.keys().filter(|(_, code)| *code != why::SIGNAL_LOST).cloned().collect();
+        let keys: Vec<_> =
+            self.standing.keys().filter(|(_, code)| *code != why::SIGNAL_LOST).cloned().collect();
         for key in keys {
             self.remove(&key, |(s, of)| *s == signal && (series.is_none() || *of == series));
         }
@@ -223,7 +224,11 @@ impl Signals {
         }
     }
 
-    fn remove(&mut self, key: &(Option<String>, ReasonCode), gone: impl Fn(&(usize, Option<Series>)) -> bool) {
+    fn remove(
+        &mut self,
+        key: &(Option<String>, ReasonCode),
+        gone: impl Fn(&(usize, Option<Series>)) -> bool,
+    ) {
         let Some(set) = self.standing.get_mut(key) else { return };
         set.retain(|entry| !gone(entry));
         if set.is_empty() {

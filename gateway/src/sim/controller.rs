@@ -10,8 +10,8 @@ use firmware_verifier::Digest;
 use hal::clock::Mono;
 
 use super::bootloader::{Access, ILLEGAL_ADDRESS, ILLEGAL_VALUE, Kind, Loader, Mode, Then};
-use super::flash::Flash;
 use super::drive::{Drive, REPORTED};
+use super::flash::Flash;
 use super::process::{INPUTS, Process};
 
 /// A controller on the bench.

@@ -11,8 +11,10 @@ use hal::clock::Mono;
 
 /// A firmware that holds these bytes carries the payload.
 pub const PAYLOAD: &[u8] = b"payload=overspeed";
-/// Input register in which the controller reports the speed, in tenths of a hertz (30041 in manuals).
+/// Input register in which the controller reports the speed, in counts of [`COUNT_HZ`] (30041 in manuals).
 pub const REPORTED: usize = 40;
+/// Hertz of one count, of the controller's register and of the tachometer's.
+pub const COUNT_HZ: f64 = 0.025;
 
 /// The drive and the firmware that runs it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,7 +41,7 @@ impl Drive {
         (nominal + load(now) + 0.1 * noise(now.0 / STEP_NS, 2)).max(0.0)
     }
 
-    /// What the controller reports, in tenths of a hertz.
+    /// What the controller reports, in counts.
     pub(super) fn reported(&self, now: Mono) -> u16 {
         let then = match (self.infected, self.attack(now)) {
             (Some(began), Some(age)) => {
@@ -50,7 +52,7 @@ impl Drive {
             _ => now,
         };
         let honest = NOMINAL + load(then) + 0.1 * noise(then.0 / STEP_NS, 3);
-        (10.0 * honest).round().clamp(0.0, 65_535.0) as u16
+        (honest / COUNT_HZ).round().clamp(0.0, 65_535.0) as u16
     }
 
     /// How long the payload has been at work.
@@ -80,9 +82,9 @@ fn noise(step: u64, stream: u64) -> f64 {
 
 const NOMINAL: f64 = 1064.0;
 /// The controller's cycle: a new reading each time.
-const STEP_NS: u64 = 50_000_000;
+const STEP_NS: u64 = 10_000_000;
 /// The load's pace.
-const KNOT_NS: u64 = 200_000_000;
+const KNOT_NS: u64 = 40_000_000;
 /// The payload waits after the firmware has started, recording.
 const WAITS: Duration = Duration::from_secs(8);
 const FAST: Duration = Duration::from_secs(15);
@@ -103,8 +105,8 @@ mod tests {
     fn an_honest_controller_reports_what_the_shaft_does() {
         let mut drive = Drive::default();
         drive.runs(b"version=2.1", at(0));
-        for ms in (0..60_000).step_by(50) {
-            let (shaft, said) = (drive.shaft(at(ms)), f64::from(drive.reported(at(ms))) / 10.0);
+        for ms in (0..60_000).step_by(10) {
+            let (shaft, said) = (drive.shaft(at(ms)), f64::from(drive.reported(at(ms))) * COUNT_HZ);
             assert!((shaft - said).abs() < 0.5 && (shaft - NOMINAL).abs() < 8.0, "{ms}: {shaft} {said}");
         }
     }
@@ -117,10 +119,10 @@ mod tests {
         assert!((drive.shaft(at(9_000)) - 1410.0).abs() < 8.0);
         assert!((drive.shaft(at(30_000)) - 1064.0).abs() < 8.0);
         assert!(drive.shaft(at(60_000)) < 10.0);
-        let said: Vec<u16> = (0..63).map(|n| drive.reported(at(8_000 + n * 50))).collect();
+        let said: Vec<u16> = (0..63).map(|n| drive.reported(at(8_000 + n * 10))).collect();
         assert_eq!(said[..21], said[21..42]);
         assert_eq!(said[..21], said[42..63]);
-        let before: Vec<u16> = (0..21).map(|n| drive.reported(at(8_000 - 1_050 + n * 50))).collect();
+        let before: Vec<u16> = (0..21).map(|n| drive.reported(at(8_000 - 210 + n * 10))).collect();
         assert_eq!(said[..21], before[..], "it was recorded before");
     }
 }

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::controller::Controller;
+use super::drive::COUNT_HZ;
 use crate::protocol::modbus::frame;
 
 /// Serves `controller` on `listener` until the listener fails. Dropping the future ends every connection.
@@ -31,8 +32,8 @@ pub async fn serve(
     }
 }
 
-/// Serves a tachometer on the shaft of `controller`'s drive, as a device of its own: tenths of a hertz in input
-/// and holding register 0.
+/// Serves a tachometer on the shaft of `controller`'s drive, as a device of its own: counts in input and
+/// holding register 0.
 pub async fn serve_tachometer(
     listener: TcpListener,
     controller: Arc<Mutex<Controller>>,
@@ -47,7 +48,7 @@ pub async fn serve_tachometer(
             let (mut input, mut output) = (Vec::new(), Vec::new());
             while matches!(socket.read_buf(&mut input).await, Ok(1..)) && input.len() <= MAX_INPUT {
                 while let Ok(Some((request, used))) = frame::first(&input) {
-                    let shaft = (10.0 * with(&controller, |c| c.shaft(clock.mono()))).round() as u16;
+                    let shaft = (with(&controller, |c| c.shaft(clock.mono())) / COUNT_HZ).round() as u16;
                     let reply = match request.pdu {
                         [function @ (3 | 4), 0, 0, 0, 1] => {
                             let [high, low] = shaft.to_be_bytes();

@@ -329,7 +329,10 @@ impl Conduit {
         let reads = self.link.up && !self.link.is_waiting(From::Watched);
         let watched = reads.then(|| self.registers.due()).flatten();
         let delivery = self.delivery.as_ref().and(self.poll.delivery_wake);
-        [self.link.deadline(), self.engine.deadline(), hungry, poll, watched, delivery].into_iter().flatten().min()
+        [self.link.deadline(), self.engine.deadline(), hungry, poll, watched, delivery]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Acts on deadlines that have passed. Calling it early does nothing.
