@@ -94,7 +94,12 @@ impl Feature {
         let outcome = self.judge(at, value, regime);
         let is_judged = self.hold.is_none() && self.model().is_some();
         self.latest = Some((at, value));
-        self.evidence = self.suites.get(&regime).map(Suite::evidence).filter(|_| is_judged).map(|e| if self.alarm.is_some() { 1.0 } else { e });
+        self.evidence = self
+            .suites
+            .get(&regime)
+            .map(Suite::evidence)
+            .filter(|_| is_judged)
+            .map(|e| if self.alarm.is_some() { 1.0 } else { e });
         outcome
     }
 
