@@ -17,6 +17,8 @@ mod image;
 mod init;
 mod print;
 mod run;
+mod signals;
+mod signals_file;
 mod sim;
 mod site_key;
 mod trust;
@@ -76,6 +78,9 @@ enum Verb {
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
+    /// Signals, and records of them.
+    #[command(subcommand)]
+    Signals(signals::Signals),
     /// The configuration.
     #[command(subcommand)]
     Config(config::ConfigVerb),
@@ -133,6 +138,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Plc(v) => watch::plc(context, v),
         Verb::Conduit(v) => watch::conduit(context, &v),
         Verb::Alarms(v) => watch::alarms(context, v),
+        Verb::Signals(v) => signals::signals(context, v),
         Verb::Config(v) => config::config(context, &v),
         Verb::Sim(v) => sim::sim(&v),
     }
