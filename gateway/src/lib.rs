@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod feed;
 pub mod judge;
+pub mod plot;
 pub mod protocol;
 pub mod proxy;
 pub mod reasons;

@@ -172,6 +172,17 @@ impl Channel {
         self.is_lost || all.iter().filter_map(|s| self.feature(*s)).any(Feature::in_alarm)
     }
 
+    /// The last good value of a series, and the time it is of.
+    pub fn latest(&self, series: Series) -> Option<(Mono, f64)> {
+        self.feature(series)?.latest()
+    }
+
+    /// How much speaks for a change in a series, as a share of what an alarm takes: 0 to 1, and 1 from the
+    /// value that tips one until it ends. `None` while nothing is judged. For the eye; an alarm is what [`Channel::block`] says.
+    pub fn evidence(&self, series: Series) -> Option<f64> {
+        self.feature(series)?.evidence()
+    }
+
     /// The last good values of a series, oldest first.
     pub fn recent(&self, series: Series) -> Vec<f64> {
         self.feature(series).map(Feature::recent).unwrap_or_default()

@@ -98,7 +98,8 @@ impl Meter {
             }
             return gap;
         }
-        if self.changed_rate(block.period_ns) {
+        // A single sample says nothing of the rate.
+        if block.samples.len() > 1 && self.changed_rate(block.period_ns) {
             // The first block sets the rate; another one later is a fault of the source.
             if self.period_ns != 0 {
                 self.empty();

@@ -18,6 +18,7 @@ mod init;
 mod print;
 mod run;
 mod signals;
+mod signals_file;
 mod sim;
 mod site_key;
 mod trust;

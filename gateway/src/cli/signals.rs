@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use sensor_monitor::anomaly::Figure;
 
-use super::{Context, Said};
+use super::{Context, Said, signals_file};
 use crate::judge::{Answered, Failure, Request};
 use crate::signals::SignalRow;
 
@@ -16,6 +16,10 @@ pub(super) enum Signals {
         /// Signal id.
         signal: String,
     },
+    /// Run a recorded file through the detectors and say what they find. Needs no configuration and no gateway.
+    Replay(signals_file::Replay),
+    /// Draw what `replay` finds into an SVG file.
+    Plot(signals_file::Plot),
     /// Forget what is usual and learn it anew: after a change that is right.
     Learn {
         /// Signal id.
@@ -37,6 +41,8 @@ pub(super) fn signals(context: &Context, verb: Signals) -> Result<Said, Failure>
             let json = serde_json::json!({ "schema": 1, "signal": row });
             Ok(Said::Words(one(&row), json))
         }
+        Signals::Replay(v) => signals_file::replay(context, &v),
+        Signals::Plot(v) => signals_file::plot(context, &v),
         Signals::Learn { signal } => context.ask(&Request::SignalLearn { signal }),
     }
 }

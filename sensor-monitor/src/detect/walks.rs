@@ -50,6 +50,12 @@ impl<const N: usize> Walks<N> {
         (self.level[lane], self.age[lane])
     }
 
+    /// How near the highest walk is to its limit, 0 to 1.
+    pub(crate) fn evidence(&self, limits: &[f64; N]) -> f64 {
+        let shares = self.level.iter().zip(limits).map(|(level, limit)| level / limit);
+        shares.fold(0.0, f64::max).min(1.0)
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Walks::new();
     }
