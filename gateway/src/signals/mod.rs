@@ -72,6 +72,9 @@ pub type Mailbox = SyncSender<Mail>;
 /// Takes news; false when there is no room for it now.
 pub type Tell = Box<dyn FnMut(News) -> bool + Send>;
 
+/// What one alarm is about: a controller, or the gateway (`None`), and the reason.
+type Cause = (Option<String>, ReasonCode);
+
 /// The thread's own state.
 pub struct Signals {
     monitor: Monitor,
@@ -81,7 +84,7 @@ pub struct Signals {
     /// News that found no room, oldest first.
     waiting: Vec<News>,
     /// What is in alarm, by controller and code.
-    standing: BTreeMap<(Option<String>, ReasonCode), BTreeSet<(usize, Option<Series>)>>,
+    standing: BTreeMap<Cause, BTreeSet<(usize, Option<Series>)>>,
     /// When each signal was last sent to the broker.
     sent: Vec<Option<Mono>>,
     news: Vec<monitor::News>,
@@ -215,9 +218,7 @@ impl Signals {
 
     /// Alarms of a controller end with a word of their own: an update, or a person.
     fn forget(&mut self, plc: &str) {
-        let mine = |(of, code): &&(Option<String>, ReasonCode)| {
-            of.as_deref() == Some(plc) && *code != why::SIGNAL_LOST
-        };
+        let mine = |(of, code): &&Cause| of.as_deref() == Some(plc) && *code != why::SIGNAL_LOST;
         let keys: Vec<_> = self.standing.keys().filter(mine).cloned().collect();
         for key in keys {
             self.remove(&key, |_| true);
