@@ -90,6 +90,7 @@ impl Anomaly {
         let what = match (detector, direction) {
             (Detector::Frozen, _) => format!("stands still at {value} {unit}"),
             (Detector::Replayed, _) => format!("repeats itself every {magnitude_sigma:.0} readings"),
+            (Detector::Novelty, _) => format!("was never seen before: {value} {unit}"),
             (Detector::Limit, Direction::Up) => format!("{value} {unit} is above its limit"),
             (Detector::Limit, _) => format!("{value} {unit} is below its limit"),
             (Detector::Drift, Direction::Up) => format!("drifts up: {value} {unit}{usual}"),
@@ -149,15 +150,21 @@ pub fn causes_of(kind: Kind, series: Series, change: &Change) -> Vec<String> {
             "our sensor moved or failed",
         ],
         (Kind::Bus, _, Detector::Drift, _) => &["connector or cable ageing", "temperature", "supply"],
-        (Kind::Bus, _, _, Direction::Down) => &["termination added or a tap", "cable", "driver or supply weak"],
+        (Kind::Bus, _, _, Direction::Down) => {
+            &["termination added or a tap", "cable", "driver or supply weak"]
+        }
         (Kind::Bus, _, _, Direction::Up) => &["termination missing", "timing of the device changed", "load"],
         (Kind::Bus, _, _, Direction::Wider) => &["interference", "loose contact", "bus overloaded"],
         (Kind::Bus, ..) => &["device swapped", "timing of the device changed"],
         (Kind::Health, ..) => &["ambient temperature or load", "a failing part"],
         (Kind::Process, _, Detector::Drift, _) => &["wear or fouling", "sensor drift", "load changed slowly"],
-        (Kind::Process, _, _, Direction::Wider) => &["looseness or cavitation", "interference", "control loop unstable"],
+        (Kind::Process, _, _, Direction::Wider) => {
+            &["looseness or cavitation", "interference", "control loop unstable"]
+        }
         (Kind::Process, _, _, Direction::Narrower) => &["machine stopped", "signal filtered or simulated"],
-        (Kind::Process, ..) => &["set point or load changed", "changed behaviour of the controller", "sensor"],
+        (Kind::Process, ..) => {
+            &["set point or load changed", "changed behaviour of the controller", "sensor"]
+        }
     };
     list.iter().map(|s| (*s).to_string()).collect()
 }
