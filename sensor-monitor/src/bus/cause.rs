@@ -208,7 +208,8 @@ mod tests {
         let all = [Station, Unit(1), Unit(2), Unit(3)];
         let on_all = |quantity, shift: f64| all.map(|t| (t, quantity, shift)).to_vec();
         let both = |a: Vec<_>, b: Vec<_>| [a, b].concat();
-        let cases: Vec<(&str, Vec<(Talker, Quantity, f64)>, Cause)> = vec![
+        type Shifts = Vec<(Talker, Quantity, f64)>;
+        let cases: Vec<(&str, Shifts, Cause)> = vec![
             ("one level", vec![(Unit(2), Level, -0.5)], Cause::Transmitter(Unit(2))),
             ("the station's level", vec![(Station, Level, 1.0)], Cause::Transmitter(Station)),
             (
