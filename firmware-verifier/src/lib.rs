@@ -34,6 +34,7 @@ pub mod trust;
 pub mod verdict;
 
 pub use digest::Digest;
+pub use gauntlet::lane::Lane;
 pub use gauntlet::signer::MAX_CANDIDATES;
 pub use gauntlet::{Gauntlet, MAX_IMAGE, Request};
 pub use verdict::{Evidence, Rejection, Verdict, Verified, VerifierError};

@@ -197,6 +197,37 @@ proptest! {
     }
 
     #[test]
+    fn how_the_lanes_are_run_does_not_change_the_verdict(
+        image in proptest::collection::vec(any::<u8>(), 1..3000),
+        ways in proptest::collection::vec(0u8..6, 1..8),
+        keys in 1u8..5,
+        right: bool,
+    ) {
+        let anchors = store((1..=keys).map(|n| anchor(n, "acme", &["*"])).collect());
+        let ask = || request(signed(if right { keys } else { keys + 1 }, &image));
+        let mut gauntlet = Gauntlet::new(ask(), &anchors, NOW);
+        for (piece, way) in image.chunks(image.len().div_ceil(ways.len())).zip(&ways) {
+            gauntlet.absorb_with(piece, |signature, digest| match way {
+                0 => {}
+                1 => signature.run(),
+                2 => digest.run(),
+                3 => {
+                    digest.run();
+                    signature.run();
+                }
+                4 => (0..2).for_each(|_| signature.run()),
+                _ => std::thread::scope(|s| {
+                    s.spawn(|| signature.run());
+                    digest.run();
+                }),
+            });
+        }
+        let (whole, lanes) = (run(ask(), &anchors, NOW, &image), gauntlet.finish());
+        prop_assert_eq!(whole.evidence(), lanes.evidence());
+        prop_assert_eq!((whole.code(), whole.code().is_none()), (lanes.code(), right));
+    }
+
+    #[test]
     fn any_flipped_bit_of_image_or_signature_is_refused(bit in 0usize..(IMAGE.len() + 64) * 8) {
         let mut all = [IMAGE, &key(1).sign(IMAGE).to_bytes()].concat();
         all[bit / 8] ^= 1 << (bit % 8);

@@ -329,7 +329,7 @@ impl Rig {
                     self.unanswered.clear();
                     self.conduit.controller_disconnected(self.now);
                 }
-                Event::Identity(..) => {}
+                Event::Identity(..) | Event::Register(..) => {}
             }
         }
         assert!(self.conduit.controller_output().len() <= MOST);

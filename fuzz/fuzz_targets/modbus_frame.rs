@@ -39,7 +39,7 @@ fn request(pdu: &[u8]) {
         Request::MaskWrite { address } => assert_eq!(*address, word(1)),
         Request::WriteFile(records) => {
             let mut body = Vec::new();
-            for r in records {
+            for r in records.clone() {
                 let words = (r.data.len() / 2) as u16;
                 body.push(6);
                 [r.file, r.record, words].iter().for_each(|w| body.extend_from_slice(&w.to_be_bytes()));

@@ -3,17 +3,19 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hal::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Plc, Route};
+use crate::config::{self, Config, Plc, Route};
 use crate::judge::{self, Failure, Inbox, Judge, Message};
-use crate::protocol::modbus::conduit::{Conduit, Settings};
+use crate::protocol::modbus::conduit::{Conduit, Settings, Watched};
 use crate::protocol::modbus::update::Update;
 use crate::proxy::pump::{Command, Listener, News, Pump};
 use crate::reasons as why;
+use crate::signals::{self, Mail, Mailbox, Signals};
 use crate::socket;
 use crate::transfer::engine::Way;
 use crate::transfer::event::{Answer, Refusal};
@@ -35,17 +37,21 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     };
     let (inbox, mail) = mpsc::channel(MAIL);
     let vault = judge.as_ref().map(|j| j.vault.clone());
-    let links = start_conduits(&config, &clock, &inbox).await?;
+    let store = judge.as_ref().map(|j| j.store.clone());
+    let (mailbox, ending, measuring) = start_signals(&config, &clock, store, &inbox)?;
+    let links = start_conduits(&config, &clock, &inbox, &mailbox).await?;
     let bell = Arc::new(tokio::sync::Notify::new());
     if let Some(mqtt) = config.mqtt.clone() {
         let (name, inbox, bell) = (config.name.clone(), inbox.clone(), bell.clone());
         // It ends with the runtime: what is queued stays on disk.
         tokio::spawn(crate::feed::run(mqtt, name, inbox, bell, std::future::pending()));
     }
+    let for_judge = mailbox.clone();
     let judging = std::thread::Builder::new().name("judge".into()).spawn(move || match judge {
         Some(mut judge) => {
             judge.attach(links);
             judge.attach_feed(bell);
+            judge.attach_signals(for_judge);
             judge::run(judge, mail);
         }
         None => refuse_everything(&links, mail),
@@ -59,13 +65,38 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     serving.abort();
     let _ = std::fs::remove_file(&config.socket);
     let _ = inbox.send(Message::Stop).await;
-    let _ = tokio::task::spawn_blocking(move || judging.join()).await;
+    ending.store(true, Ordering::Relaxed);
+    let _ = mailbox.try_send(Mail::Stop);
+    let _ = tokio::task::spawn_blocking(move || (judging.join(), measuring.join())).await;
     Ok(())
+}
+
+/// The inputs and the thread that judges what they measure; what it says goes to the judge.
+fn start_signals(
+    config: &Config,
+    clock: &Clock,
+    store: Option<hal::store::Store>,
+    inbox: &Inbox,
+) -> Result<(Mailbox, Arc<AtomicBool>, std::thread::JoinHandle<()>), Failure> {
+    let (mailbox, mail) = std::sync::mpsc::sync_channel(signals::MAIL);
+    let to_judge = inbox.clone();
+    let tell: signals::Tell = Box::new(move |news| to_judge.try_send(Message::Signal(news)).is_ok());
+    let watching = Signals::new(&config.signals, config.soak, clock.clone(), store, tell);
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
+    let thread = thread.map_err(|e| Failure::internal(e.to_string()))?;
+    let ending = Arc::new(AtomicBool::new(false));
+    signals::start(&config.signals, clock, &mailbox, &ending);
+    Ok((mailbox, ending, thread))
 }
 
 type Links = Vec<(usize, mpsc::Sender<Command>)>;
 
-async fn start_conduits(config: &Config, clock: &Clock, inbox: &Inbox) -> Result<Links, Failure> {
+async fn start_conduits(
+    config: &Config,
+    clock: &Clock,
+    inbox: &Inbox,
+    mailbox: &Mailbox,
+) -> Result<Links, Failure> {
     let mut links = Links::new();
     for (index, plc) in config.plcs.iter().enumerate() {
         for route in &plc.routes {
@@ -73,8 +104,16 @@ async fn start_conduits(config: &Config, clock: &Clock, inbox: &Inbox) -> Result
                 Failure::internal(format!("{}: cannot listen on {}: {e}", plc.slot.as_str(), route.listen))
             })?;
             let (commands, orders) = mpsc::channel(COMMANDS);
-            let news = ToJudge { conduit: links.len(), inbox: inbox.clone() };
-            let conduit = conduit(plc, route, clock);
+            let (registers, reports) = reports(config, plc);
+            let news = ToJudge {
+                conduit: links.len(),
+                inbox: inbox.clone(),
+                reports,
+                mailbox: mailbox.clone(),
+                clock: clock.clone(),
+            };
+            let mut conduit = conduit(plc, route, clock);
+            conduit.watch(registers, clock.mono());
             let pump =
                 Pump::new(conduit, listener, route.target, orders, news, clock.clone(), route.max_stations)
                     .map_err(|e| Failure::internal(format!("{}: {e}", plc.slot.as_str())))?;
@@ -83,6 +122,18 @@ async fn start_conduits(config: &Config, clock: &Clock, inbox: &Inbox) -> Result
         }
     }
     Ok(links)
+}
+
+/// What a controller is asked about its own signals, and which signal each register is of.
+fn reports(config: &Config, plc: &Plc) -> (Vec<Watched>, Vec<(usize, f64)>) {
+    let of_plc = |s: &&(usize, &config::Signal)| s.1.spec.plc.as_deref() == Some(plc.slot.as_str());
+    let signals: Vec<_> = config.signals.iter().enumerate().collect();
+    let reported = signals.iter().filter(of_plc).filter_map(|(n, s)| Some((*n, s.reported?)));
+    let watched = |(number, (register, every)): (usize, (config::Register, std::time::Duration))| {
+        let watched = Watched { function: register.function, address: register.address, every };
+        (watched, (number, register.scale))
+    };
+    reported.map(watched).unzip()
 }
 
 /// The conduit of one route, shut until the judge opens the gate.
@@ -151,6 +202,10 @@ fn refuse_everything(links: &Links, mut mail: mpsc::Receiver<Message>) {
 struct ToJudge {
     conduit: usize,
     inbox: Inbox,
+    /// Signal and scale of each watched register.
+    reports: Vec<(usize, f64)>,
+    mailbox: Mailbox,
+    clock: Clock,
 }
 
 impl Listener for ToJudge {
@@ -159,6 +214,14 @@ impl Listener for ToJudge {
     }
 
     fn tell(&mut self, news: News) {
+        if let News::Register(number, value) = news {
+            if let Some((signal, scale)) = self.reports.get(number) {
+                let report = Mail::Report(*signal, self.clock.mono(), f64::from(value) * scale);
+                // A report that finds no room is one that is missed: the signal's own quality shows it.
+                let _ = self.mailbox.try_send(report);
+            }
+            return;
+        }
         if self.inbox.try_send(Message::News(self.conduit, news)).is_err() {
             tracing::error!(conduit = self.conduit, "the judge takes no mail");
         }

@@ -1,6 +1,6 @@
 //! The gateway's own reason codes, and the whole table with those of the two libraries.
 
-use hal::reason::{Reason, ReasonCode, Who};
+use hal::reason::{Reason, ReasonCode};
 
 /// Every code Headgate can give, ascending.
 pub fn all() -> impl Iterator<Item = &'static Reason> {

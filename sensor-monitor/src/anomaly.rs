@@ -82,23 +82,24 @@ impl Anomaly {
         let Change { direction, magnitude_sigma, detector, .. } = self.change;
         let age = self.found().since(self.since()).as_secs_f64();
         let (signal, series) = (&self.signal, self.series);
-        let value = Figure(self.value);
+        let value = format!("{} {unit}", Figure(self.value));
+        let value = value.trim_end();
         let usual = match self.usual {
             Some((median, sigma)) => format!(", usually {} ± {}", Figure(median), Figure(sigma)),
             None => String::new(),
         };
         let what = match (detector, direction) {
-            (Detector::Frozen, _) => format!("stands still at {value} {unit}"),
+            (Detector::Frozen, _) => format!("stands still at {value}"),
             (Detector::Replayed, _) => format!("repeats itself every {magnitude_sigma:.0} readings"),
-            (Detector::Novelty, _) => format!("was never seen before: {value} {unit}"),
-            (Detector::Limit, Direction::Up) => format!("{value} {unit} is above its limit"),
-            (Detector::Limit, _) => format!("{value} {unit} is below its limit"),
-            (Detector::Drift, Direction::Up) => format!("drifts up: {value} {unit}{usual}"),
-            (Detector::Drift, _) => format!("drifts down: {value} {unit}{usual}"),
+            (Detector::Novelty, _) => format!("was never seen before: {value}"),
+            (Detector::Limit, Direction::Up) => format!("{value} is above its limit"),
+            (Detector::Limit, _) => format!("{value} is below its limit"),
+            (Detector::Drift, Direction::Up) => format!("drifts up: {value}{usual}"),
+            (Detector::Drift, _) => format!("drifts down: {value}{usual}"),
             (_, Direction::Wider) => format!("varies {magnitude_sigma:.1} times as much as usual"),
             (_, Direction::Narrower) => format!("varies only {magnitude_sigma:.2} times as much as usual"),
-            (_, Direction::Up) => format!("rose by {magnitude_sigma:.1} sigma: {value} {unit}{usual}"),
-            (_, _) => format!("fell by {:.1} sigma: {value} {unit}{usual}", magnitude_sigma.abs()),
+            (_, Direction::Up) => format!("rose to {value}{usual}"),
+            (_, _) => format!("fell to {value}{usual}"),
         };
         format!("{signal} ({series}) {what}; since {age:.0} s; likely: {}", self.causes.join(", "))
     }

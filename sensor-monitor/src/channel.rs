@@ -12,8 +12,8 @@ use crate::compare::{self, Alignment, Comparison};
 use crate::detect::calibrate::Wanted;
 use crate::detect::limit::{Limit, Range};
 use crate::feature::{Feature, Outcome, StoredFeature};
-pub use crate::measure::{Measure, Reading};
 use crate::measure::Meter;
+pub use crate::measure::{Measure, Reading};
 
 /// How a signal is set up.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +93,13 @@ pub struct Stored {
     reported: Option<(StoredFeature, StoredFeature, Option<Alignment>)>,
 }
 
+impl Stored {
+    /// The signal it is of.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+}
+
 impl Channel {
     /// A signal that has learned nothing.
     pub fn new(spec: Spec) -> Channel {
@@ -163,6 +170,17 @@ impl Channel {
     pub fn in_alarm(&self) -> bool {
         let all = [Series::Measured, Series::Reported, Series::Residual];
         self.is_lost || all.iter().filter_map(|s| self.feature(*s)).any(Feature::in_alarm)
+    }
+
+    /// The last good value of a series, and the time it is of.
+    pub fn latest(&self, series: Series) -> Option<(Mono, f64)> {
+        self.feature(series)?.latest()
+    }
+
+    /// How much speaks for a change in a series, as a share of what an alarm takes: 0 to 1, and 1 from the
+    /// value that tips one until it ends. `None` while nothing is judged. For the eye; an alarm is what [`Channel::block`] says.
+    pub fn evidence(&self, series: Series) -> Option<f64> {
+        self.feature(series)?.evidence()
     }
 
     /// The last good values of a series, oldest first.

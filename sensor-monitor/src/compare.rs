@@ -32,6 +32,8 @@ pub struct Comparison {
     measured: VecDeque<(Mono, f64)>,
     reported: VecDeque<(Mono, f64)>,
     alignment: Option<Alignment>,
+    /// The measurement whose residual was given last: none is given twice.
+    given: Option<Mono>,
     settings: Settings,
 }
 
@@ -52,7 +54,7 @@ impl Comparison {
         let learn = settings.learn.clamp(16, MAX_PAIRS);
         let settings = Settings { learn, ..settings };
         let (measured, reported) = (VecDeque::with_capacity(learn), VecDeque::with_capacity(MAX_PAIRS));
-        Comparison { measured, reported, alignment: None, settings }
+        Comparison { measured, reported, alignment: None, given: None, settings }
     }
 
     /// A comparison that goes on with what was learned before; `None` where a value is not finite.
@@ -106,7 +108,11 @@ impl Comparison {
             return None;
         }
         let (then, measured) = *self.measured.iter().rev().find(|(t, _)| *t + alignment.lag <= newest)?;
+        if self.given.is_some_and(|given| then <= given) {
+            return None;
+        }
         let reported = at_time(&self.reported, then + alignment.lag)?;
+        self.given = Some(then);
         Some(Residual { at: then, value: measured - (alignment.scale * reported + alignment.offset) })
     }
 
@@ -276,6 +282,13 @@ mod tests {
         let (mut compare, start) = learned();
         assert!(compare.measured(at(start + 1000), 100.0).is_some());
         assert!(compare.measured(at(start + 6000), 100.0).is_none());
+    }
+
+    #[test]
+    fn no_residual_is_given_twice_while_the_controller_pauses() {
+        let (mut compare, start) = learned();
+        let given = (1..20).filter_map(|n| compare.measured(at(start + n * 100), 100.0)).count();
+        assert!(given <= 1, "{given} residuals from one report");
     }
 
     #[test]

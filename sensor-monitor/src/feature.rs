@@ -24,6 +24,10 @@ pub(crate) struct Feature {
     /// Values until this time are neither learned nor judged.
     hold: Option<Mono>,
     alarm: Option<Alarm>,
+    /// The last good value, judged or not.
+    latest: Option<(Mono, f64)>,
+    /// After the last value, as a share of what an alarm takes, 1 while one stands; `None` while nothing is judged.
+    evidence: Option<f64>,
     learned: bool,
 }
 
@@ -65,6 +69,8 @@ impl Feature {
             recent: VecDeque::with_capacity(RECENT),
             hold: None,
             alarm: None,
+            latest: None,
+            evidence: None,
             learned: false,
         }
     }
@@ -85,6 +91,19 @@ impl Feature {
 
     /// Takes one good value. Gives at most one outcome: an alarm that stands is told once for each direction.
     pub(crate) fn take(&mut self, at: Mono, value: f64, regime: u16) -> Option<Outcome> {
+        let outcome = self.judge(at, value, regime);
+        let is_judged = self.hold.is_none() && self.model().is_some();
+        self.latest = Some((at, value));
+        self.evidence = self
+            .suites
+            .get(&regime)
+            .map(Suite::evidence)
+            .filter(|_| is_judged)
+            .map(|e| if self.alarm.is_some() { 1.0 } else { e });
+        outcome
+    }
+
+    fn judge(&mut self, at: Mono, value: f64, regime: u16) -> Option<Outcome> {
         if self.hold.is_some_and(|until| at < until) {
             return None;
         }
@@ -199,6 +218,15 @@ impl Feature {
     /// What was learned in the epoch before, for comparison.
     pub(crate) fn previous(&self) -> Option<&Model> {
         self.regimes.get(self.regime.unwrap_or(0)).and_then(|b| b.previous())
+    }
+
+    pub(crate) fn latest(&self) -> Option<(Mono, f64)> {
+        self.latest
+    }
+
+    /// What the last value left of evidence, 0 to 1; 1 while an alarm stands.
+    pub(crate) fn evidence(&self) -> Option<f64> {
+        self.evidence
     }
 
     pub(crate) fn in_alarm(&self) -> bool {

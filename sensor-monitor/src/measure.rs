@@ -98,7 +98,8 @@ impl Meter {
             }
             return gap;
         }
-        if self.changed_rate(block.period_ns) {
+        // A single sample says nothing of the rate.
+        if block.samples.len() > 1 && self.changed_rate(block.period_ns) {
             // The first block sets the rate; another one later is a fault of the source.
             if self.period_ns != 0 {
                 self.empty();
@@ -188,9 +189,7 @@ impl Meter {
         };
         match value.filter(|v| v.is_finite()) {
             Some(value) => Reading { at, value, quality: self.quality },
-            None => {
-                Reading { at, value: 0.0, quality: self.quality.and(Quality::Bad(Flaw::NotMeasured)) }
-            }
+            None => Reading { at, value: 0.0, quality: self.quality.and(Quality::Bad(Flaw::NotMeasured)) },
         }
     }
 

@@ -93,7 +93,10 @@ impl Monitor {
 
     /// The operating regime of a controller.
     pub fn regime(&mut self, plc: &str, regime: u16) {
-        self.channels.iter_mut().filter(|c| c.spec().plc.as_deref() == Some(plc)).for_each(|c| c.regime(regime));
+        self.channels
+            .iter_mut()
+            .filter(|c| c.spec().plc.as_deref() == Some(plc))
+            .for_each(|c| c.regime(regime));
     }
 
     /// An operator has the signal learned anew.
@@ -108,12 +111,19 @@ impl Monitor {
     pub fn accepted(&mut self, case: u64, plc: &str, now: Mono) {
         self.soaks.retain(|s| s.plc != plc);
         let mut watched = Vec::new();
-        for (n, c) in self.channels.iter_mut().enumerate().filter(|(_, c)| c.spec().plc.as_deref() == Some(plc)) {
+        for (n, c) in
+            self.channels.iter_mut().enumerate().filter(|(_, c)| c.spec().plc.as_deref() == Some(plc))
+        {
             for series in [Series::Measured, Series::Residual] {
                 let correlation = c.model(series).map_or(1.0, |m| m.correlation_time());
                 let settings = watch::Settings { correlation, ..self.settings };
                 if let Some(watch) = Watch::open(now, &c.recent(series), settings) {
-                    watched.push(Watched { channel: n, series, watch, matters: c.spec().kind == Kind::Process });
+                    watched.push(Watched {
+                        channel: n,
+                        series,
+                        watch,
+                        matters: c.spec().kind == Kind::Process,
+                    });
                 }
             }
             match c.spec().kind {
@@ -178,7 +188,8 @@ impl Monitor {
     /// An anomaly of a process signal in a soak is the update's.
     fn in_soak(&mut self, channel: usize, anomaly: &Anomaly, out: &mut Vec<News>) {
         let spec = self.channels[channel].spec();
-        let Some(soak) = self.soaks.iter_mut().find(|s| spec.plc.as_ref() == Some(&s.plc) && !s.changed) else {
+        let Some(soak) = self.soaks.iter_mut().find(|s| spec.plc.as_ref() == Some(&s.plc) && !s.changed)
+        else {
             return;
         };
         let after = anomaly.since() >= soak.opened || anomaly.found() >= soak.opened;

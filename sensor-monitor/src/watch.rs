@@ -224,7 +224,8 @@ mod tests {
     impl Noise {
         fn next(&mut self) -> f64 {
             let mut uniform = || {
-                self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                self.0 =
+                    self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 (self.0 >> 11) as f64 / (1u64 << 53) as f64
             };
             (0..12).map(|_| uniform()).sum::<f64>() - 6.0
@@ -247,8 +248,7 @@ mod tests {
     #[test]
     fn an_unchanged_signal_is_not_called_changed() {
         let settings = Settings { alpha: 0.01, min_effect: 0.0, ..Settings::default() };
-        let called =
-            (0..400).filter(|seed| watch(*seed, |v| v, settings).is_some_and(|f| f.changed)).count();
+        let called = (0..400).filter(|seed| watch(*seed, |v| v, settings).is_some_and(|f| f.changed)).count();
         assert!(called <= 12, "{called} of 400 at 1 %");
     }
 
@@ -288,7 +288,8 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_normal_distribution() {
-        for (p, z) in [(0.5, 0.0), (0.975, 1.959_963_985), (0.999_975, 4.055_626_98), (0.01, -2.326_347_874)] {
+        for (p, z) in [(0.5, 0.0), (0.975, 1.959_963_985), (0.999_975, 4.055_626_98), (0.01, -2.326_347_874)]
+        {
             assert!((normal_quantile(p) - z).abs() < 1e-6, "{p}");
         }
     }

@@ -1,7 +1,7 @@
-//! `make bench`: Headgate side by side with other proxies, everything on one CPU.
+//! `make bench`: Headgate side by side with other programs.
 //!
 //! On a virtual machine the wake-up of a second CPU costs more than a proxy does, so the load, the proxy
-//! and the controller share one: what is measured is the work. Candidates take turns, and only ratios of
+//! and the controller share one: what is measured is the work. Checking an image may use them all. Candidates take turns, and only ratios of
 //! one round are compared. One line for each figure: `bench NAME ratio=R [lo..hi] bound=B ok|short`.
 
 #![forbid(unsafe_code)]
@@ -15,6 +15,7 @@ mod load;
 mod proxy;
 mod server;
 mod stand;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         ["serve", listen] => stop(server::serve(address(listen))),
         ["copy", listen, target] => stop(copy::copy(address(listen), address(target))),
         [] => measure(&MEASUREMENTS),
-        [name] => match MEASUREMENTS.iter().find(|(n, _)| *n == name) {
+        [name] => match MEASUREMENTS.iter().find(|(n, ..)| *n == name) {
             Some(one) => measure(&[*one]),
             None => usage(),
         },
@@ -38,32 +39,46 @@ fn main() -> ExitCode {
     }
 }
 
-type Measurement = (&'static str, fn());
+/// A name, on which CPUs, and what to run.
+type Measurement = (&'static str, Cpus, fn());
 
-const MEASUREMENTS: [Measurement; 3] =
-    [("proxy-depth1", proxy::depth1), ("proxy-pipelined", proxy::pipelined), ("match-chunk", chunk::measure)];
+const MEASUREMENTS: [Measurement; 4] = [
+    ("proxy-depth1", Cpus::One, proxy::depth1),
+    ("proxy-pipelined", Cpus::One, proxy::pipelined),
+    ("match-chunk", Cpus::One, chunk::measure),
+    ("verify-64m", Cpus::All, verify::measure),
+];
+
+/// CPUs that a measurement and all it starts are kept on.
+#[derive(Clone, Copy)]
+enum Cpus {
+    /// The first this process may use.
+    One,
+    /// Those it may use.
+    All,
+}
 
 fn measure(which: &[Measurement]) -> ExitCode {
-    let cpu = pin();
+    let all = sched_getaffinity(None).expect("an affinity");
+    let first = (0..CpuSet::MAX_CPU).find(|cpu| all.is_set(*cpu)).expect("a CPU");
+    let mut one = CpuSet::new();
+    one.set(first);
     let load = || std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("everything on CPU {cpu}; load average {}", load().trim());
-    which.iter().for_each(|(_, measurement)| measurement());
+    for (name, cpus, measurement) in which {
+        let (set, words) = match cpus {
+            Cpus::One => (&one, format!("everything on CPU {first}")),
+            Cpus::All => (&all, format!("{} CPUs", all.count())),
+        };
+        sched_setaffinity(None, set).expect("CPUs that may be used");
+        println!("{name}: {words}; load average {}", load().trim());
+        measurement();
+    }
     println!("load average {}", load().trim());
     ExitCode::SUCCESS
 }
 
-/// Keeps this process and all it starts on one CPU: the first it may use.
-fn pin() -> usize {
-    let may = sched_getaffinity(None).expect("an affinity");
-    let cpu = (0..CpuSet::MAX_CPU).find(|cpu| may.is_set(*cpu)).expect("a CPU");
-    let mut one = CpuSet::new();
-    one.set(cpu);
-    sched_setaffinity(None, &one).expect("a CPU that may be used");
-    cpu
-}
-
 fn usage() -> ExitCode {
-    let names: Vec<&str> = MEASUREMENTS.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = MEASUREMENTS.iter().map(|(name, ..)| *name).collect();
     eprintln!("usage: headgate-bench [{}]", names.join(" | "));
     ExitCode::from(2)
 }

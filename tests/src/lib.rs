@@ -81,6 +81,30 @@ impl Bench {
 
     /// Adds a simulated controller that runs `firmware`, with the process allow-list of a small plant.
     pub fn controller(&mut self, id: &'static str, profile: &str, way: &str, firmware: &[u8]) -> Plc {
+        self.controller_with(id, profile, way, firmware, &[])
+    }
+
+    /// As [`Bench::controller`], with a tachometer of our own on the shaft of its drive; gives its address.
+    pub fn drive(
+        &mut self,
+        id: &'static str,
+        profile: &str,
+        way: &str,
+        firmware: &[u8],
+    ) -> (Plc, SocketAddr) {
+        let tachometer = free_address();
+        let more = ["--tachometer", &tachometer.to_string()];
+        (self.controller_with(id, profile, way, firmware, &more), tachometer)
+    }
+
+    fn controller_with(
+        &mut self,
+        id: &'static str,
+        profile: &str,
+        way: &str,
+        firmware: &[u8],
+        more: &[&str],
+    ) -> Plc {
         let (target, conduit) = (free_address(), free_address());
         std::fs::write(self.path(&format!("{id}.bin")), firmware).expect("writable");
         let flash = self.path(&format!("{id}.flash"));
@@ -89,6 +113,7 @@ impl Bench {
             .arg(self.path(&format!("{id}.bin")))
             .arg("--dump")
             .arg(&flash)
+            .args(more)
             .stdin(Stdio::null())
             .spawn()
             .expect("headgate sim starts");

@@ -19,6 +19,11 @@ fn every_key_of_the_configuration_is_described() {
         "[[plc]]\n[[plc.route]]",
         "[[plc]]\n[[plc.allow]]",
         "[mqtt]",
+        "[[signal]]",
+        "[[signal]]\nsource = { kind = \"iio\" }",
+        "[[signal]]\n[signal.loop]",
+        "[[signal]]\n[signal.reported]",
+        "[soak]",
     ] {
         let typed = format!("{table}\nno_such_key = 1\n");
         let error = Config::parse(&[("typed".into(), typed)], Path::new(".")).unwrap_err().to_string();

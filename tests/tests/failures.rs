@@ -145,7 +145,8 @@ fn a_full_disk_refuses_firmware_tells_why_and_passes_process_traffic() {
     let ballast = bench.disk.as_ref().expect("made with one").fill();
     bench.write("more.bin", &image()[20_000..60_000]);
     let dir = bench.dir.path();
-    let sign = ["pkeyutl", "-sign", "-rawin", "-inkey", "acme.pem", "-in", "more.bin", "-out", "more.bin.sig"];
+    let sign =
+        ["pkeyutl", "-sign", "-rawin", "-inkey", "acme.pem", "-in", "more.bin", "-out", "more.bin.sig"];
     assert_eq!(run(dir, "openssl", &sign).code, 0);
     let (code, text) = bench.refused(&["stage", "more.bin", "--plc", "pump-3"]);
     assert!(code == 70 && text.contains("HG-7007"), "{code} {text}");

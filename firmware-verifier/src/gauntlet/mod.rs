@@ -6,6 +6,7 @@
 
 pub(crate) mod evidence;
 mod identity;
+pub(crate) mod lane;
 pub(crate) mod signer;
 pub(crate) mod verified;
 
@@ -17,6 +18,7 @@ use crate::reasons;
 use crate::signature::SignatureFile;
 use crate::trust::{Anchor, TrustStore};
 use crate::verdict::{Evidence, Outcome, Rejection, Stage, Verdict, Verified, VerifierError};
+use lane::{Lane, lanes};
 use signer::SignerCheck;
 
 /// Largest image in bytes. Controller firmware is below 32 MiB; twice that leaves room.
@@ -59,11 +61,19 @@ impl Gauntlet {
 
     /// Takes the next bytes of the image. Beyond [`MAX_IMAGE`] they are counted, no longer hashed.
     pub fn absorb(&mut self, bytes: &[u8]) {
+        self.absorb_with(bytes, |_, _| ());
+    }
+
+    /// As [`Gauntlet::absorb`]; `run` may run the two lanes of the work at the same time, the longer one
+    /// first. What it leaves is done here.
+    pub fn absorb_with<R>(&mut self, bytes: &[u8], run: impl FnOnce(&mut Lane<'_>, &mut Lane<'_>) -> R) -> R {
         self.len = self.len.saturating_add(bytes.len() as u64);
-        if self.len <= MAX_IMAGE {
-            self.digest.update(bytes);
-            self.signer.update(bytes);
-        }
+        let bytes = if self.len <= MAX_IMAGE { bytes } else { &[] };
+        let (mut signature, mut digest) = lanes(bytes, &mut self.digest, self.signer.hashes());
+        let result = run(&mut signature, &mut digest);
+        signature.run();
+        digest.run();
+        result
     }
 
     /// The verdict on all bytes absorbed.

@@ -6,6 +6,7 @@
 use hal::clock::Wall;
 
 use super::Fault;
+use super::lane::Hashes;
 use crate::identity::Product;
 use crate::reasons;
 use crate::signature::SignatureFile;
@@ -45,12 +46,16 @@ impl SignerCheck {
         started.unwrap_or_else(SignerCheck::Settled)
     }
 
-    /// Takes the next bytes of the image.
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    /// What hashes the image, in two halves: the first is the longer one.
+    pub(super) fn hashes(&mut self) -> (Hashes<'_>, Hashes<'_>) {
         match self {
-            SignerCheck::Settled(_) => {}
-            SignerCheck::Ed25519(streams) => streams.iter_mut().for_each(|(_, s)| s.update(bytes)),
-            SignerCheck::Minisign { hash, .. } => hash.update(bytes),
+            SignerCheck::Settled(_) => (Hashes::None, Hashes::None),
+            SignerCheck::Ed25519(streams) => {
+                let half = streams.len().div_ceil(2);
+                let (first, second) = streams.split_at_mut(half);
+                (Hashes::Ed25519(first), Hashes::Ed25519(second))
+            }
+            SignerCheck::Minisign { hash, .. } => (Hashes::Minisign(hash), Hashes::None),
         }
     }
 

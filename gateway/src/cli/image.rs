@@ -1,5 +1,6 @@
 //! `headgate verify|stage|vault|release|withdraw|deliver`.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -12,7 +13,7 @@ use hal::clock::{Clock, Wall};
 use super::{Context, Said, open_image, read_small};
 use crate::judge::message::EvidenceRow;
 use crate::judge::rows::{Terms, VerdictRow};
-use crate::judge::{Answered, Failure, Request};
+use crate::judge::{Answered, Failure, Request, walk};
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -156,17 +157,9 @@ fn against_anchors(image: &Path, signature: Option<Vec<u8>>, keys: &[PathBuf]) -
         state_counter: 0,
         expires: now,
     };
-    let mut gauntlet = Gauntlet::new(request, &store, now);
     let (mut file, size) = open_image(image)?;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let n = std::io::Read::read(&mut file, &mut buffer).map_err(|e| Failure::internal(e.to_string()))?;
-        if n == 0 {
-            break;
-        }
-        gauntlet.absorb(&buffer[..n]);
-    }
-    match gauntlet.finish() {
+    let read = |buffer: &mut [u8]| file.read(buffer);
+    match walk(Gauntlet::new(request, &store, now), read).map_err(|e| Failure::internal(e.to_string()))? {
         Verdict::Verified(verified, evidence) => Ok(Said::Answer(Box::new(Answered::Verdict(VerdictRow {
             digest: verified.digest().to_hex(),
             size,

@@ -17,6 +17,8 @@ mod image;
 mod init;
 mod print;
 mod run;
+mod signals;
+mod signals_file;
 mod sim;
 mod site_key;
 mod trust;
@@ -73,6 +75,9 @@ enum Verb {
     /// What a conduit has learned.
     #[command(subcommand)]
     Conduit(watch::ConduitVerb),
+    /// What is measured, and what was learned of it.
+    #[command(subcommand)]
+    Signals(signals::Signals),
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
@@ -132,6 +137,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::SiteKey(v) => site_key::site_key(&v),
         Verb::Plc(v) => watch::plc(context, v),
         Verb::Conduit(v) => watch::conduit(context, &v),
+        Verb::Signals(v) => signals::signals(context, v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, &v),
         Verb::Sim(v) => sim::sim(&v),

@@ -108,6 +108,7 @@ fn words(answer: &Answered) -> String {
         Answered::Plcs { plcs } => plcs.iter().map(plc_words).collect(),
         Answered::Cases { cases } => cases.iter().map(case_words).collect(),
         Answered::Alarms { alarms } => alarms.iter().map(alarm_words).collect(),
+        Answered::Signals { signals } => signals.iter().map(super::signals::line).collect(),
         Answered::Learned { habits } => format!("{} habits", habits.len()),
     }
 }
@@ -138,6 +139,9 @@ fn plc_words(p: &PlcRow) -> String {
             None => "",
         };
         out += &format!("          {} -> {} ({way}{link})\n", r.listen, r.target);
+    }
+    if let Some(lock) = &p.locked {
+        out += &format!("          LOCKED after {lock}\n");
     }
     if let Some(since) = p.changed_outside {
         out += &format!("          CHANGED OUTSIDE THE GATE, noticed {since}\n");

@@ -32,6 +32,9 @@ pub(super) struct Sim {
     /// How long it takes to boot.
     #[arg(long, default_value_t = 300)]
     boot_ms: u64,
+    /// Where a tachometer on the shaft of its drive listens.
+    #[arg(long)]
+    tachometer: Option<SocketAddr>,
     /// Write what it could boot into this file whenever that changes.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
@@ -47,15 +50,19 @@ pub(super) fn sim(v: &Sim) -> Result<Said, Failure> {
     let controller = Arc::new(Mutex::new(controller));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::internal(e.to_string()))?;
+    let clock = Clock::system(); // one machine, one time
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(v.listen).await;
         let listener = listener.map_err(|e| Failure::internal(format!("{}: {e}", v.listen)))?;
+        if let Some(address) = v.tachometer {
+            let listener = tokio::net::TcpListener::bind(address).await;
+            let listener = listener.map_err(|e| Failure::internal(format!("{address}: {e}")))?;
+            tokio::spawn(server::serve_tachometer(listener, controller.clone(), clock.clone()));
+        }
         if let Some(path) = v.dump.clone() {
             tokio::spawn(dump(controller.clone(), path));
         }
-        server::serve(listener, controller, Clock::system())
-            .await
-            .map_err(|e| Failure::internal(e.to_string()))?;
+        server::serve(listener, controller, clock).await.map_err(|e| Failure::internal(e.to_string()))?;
         Ok(Said::Nothing)
     })
 }

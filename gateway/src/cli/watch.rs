@@ -11,6 +11,19 @@ use crate::shield::learn;
 pub(super) enum Plc {
     /// Every controller, what it said of itself, and its routes.
     List,
+    /// One controller.
+    Show {
+        /// Controller id.
+        plc: String,
+    },
+    /// Lift the lock of a controller whose signals changed after an update.
+    Unlock {
+        /// Controller id.
+        plc: String,
+        /// Why; it is written into the case.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Read a controller's identity now.
     Identify {
         /// Controller id.
@@ -47,8 +60,21 @@ pub(super) enum Alarms {
 pub(super) fn plc(context: &Context, verb: Plc) -> Result<Said, Failure> {
     context.ask(&match verb {
         Plc::List => Request::PlcList,
+        Plc::Show { plc } => return show(context, &plc),
+        Plc::Unlock { plc, reason } => Request::PlcUnlock { plc, reason },
         Plc::Identify { plc } => Request::PlcIdentify { plc },
     })
+}
+
+fn show(context: &Context, plc: &str) -> Result<Said, Failure> {
+    let Answered::Plcs { mut plcs } = context.answer(&Request::PlcList)? else {
+        return Err(Failure::internal("another answer than asked for"));
+    };
+    plcs.retain(|p| p.id == plc);
+    if plcs.is_empty() {
+        return Err(Failure::not_found(format!("no controller {plc:?}; headgate plc list")));
+    }
+    Ok(Said::Answer(Box::new(Answered::Plcs { plcs })))
 }
 
 pub(super) fn alarms(context: &Context, verb: Alarms) -> Result<Said, Failure> {

@@ -29,7 +29,11 @@ pub(super) fn check(file: file::File, base: &Path) -> Result<Config, ConfigError
     }
     let name = gateway_name(gateway.name).map_err(whole)?;
     let mqtt = file.mqtt.map(|m| mqtt(m, &name, base)).transpose().map_err(whole)?;
+    let signals = super::signal::check_all(file.signals, &plcs, base).map_err(whole)?;
+    let soak = super::signal::soak(file.soak).map_err(whole)?;
     Ok(Config {
+        signals,
+        soak,
         name,
         data: base.join(gateway.data.unwrap_or_else(|| DATA.into())),
         socket: base.join(gateway.socket.unwrap_or_else(|| SOCKET.into())),

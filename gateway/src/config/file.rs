@@ -15,6 +15,9 @@ pub(super) struct File {
     #[serde(default, rename = "plc")]
     pub(super) plcs: Vec<Plc>,
     pub(super) mqtt: Option<Mqtt>,
+    #[serde(default, rename = "signal")]
+    pub(super) signals: Vec<Signal>,
+    pub(super) soak: Option<Soak>,
     /// File of each controller, filled by [`merge`].
     #[serde(skip)]
     pub(super) from: Vec<String>,
@@ -141,6 +144,72 @@ pub(super) struct Mqtt {
     pub(super) client_id: Option<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Signal {
+    pub(super) id: String,
+    pub(super) plc: Option<String>,
+    #[serde(default)]
+    pub(super) kind: sensor_monitor::anomaly::Kind,
+    pub(super) source: Source,
+    pub(super) measure: Option<Measure>,
+    pub(super) unit: Option<String>,
+    pub(super) nominal_hz: Option<f64>,
+    pub(super) reference: Option<f64>,
+    pub(super) window_s: Option<f64>,
+    pub(super) false_alarms_per_year: Option<f64>,
+    pub(super) learn: Option<u32>,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
+    pub(super) hysteresis: Option<f64>,
+    #[serde(rename = "loop")]
+    pub(super) current_loop: Option<Loop>,
+    pub(super) reported: Option<Reported>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Measure {
+    Value,
+    Frequency,
+    Level,
+    Mains,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) enum Source {
+    Iio { device: String, channel: u32, rate_hz: f64, factor: Option<f64>, root: Option<String> },
+    Ads1115 { bus: String, address: u8, input: u8, range_v: Option<f64>, rate_hz: f64 },
+    Modbus { target: String, unit: u8, register: u32, scale: Option<f64>, poll_ms: Option<u64> },
+    File { path: String, column: String, time: Option<String>, rate_hz: f64 },
+    Health { vital: String, poll_ms: Option<u64> },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Loop {
+    pub(super) shunt_ohm: f64,
+    pub(super) at_4_ma: f64,
+    pub(super) at_20_ma: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reported {
+    pub(super) register: u32,
+    pub(super) scale: Option<f64>,
+    pub(super) poll_ms: Option<u64>,
+    pub(super) max_lag_s: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Soak {
+    pub(super) lasts_s: Option<u64>,
+    pub(super) settles_s: Option<u64>,
+}
+
 /// Reads one file into `whole`. A table may appear in one file only; lists add up.
 pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), ConfigError> {
     let fail = |what: String| ConfigError { file: name.to_string(), what };
@@ -160,9 +229,14 @@ pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), Conf
     if part.mqtt.is_some() && whole.mqtt.is_some() {
         return twice("mqtt");
     }
+    if part.soak.is_some() && whole.soak.is_some() {
+        return twice("soak");
+    }
     whole.gateway = whole.gateway.take().or(part.gateway);
     whole.tpm = whole.tpm.take().or(part.tpm);
     whole.mqtt = whole.mqtt.take().or(part.mqtt);
+    whole.soak = whole.soak.take().or(part.soak);
+    whole.signals.extend(part.signals);
     whole.zones.extend(part.zones);
     whole.from.extend(part.plcs.iter().map(|_| name.to_string()));
     whole.plcs.extend(part.plcs);

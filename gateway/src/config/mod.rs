@@ -17,6 +17,9 @@ use crate::transfer::engine::Way;
 mod check;
 mod file;
 pub mod profiles;
+mod signal;
+
+pub use signal::{Input, Register, Signal};
 
 /// Everything the gateway was told.
 #[derive(Debug, Clone)]
@@ -33,6 +36,10 @@ pub struct Config {
     pub plcs: Vec<Plc>,
     /// The broker, if alarms go to one.
     pub mqtt: Option<Mqtt>,
+    /// Every signal, in the order of the file.
+    pub signals: Vec<Signal>,
+    /// The watch after an update.
+    pub soak: sensor_monitor::watch::Settings,
 }
 
 /// The TPM and how it is used.

@@ -34,6 +34,7 @@ impl Judge {
             News::Habits(habits) => self.learn(&plc, habits),
             News::Controller(up) => self.controller(number, &plc, up),
             News::NotDelivered(case, refusal) => self.not_delivered(&plc, case, refusal),
+            News::Register(..) => {} // for the signals, and taken out on the way
             News::Progress(case, done, len) => {
                 self.progress.insert(plc, (case, done, len));
             }
@@ -252,6 +253,7 @@ impl Judge {
                     )
                 });
                 self.log(written);
+                self.open_soak(plc, case);
             }
             Outcome::Ready(text) => {
                 let text = format!("{text}; deliver it with: headgate deliver --plc {plc}");

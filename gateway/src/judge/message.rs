@@ -23,6 +23,8 @@ pub enum Message {
     Ask(Request, Option<ImageIntake>, tokio::sync::oneshot::Sender<Result<Answered, Failure>>),
     /// The feed wants what is queued after `.0`.
     Outbox(i64, tokio::sync::oneshot::Sender<Vec<crate::state::outbox::Message>>),
+    /// What the signals say.
+    Signal(crate::signals::News),
     /// The broker has these messages.
     Sent(Vec<i64>),
     /// The broker came or went.
@@ -130,6 +132,20 @@ pub enum Request {
         /// The controller.
         plc: String,
     },
+    /// Lift the lock of a controller that changed after an update.
+    PlcUnlock {
+        /// The controller.
+        plc: String,
+        /// Why.
+        reason: String,
+    },
+    /// Every signal as it is now.
+    Signals,
+    /// Learn a signal anew.
+    SignalLearn {
+        /// The signal.
+        signal: String,
+    },
     /// One case with its story.
     Case {
         /// `C-000123`.
@@ -214,6 +230,11 @@ pub enum Answered {
     Alarms {
         /// Newest first.
         alarms: Vec<rows::AlarmRow>,
+    },
+    /// Signals.
+    Signals {
+        /// Every one, in the order of the configuration.
+        signals: Vec<crate::signals::SignalRow>,
     },
     /// Habits.
     Learned {

@@ -27,16 +27,19 @@ mod provision;
 mod release;
 mod restart;
 pub mod rows;
+mod soak;
 mod thread;
 mod trust;
+mod walk;
 
 pub use gate::GateStatus;
 pub use message::{Answered, Failure, Inbox, Message, Request};
 pub(crate) use release::{rejected, verdict_failure};
 pub use thread::run;
+pub(crate) use walk::walk;
 
 /// Directories of the data folder.
-const DIRS: &[&str] = &["vault", "quarantine", "approvals"];
+const DIRS: &[&str] = &["vault", "quarantine", "approvals", crate::signals::DIR];
 
 /// Everything the gateway knows and may do with it.
 pub struct Judge {
@@ -54,6 +57,7 @@ pub struct Judge {
     >,
     progress: HashMap<String, (CaseId, u64, u64)>,
     feed: Option<Arc<tokio::sync::Notify>>,
+    signals: Option<crate::signals::Mailbox>,
 }
 
 /// One conduit, as the judge sees it.
@@ -103,6 +107,7 @@ impl Judge {
             identities: HashMap::new(),
             progress: HashMap::new(),
             feed: None,
+            signals: None,
         })
     }
 

@@ -15,7 +15,9 @@ use crate::state::meta;
 use crate::state::release::{self, Release, Terms, Window};
 use crate::transfer::event::{Refusal, Station};
 use crate::transfer::image::{Image, ImageError, Released};
-use crate::vault::{self, Area, Attached, ImageDigest, ImageIntake, Refused, Sidecar, VaultImage};
+use crate::vault::{
+    self, Area, Attached, ImageDigest, ImageIntake, Refused, Sidecar, VaultError, VaultImage,
+};
 
 /// Role of the signature among what lies beside an image.
 const SIGNATURE: &str = "signature";
@@ -187,6 +189,7 @@ impl Judge {
     /// Everything that `station` may load into `plc` now, each with a fresh proof; or why there is nothing.
     pub(super) fn deliverable(&mut self, plc: &str, station: Station) -> Result<Vec<Released>, Refusal> {
         self.gate_open()?;
+        self.unlocked(plc, None)?;
         let now = self.now();
         if !now.trusted {
             return Err(refusal(
@@ -219,6 +222,7 @@ impl Judge {
     /// What the gateway itself may deliver: a release names stations, and this is none of them.
     pub(super) fn deliverable_by_us(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
         self.gate_open()?;
+        self.unlocked(plc, Some(digest))?;
         let state = |e: crate::state::StateError| {
             refusal(why::STATE_DAMAGED, None, e.to_string(), "a readable state")
         };
@@ -304,19 +308,15 @@ impl Judge {
             state_counter: meta::state_counter(&self.db.rows()).map_err(|e| bad(e.to_string()))?,
             expires,
         };
-        let mut gauntlet = Gauntlet::new(request, self.trust()?, self.now());
-        let mut buffer = vec![0; READ];
+        let gauntlet = Gauntlet::new(request, self.trust()?, self.now());
         let mut at = 0;
-        loop {
-            let n = image
-                .read_at(at, &mut buffer)
-                .map_err(|e| refusal(why::VAULT_ALTERED, None, e.to_string(), "the stored bytes"))?;
-            if n == 0 {
-                return Ok(gauntlet.finish());
-            }
-            gauntlet.absorb(&buffer[..n]);
+        let read = |buffer: &mut [u8]| {
+            let n = image.read_at(at, buffer)?;
             at += n as u64;
-        }
+            Ok(n)
+        };
+        super::walk(gauntlet, read)
+            .map_err(|e: VaultError| refusal(why::VAULT_ALTERED, None, e.to_string(), "the stored bytes"))
     }
 
     /// A digest, or the first digits of one that names a single image.
@@ -430,5 +430,3 @@ fn parse_digest(text: &str) -> Result<ImageDigest, Failure> {
 
 /// Policy of this version: built in. It becomes a number of its own once policies can change.
 const POLICY_EPOCH: u64 = 1;
-/// Bytes read from the vault at once.
-const READ: usize = 64 * 1024;

@@ -123,6 +123,9 @@ pub struct PlcRow {
     pub mode: String,
     /// Each route: listen, target, way, profile, whether the controller is connected.
     pub routes: Vec<RouteRow>,
+    /// Why no update passes: what changed after the last one, and the way back.
+    #[serde(default)]
+    pub locked: Option<String>,
     /// What it said of itself last.
     pub identity: Option<String>,
     /// When it said so.

@@ -23,6 +23,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         return;
     };
     judge.settle_after_restart();
+    judge.resume_soaks();
     judge.open_gate();
     judge.resume_all();
     loop {
@@ -48,7 +49,9 @@ impl Judge {
     pub fn take(&mut self, message: Message) {
         match message {
             Message::News(conduit, news) => self.news(conduit, news),
+            Message::Signal(news) => self.signal_news(news),
             Message::Ask(request, image, reply) => {
+                let Some((request, reply)) = self.ask_signals(request, reply) else { return };
                 // Nobody waiting any more is no reason not to have done it.
                 let _ = reply.send(self.ask(request, image));
             }
@@ -114,6 +117,10 @@ impl Judge {
             }
             Request::Alarms { all } => Ok(Answered::Alarms { alarms: self.alarms(all)? }),
             Request::AlarmAck { source, code } => self.acknowledge(&source, code),
+            Request::PlcUnlock { plc, reason } => self.unlock(&plc, &reason),
+            Request::Signals | Request::SignalLearn { .. } => {
+                Err(Failure::new(why::NOT_READY, "signals are measured while the gateway runs: headgate run"))
+            }
             Request::Learned { plc } => self.learned(&plc),
         }
     }
@@ -155,6 +162,7 @@ impl Judge {
                 model: plc.product.model().into(),
                 mode: if plc.enforce { "enforce" } else { "observe" }.into(),
                 routes: plc.routes.iter().map(route).collect(),
+                locked: self.lock_words(id),
                 identity: known.as_ref().map(|k| words(&k.identity)),
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),

@@ -51,6 +51,8 @@ pub enum News {
     Ask(u32, Question),
     /// The controller said who it is.
     Identity(Option<CaseId>, crate::protocol::modbus::conduit::ControllerSays),
+    /// What the controller says in watched register number `.0`.
+    Register(usize, u16),
     /// Refusals since the last report.
     Refused(Vec<Report>),
     /// Habits learned while observing.
@@ -418,6 +420,7 @@ impl<L: Listener> Pump<L> {
             match event {
                 Event::Ask(id, question) => self.tell(News::Ask(id, question)),
                 Event::Identity(case, says) => self.tell(News::Identity(case, says)),
+                Event::Register(number, value) => self.tell(News::Register(number, value)),
                 Event::Reconnect => {
                     self.controller = Controller::Down { retry_at: now + RETRY };
                     self.tell(News::Controller(false));

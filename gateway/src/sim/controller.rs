@@ -10,6 +10,7 @@ use firmware_verifier::Digest;
 use hal::clock::Mono;
 
 use super::bootloader::{Access, ILLEGAL_ADDRESS, ILLEGAL_VALUE, Kind, Loader, Mode, Then};
+use super::drive::{Drive, REPORTED};
 use super::flash::Flash;
 use super::process::{INPUTS, Process};
 
@@ -24,6 +25,7 @@ pub struct Controller {
     /// When to leave what runs now for a restart.
     restart_at: Option<Mono>,
     process: Process,
+    drive: Drive,
     boot: Duration,
     running: Option<Digest>,
     connections: u64,
@@ -64,6 +66,7 @@ impl Controller {
             run: Run::Running(Mode::Application),
             restart_at: None,
             process: Process::new(),
+            drive: Drive::default(),
             boot,
             running: Some(Digest::of(firmware)),
             connections: 0,
@@ -95,6 +98,12 @@ impl Controller {
     pub fn booted(&mut self, now: Mono) -> Option<&[u8]> {
         self.advance(now);
         if self.run == Run::Running(Mode::Application) { self.flash.bootable() } else { None }
+    }
+
+    /// What the shaft of its drive does, in hertz: for a pick-up that is not the controller's.
+    pub fn shaft(&mut self, now: Mono) -> f64 {
+        self.advance(now);
+        self.drive.shaft(now)
     }
 
     /// Changes whenever every connection to the controller breaks.
@@ -243,6 +252,7 @@ impl Controller {
         match (mode, function) {
             (Mode::Bootloader, _) => None,
             (_, 3) => self.process.holding(address..address + 1).map(|w| w[0]),
+            _ if address == REPORTED => Some(self.drive.reported(now)),
             _ => (address < INPUTS).then(|| Process::input(address, now)),
         }
     }
@@ -376,6 +386,7 @@ impl Controller {
     fn start(&mut self, now: Mono) {
         self.loader.reset();
         self.running = self.flash.bootable().map(Digest::of);
+        self.drive.runs(self.flash.bootable().unwrap_or_default(), now);
         self.run = match (self.running, self.flash_talks()) {
             (Some(_), _) => Run::Running(Mode::Application),
             (None, true) => Run::Running(Mode::Bootloader),

@@ -9,6 +9,7 @@
 
 pub mod bootloader;
 pub mod controller;
+pub mod drive;
 pub mod flash;
 mod process;
 pub mod server;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::controller::Controller;
+use super::drive::COUNT_HZ;
 use crate::protocol::modbus::frame;
 
 /// Serves `controller` on `listener` until the listener fails. Dropping the future ends every connection.
@@ -28,6 +29,42 @@ pub async fn serve(
         if with(&controller, |c| c.is_reachable(clock.mono())) {
             connections.spawn(converse(socket, controller.clone(), clock.clone()));
         }
+    }
+}
+
+/// Serves a tachometer on the shaft of `controller`'s drive, as a device of its own: counts in input and
+/// holding register 0.
+pub async fn serve_tachometer(
+    listener: TcpListener,
+    controller: Arc<Mutex<Controller>>,
+    clock: Clock,
+) -> io::Result<()> {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let (mut socket, _) = listener.accept().await?;
+        while connections.try_join_next().is_some() {}
+        let (controller, clock) = (controller.clone(), clock.clone());
+        connections.spawn(async move {
+            let (mut input, mut output) = (Vec::new(), Vec::new());
+            while matches!(socket.read_buf(&mut input).await, Ok(1..)) && input.len() <= MAX_INPUT {
+                while let Ok(Some((request, used))) = frame::first(&input) {
+                    let shaft = (with(&controller, |c| c.shaft(clock.mono())) / COUNT_HZ).round() as u16;
+                    let reply = match request.pdu {
+                        [function @ (3 | 4), 0, 0, 0, 1] => {
+                            let [high, low] = shaft.to_be_bytes();
+                            vec![*function, 2, high, low]
+                        }
+                        pdu => vec![pdu.first().copied().unwrap_or(0) | 0x80, 2],
+                    };
+                    frame::append(&mut output, request.tid, request.unit, &reply);
+                    input.drain(..used);
+                }
+                if socket.write_all(&output).await.is_err() {
+                    return;
+                }
+                output.clear();
+            }
+        });
     }
 }
 

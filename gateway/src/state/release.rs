@@ -174,12 +174,7 @@ pub fn consume_use(
 }
 
 /// Gives back the use that `case` has consumed: nothing came of it. Nothing happens when it has none.
-pub fn give_back(
-    tx: &Tx<'_>,
-    digest: &ImageDigest,
-    plc: &str,
-    case: CaseNumber,
-) -> Result<(), StateError> {
+pub fn give_back(tx: &Tx<'_>, digest: &ImageDigest, plc: &str, case: CaseNumber) -> Result<(), StateError> {
     let doing = "give back a use of a release";
     let sql = "DELETE FROM release_uses WHERE number = ?1 AND digest = ?2 AND plc = ?3";
     if tx.run(doing, sql, (case.row(), digest, plc))? > 0 {

@@ -78,21 +78,34 @@ pub fn open(
     now: Wall,
 ) -> Result<bool, StateError> {
     let back_to = last_good(tx, plc, digest)?;
-    let sql = "UPDATE soaks SET state = 'ended', updated = ?3 WHERE plc = ?1 AND number <> ?2 AND state = 'open'";
+    let sql =
+        "UPDATE soaks SET state = 'ended', updated = ?3 WHERE plc = ?1 AND number <> ?2 AND state = 'open'";
     tx.run("end a soak", sql, (plc, case.row(), At(now)))?;
     let sql = "INSERT OR IGNORE INTO soaks VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'open', NULL, NULL, ?5)";
     Ok(tx.run("open a soak", sql, (case.row(), plc, digest, back_to, At(now), At(ends)))? > 0)
 }
 
 /// Ends an open soak; false when it was not open.
-pub fn end(tx: &Tx<'_>, case: CaseNumber, state: SoakState, text: &str, now: Wall) -> Result<bool, StateError> {
+pub fn end(
+    tx: &Tx<'_>,
+    case: CaseNumber,
+    state: SoakState,
+    text: &str,
+    now: Wall,
+) -> Result<bool, StateError> {
     let sql = "UPDATE soaks SET state = ?2, text = ?3, updated = ?4 WHERE number = ?1 AND state = 'open'";
     let row = (case.row(), name_of(STATES, state), clip(text, TEXT_CHARS), At(now));
     Ok(tx.run("end a soak", sql, row)? > 0)
 }
 
 /// Signal `signal` changed during an open soak: the controller is locked. False when the soak was not open.
-pub fn changed(tx: &Tx<'_>, case: CaseNumber, signal: &str, text: &str, now: Wall) -> Result<bool, StateError> {
+pub fn changed(
+    tx: &Tx<'_>,
+    case: CaseNumber,
+    signal: &str,
+    text: &str,
+    now: Wall,
+) -> Result<bool, StateError> {
     let sql = "UPDATE soaks SET state = 'changed', signal = ?2, text = ?3, updated = ?4
                WHERE number = ?1 AND state = 'open'";
     let row = (case.row(), clip(signal, TEXT_CHARS), clip(text, TEXT_CHARS), At(now));
@@ -126,7 +139,8 @@ pub fn newest(rows: &Rows<'_>, plc: &str) -> Result<Option<Soak>, StateError> {
 
 /// The newest image of a controller, other than `but`, after which nothing changed.
 fn last_good(rows: &Rows<'_>, plc: &str, but: &ImageDigest) -> Result<Option<ImageDigest>, StateError> {
-    let sql = "SELECT digest FROM soaks WHERE plc = ?1 AND digest <> ?2 AND state IN ('open', 'quiet', 'ended')
+    let sql =
+        "SELECT digest FROM soaks WHERE plc = ?1 AND digest <> ?2 AND state IN ('open', 'quiet', 'ended')
                ORDER BY number DESC LIMIT 1";
     rows.first("look for the last good image", sql, (plc, but), |row| Ok(row.get(0)?))
 }

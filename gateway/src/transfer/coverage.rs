@@ -22,6 +22,13 @@ impl Coverage {
         if range.is_empty() {
             return Ok(());
         }
+        // The usual case: it goes on where the last one ended.
+        if let Some(last) = self.ranges.last_mut()
+            && (last.start..=last.end).contains(&range.start)
+        {
+            last.end = last.end.max(range.end);
+            return Ok(());
+        }
         let from = self.ranges.partition_point(|r| r.end < range.start);
         let to = self.ranges.partition_point(|r| r.start <= range.end);
         if from == to && self.ranges.len() >= Self::MAX_RANGES {

@@ -72,7 +72,9 @@ impl Released {
             let at = offset + (n * MAX_COMPARE) as u64;
             let expected = &mut buf[..part.len()];
             self.image.read_at(at, expected).map_err(Mismatch::Unreadable)?;
-            if let Some(i) = (0..part.len()).find(|&i| part[i] != expected[i]) {
+            if part != expected
+                && let Some(i) = (0..part.len()).find(|&i| part[i] != expected[i])
+            {
                 return Err(Mismatch::Byte { offset: at + i as u64, found: part[i], expected: expected[i] });
             }
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use gateway::protocol::modbus::conduit::{Conduit, Event, SessionId, Settings};
+use gateway::protocol::modbus::conduit::{Conduit, Event, SessionId, Settings, Watched};
 use gateway::protocol::modbus::frame;
 use gateway::protocol::modbus::update::Update;
 use gateway::reasons;
@@ -355,7 +355,7 @@ impl World {
                         self.answers.push((now + ms(after), id, answer));
                     }
                 }
-                Event::Identity(..) => {}
+                Event::Identity(..) | Event::Register(..) => {}
                 Event::Reconnect => {
                     self.note("the gateway reconnects");
                     self.wire = None;
@@ -829,7 +829,12 @@ fn conduit(plan: &Plan, now: Mono) -> Conduit {
         reply: REPLY,
         poll_every: plan.poll.then_some(Duration::from_secs(2)),
     };
-    Conduit::new(settings, allow, Some(Update::new(profile(plan.kind), vec![])), now)
+    let mut conduit = Conduit::new(settings, allow, Some(Update::new(profile(plan.kind), vec![])), now);
+    if plan.poll {
+        let watched = |address, every| Watched { function: 4, address, every };
+        conduit.watch(vec![watched(40, ms(700)), watched(3, Duration::from_secs(3))], now);
+    }
+    conduit
 }
 
 /// Whether flash holds exactly `build`, filled up with 0xFF to less than one block.

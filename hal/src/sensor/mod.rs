@@ -159,6 +159,20 @@ pub trait Source: Send {
     }
 }
 
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn read(&mut self, now: Mono, out: &mut Vec<Block>) -> Result<(), SourceError> {
+        (**self).read(now, out)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        (**self).is_exhausted()
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        (**self).deadline()
+    }
+}
+
 /// An input that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -72,7 +72,7 @@ impl Run {
     /// The shortest run that comes by chance less than `rate` times for each sample; `None` when no run of at
     /// most `most` is that rare.
     pub fn length_for(&self, rate: f64, most: u32) -> Option<u32> {
-        if !(rate > 0.0) || self.goes_on >= 1.0 {
+        if rate.is_nan() || rate <= 0.0 || self.goes_on >= 1.0 {
             return None;
         }
         let beyond =

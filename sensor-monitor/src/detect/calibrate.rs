@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::ewma::Ewma;
 use super::exponent::Noise;
 use super::glr::Glr;
-use super::walks::{Limits, Walks};
+use super::walks::Limits;
 use super::{DetectError, cusum, drift, variance};
 use crate::baseline::Model;
 use crate::rng::Rng;
@@ -119,11 +119,11 @@ impl<'a> Calibrator<'a> {
         let (noise, rng) = (self.noise, &mut self.rng);
         let error = (noise.second_moment * noise.leftover / noise.values).sqrt();
         let near = steps.min(SIMULATED);
-        let runs = Runs::simulate(near, budget, |run, record| {
+        let runs = Runs::simulate(near, budget, |run| {
             statistic(None);
             let shift = error * rng.normal();
-            for time in 1..=run {
-                record(time, statistic(Some(noise.draw(rng) + shift)));
+            for time in 1..=run.length {
+                run.reach(time, statistic(Some(noise.draw(rng) + shift)));
             }
         });
         let (low, top) = (runs.level(near / 4.0), runs.level(near));
@@ -147,17 +147,22 @@ fn walks<const N: usize>(
     // error, its rate grows by exp((height error / drift)^2 / 2). Each lane is set back by that much.
     let set_back = |i: usize, height: f64| 0.5 * (height * error / lanes[i].drift.max(1e-9)).powi(2);
     let offset: [f64; N] = std::array::from_fn(|i| balance[i] + set_back(i, near.ln()));
-    let mut state = Walks::<N>::new();
-    let runs = Runs::simulate(near, WALK_BUDGET, |run, record| {
-        state.clear();
+    let exponent: [f64; N] = std::array::from_fn(|i| lanes[i].exponent);
+    let runs = Runs::simulate(near, WALK_BUDGET, |run| {
+        let mut level = [0f64; N];
         let shift = error * rng.normal();
         let shift: [f64; N] = std::array::from_fn(|i| if i < N / 2 { shift } else { -shift });
-        for time in 1..=run {
-            let mut gains = scores(noise.draw(rng));
-            gains.iter_mut().zip(&shift).for_each(|(g, s)| *g += s);
-            state.advance(&gains);
-            let height = |i: usize| lanes[i].exponent * state.level(i) - offset[i];
-            record(time, (0..N).fold(f64::NEG_INFINITY, |m, i| m.max(height(i))));
+        for time in 1..=run.length {
+            let gain = scores(noise.draw(rng));
+            let mut highest = f64::NEG_INFINITY;
+            for i in 0..N {
+                // Plain comparisons: they become vector instructions, `f64::max` does not.
+                let next = level[i] + gain[i] + shift[i];
+                level[i] = if next > 0.0 { next } else { 0.0 };
+                let height = exponent[i] * level[i] - offset[i];
+                highest = if height > highest { height } else { highest };
+            }
+            run.reach(time, highest);
         }
     });
     let top = runs.level(near);
@@ -169,38 +174,45 @@ fn walks<const N: usize>(
 }
 
 /// Run lengths of simulated channels.
-struct Runs {
-    /// Of each run its records: when a value higher than all before came, and how high.
-    records: Vec<Vec<(u32, f64)>>,
+struct Runs(Vec<Run>);
+
+/// One simulated channel: when a value higher than all before came, and how high.
+struct Run {
     length: u32,
+    highest: f64,
+    records: Vec<(u32, f64)>,
+}
+
+impl Run {
+    #[inline]
+    fn reach(&mut self, time: u32, value: f64) {
+        if value > self.highest {
+            self.highest = value;
+            self.records.push((time, value));
+        }
+    }
 }
 
 impl Runs {
     /// Simulates `budget` steps in runs some times as long as the mean that is looked for.
-    fn simulate(mean: f64, budget: f64, mut play: impl FnMut(u32, &mut dyn FnMut(u32, f64))) -> Runs {
+    fn simulate(mean: f64, budget: f64, mut play: impl FnMut(&mut Run)) -> Runs {
         let length = (RUN_FACTOR * mean).ceil() as u32;
         let count = (budget / f64::from(length)).ceil() as usize;
-        let records = (0..count).map(|_| {
-            let mut records = Vec::new();
-            let mut highest = f64::NEG_INFINITY;
-            play(length, &mut |time, value| {
-                if value > highest {
-                    highest = value;
-                    records.push((time, value));
-                }
-            });
-            records
-        });
-        Runs { records: records.collect(), length }
+        let run = |_| {
+            let mut run = Run { length, highest: f64::NEG_INFINITY, records: Vec::new() };
+            play(&mut run);
+            run
+        };
+        Runs((0..count).map(run).collect())
     }
 
     /// Mean steps until `level` is reached: time under test over arrivals, for runs that were cut short.
     fn mean(&self, level: f64) -> f64 {
         let (mut time, mut arrivals) = (0.0, 0.0);
-        for run in &self.records {
-            match run.get(run.partition_point(|r| r.1 < level)) {
+        for run in &self.0 {
+            match run.records.get(run.records.partition_point(|r| r.1 < level)) {
                 Some(&(at, _)) => (time, arrivals) = (time + f64::from(at), arrivals + 1.0),
-                None => time += f64::from(self.length),
+                None => time += f64::from(run.length),
             }
         }
         time / f64::max(arrivals, 0.5)
@@ -208,7 +220,7 @@ impl Runs {
 
     /// The level that is reached after `mean` steps.
     fn level(&self, mean: f64) -> f64 {
-        let all = || self.records.iter().flatten().map(|r| r.1).filter(|v| v.is_finite());
+        let all = || self.0.iter().flat_map(|run| &run.records).map(|r| r.1).filter(|v| v.is_finite());
         let (mut low, mut high) =
             (all().fold(f64::INFINITY, f64::min), all().fold(f64::NEG_INFINITY, f64::max));
         for _ in 0..40 {
@@ -220,7 +232,8 @@ impl Runs {
 }
 
 const RUN_FACTOR: f64 = 2.5;
-const WALK_BUDGET: f64 = 6e6;
+/// Steps simulated for each family: some 400 alarms, 5 % of their rate.
+const WALK_BUDGET: f64 = 3e6;
 const GLR_BUDGET: f64 = 1e6;
 /// A logarithm of the run length that grows slower than this is taken for an accident of the sample.
 const LEAST_SLOPE: f64 = 0.3;

@@ -80,6 +80,11 @@ impl Drift {
         })
     }
 
+    /// The evidence gathered so far, as a share of what an alarm takes: 0 to 1.
+    pub fn evidence(&self) -> f64 {
+        self.walks.evidence(&self.limits.0)
+    }
+
     /// Forgets the evidence gathered so far.
     pub fn clear(&mut self) {
         self.walks.clear();

@@ -1,8 +1,11 @@
 //! A small shift of the mean by an exponentially weighted moving average (Roberts 1959): simple to explain and
 //! to plot; the CUSUM bank is never much slower and does not need its weight chosen.
+//!
+//! The average says that the level moved, but hardly when: a CUSUM for 1 sigma beside it dates the change.
 
 use serde::{Deserialize, Serialize};
 
+use super::walks::Walks;
 use super::{Change, DetectError, Detector, Direction, winsorised};
 
 /// The usual weight of the newest value; tuned to about 1 sigma.
@@ -17,15 +20,11 @@ pub struct Ewma {
     limit: f64,
     second_moment: f64,
     average: f64,
-    since: Side,
+    dating: Walks<2>,
 }
 
-/// What came since the average last changed sign.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Side {
-    sum: f64,
-    count: u64,
-}
+/// Reference value in sigma of the walks that date a change.
+const DATING: f64 = 0.5;
 
 #[derive(Deserialize)]
 struct Stored {
@@ -33,7 +32,7 @@ struct Stored {
     limit: f64,
     second_moment: f64,
     average: f64,
-    since: Side,
+    dating: Walks<2>,
 }
 
 impl TryFrom<Stored> for Ewma {
@@ -41,17 +40,11 @@ impl TryFrom<Stored> for Ewma {
 
     fn try_from(s: Stored) -> Result<Ewma, DetectError> {
         let mut ewma = Ewma::new(s.weight, s.limit, s.second_moment)?;
-        let most = super::WINSOR * (s.since.count as f64 + 1.0);
-        for (what, found, most) in [("average", s.average, super::WINSOR), ("sum", s.since.sum, most)] {
-            if !(-most..=most).contains(&found) {
-                return Err(DetectError::OutOfRange {
-                    what,
-                    found,
-                    expected: "within the winsorising bound",
-                });
-            }
+        if !(-super::WINSOR..=super::WINSOR).contains(&s.average) {
+            let expected = "within the winsorising bound";
+            return Err(DetectError::OutOfRange { what: "average", found: s.average, expected });
         }
-        (ewma.average, ewma.since) = (s.average, s.since);
+        (ewma.average, ewma.dating) = (s.average, s.dating);
         Ok(ewma)
     }
 }
@@ -74,20 +67,25 @@ impl Ewma {
                 });
             }
         }
-        Ok(Ewma { weight, limit, second_moment, average: 0.0, since: Side::default() })
+        Ok(Ewma { weight, limit, second_moment, average: 0.0, dating: Walks::new() })
     }
 
     /// Takes one standardised value; starts again from zero after a change.
     pub fn step(&mut self, z: f64) -> Option<Change> {
-        let statistic = self.advance(winsorised(z)?);
+        let z = winsorised(z)?;
+        let statistic = self.advance(z);
+        self.dating.advance(&[z - DATING, -z - DATING]);
         if statistic < self.limit {
             return None;
         }
-        let (up, side) = (self.average > 0.0, self.since);
+        let up = self.average > 0.0;
+        let (level, age) = self.dating.lane(usize::from(!up));
+        let average = self.average.abs();
         self.clear();
         Some(Change {
-            samples_ago: side.count.saturating_sub(1),
-            magnitude_sigma: (side.sum / side.count.max(1) as f64).abs(),
+            samples_ago: age.saturating_sub(1),
+            // A shift too small for the walk has moved the average at least so far.
+            magnitude_sigma: if age > 0 { DATING + level / age as f64 } else { average },
             direction: if up { Direction::Up } else { Direction::Down },
             detector: Detector::Ewma,
         })
@@ -95,19 +93,14 @@ impl Ewma {
 
     /// Adds a winsorised value and gives the statistic.
     pub(crate) fn advance(&mut self, z: f64) -> f64 {
-        let before = self.average;
         self.average += self.weight * (z - self.average);
-        if before * self.average <= 0.0 {
-            self.since = Side::default();
-        }
-        self.since.sum += z;
-        self.since.count = self.since.count.saturating_add(1);
         let variance = self.second_moment * self.weight / (2.0 - self.weight);
         self.average * self.average / (2.0 * variance)
     }
 
     /// Forgets the evidence gathered so far.
     pub fn clear(&mut self) {
-        (self.average, self.since) = (0.0, Side::default());
+        self.average = 0.0;
+        self.dating.clear();
     }
 }

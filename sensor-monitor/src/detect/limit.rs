@@ -73,7 +73,7 @@ impl Limit {
     pub fn new(range: Range) -> Result<Limit, DetectError> {
         let wrong = |what, found, expected| Err(DetectError::OutOfRange { what, found, expected });
         let Range { low, high, hysteresis, on_delay, off_delay } = range;
-        if !(low < high) {
+        if low.is_nan() || high.is_nan() || low >= high {
             return wrong("low limit", low, "below the high limit");
         }
         if !(hysteresis >= 0.0 && hysteresis.is_finite() && hysteresis < high - low) {

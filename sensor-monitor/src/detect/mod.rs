@@ -25,7 +25,9 @@ pub mod variance;
 mod walks;
 pub mod whiten;
 
+pub use exponent::Noise;
 use serde::{Deserialize, Serialize};
+pub use walks::Limits;
 
 /// Standardised values are pulled back to this bound (Huber 1964, winsorising). A normal value is beyond it
 /// once in 16,000; for Student t3 it is one in 50, and without the bound such noise raises the false alarm

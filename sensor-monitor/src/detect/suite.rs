@@ -60,6 +60,12 @@ impl Suite {
         repeated.or_else(|| shift.or(noise).or(ramp).map(|c| self.in_raw_samples(c)))
     }
 
+    /// The evidence for a shift, a changed noise or a ramp, whichever is most, as a share of what an alarm
+    /// takes: 0 to 1. Repeats are not in it: they are counted, not weighed.
+    pub fn evidence(&self) -> f64 {
+        self.cusum.evidence().max(self.variance.evidence()).max(self.drift.evidence())
+    }
+
     /// Forgets what came before a gap. Evidence that was gathered stays; a filter half full does not.
     pub fn gap(&mut self) {
         self.whiten.clear();

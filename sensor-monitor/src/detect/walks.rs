@@ -30,10 +30,9 @@ impl<const N: usize> Walks<N> {
 
     /// One step. `scores` are finite by construction: they are made from a winsorised value.
     pub(crate) fn advance(&mut self, scores: &[f64; N]) {
-        for i in 0..N {
-            let level = (self.level[i] + scores[i]).clamp(0.0, CEILING);
-            self.level[i] = level;
-            self.age[i] = if level > 0.0 { self.age[i].saturating_add(1) } else { 0 };
+        for ((level, age), score) in self.level.iter_mut().zip(&mut self.age).zip(scores) {
+            *level = (*level + score).clamp(0.0, CEILING);
+            *age = if *level > 0.0 { age.saturating_add(1) } else { 0 };
         }
     }
 
@@ -46,9 +45,15 @@ impl<const N: usize> Walks<N> {
             .map(|lane| Crossed { lane, level: self.level[lane], age: self.age[lane] })
     }
 
-    /// How high walk `lane` stands.
-    pub(crate) fn level(&self, lane: usize) -> f64 {
-        self.level[lane]
+    /// How high walk `lane` stands, and for how many steps it has been above zero.
+    pub(crate) const fn lane(&self, lane: usize) -> (f64, u64) {
+        (self.level[lane], self.age[lane])
+    }
+
+    /// How near the highest walk is to its limit, 0 to 1.
+    pub(crate) fn evidence(&self, limits: &[f64; N]) -> f64 {
+        let shares = self.level.iter().zip(limits).map(|(level, limit)| level / limit);
+        shares.fold(0.0, f64::max).min(1.0)
     }
 
     pub(crate) fn clear(&mut self) {

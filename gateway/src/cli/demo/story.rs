@@ -9,6 +9,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::station::{Ended, Station};
+use sensor_monitor::reasons::CHANGED_AFTER_UPDATE;
+
 use super::world::{RECHECK_S, World, shown};
 use crate::judge::Failure;
 
@@ -40,6 +42,7 @@ const ACTS: &[(&str, Player)] = &[
     ("5  The boot state changes: the gate shuts, process traffic passes", boot_state),
     ("6  kill -9 in the middle of a download", kill_in_download),
     ("7  kill -9 in the middle of a delivery to a controller with one bank", kill_in_delivery),
+    ("8  A signed update is malicious: the second witness tells", second_witness),
 ];
 
 /// Plays every act; a later one is played even when an earlier one did not come out.
@@ -325,6 +328,53 @@ fn kill_in_delivery(s: &mut Stage<'_>) -> Result<(), Failure> {
     );
     let done = s.world.wait_status(Duration::from_secs(10), |st| st.open_cases.is_empty());
     s.check(done.is_some(), "the identity was read back and the case is closed");
+    Ok(())
+}
+
+fn second_witness(s: &mut Stage<'_>) -> Result<(), Failure> {
+    s.say("a tachometer of the gateway's own is on the pump's shaft; what is usual is being learned");
+    let learned = s.world.wait_signal(Duration::from_secs(90), |row| row.learned >= 1.0);
+    let usual = learned.as_ref().and_then(|row| row.series.first().cloned());
+    let words =
+        usual.map_or("not learned".into(), |u| format!("usual is {:.1} +- {:.2} Hz", u.median, u.sigma));
+    s.check(learned.is_some_and(|row| !row.alarm), words);
+    let good = s.world.pump.flash().unwrap_or_default();
+    let mut bad = newer(&s.world.image, 3);
+    let at = bad.len() - 2 * crate::sim::drive::PAYLOAD.len();
+    bad[at..at + crate::sim::drive::PAYLOAD.len()].copy_from_slice(crate::sim::drive::PAYLOAD);
+    release(s, "px-200-v4.bin", &bad, "pump-3")?;
+    let mark = s.world.broker.mark();
+    let (ended, _) = s.download(&bad)?;
+    s.check(ended == Ended::Committed, "a malicious image, signed by the vendor and released, lands");
+    let locked =
+        s.world.wait_status(Duration::from_secs(40), |st| st.plcs.iter().any(|p| p.locked.is_some()));
+    let found = locked.and_then(|st| st.alarms.into_iter().find(|a| a.code == CHANGED_AFTER_UPDATE));
+    let text = found.map(|a| a.text).unwrap_or_default();
+    s.check(text.contains("pump-3.shaft"), format!("the controller is locked: {text}"));
+    if let Some(row) = s.world.wait_signal(Duration::from_secs(1), |_| true) {
+        let (value, said) = (row.value.unwrap_or_default(), row.reported.unwrap_or_default());
+        s.check(
+            (value - said).abs() > 100.0,
+            format!("measured {value:.1} Hz, the controller reports {said:.1} Hz"),
+        );
+    }
+    let heard = s.world.broker.hear(mark, "HG-9007", Duration::from_secs(5));
+    s.check(heard.is_some(), "SCADA hears alarm HG-9007 on MQTT");
+    let (ended, _) = s.download(&s.world.image.clone())?;
+    s.check(
+        matches!(ended, Ended::Refused { step: "begin", .. }),
+        format!("no other update passes: {ended:?}"),
+    );
+    let back = firmware_verifier::Digest::of(&good).to_hex();
+    s.run(&["release", &back[..12], "--plc", "pump-3"])?;
+    s.run(&["deliver", &back[..12], "--plc", "pump-3"])?;
+    s.check(
+        s.world.pump.wait_flash(&good, Duration::from_secs(30)),
+        "a person goes back to the last good image",
+    );
+    s.run(&["plc", "unlock", "pump-3", "--reason", "the vendor was called"])?;
+    let open = s.world.wait_status(Duration::from_secs(5), |st| st.plcs.iter().all(|p| p.locked.is_none()));
+    s.check(open.is_some(), "and lifts the lock, with a reason that stays in the case");
     Ok(())
 }
 

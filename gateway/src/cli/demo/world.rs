@@ -40,6 +40,8 @@ pub(super) struct World {
 pub(super) struct Plc {
     pub(super) conduit: SocketAddr,
     target: SocketAddr,
+    /// A tachometer on the shaft of its drive, which the controller knows nothing of.
+    tachometer: SocketAddr,
     controller: Arc<Mutex<Controller>>,
 }
 
@@ -126,6 +128,28 @@ impl World {
                 return None;
             }
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Asks for the pump's signal until `right` holds.
+    pub(super) fn wait_signal(
+        &self,
+        within: Duration,
+        right: impl Fn(&crate::signals::SignalRow) -> bool,
+    ) -> Option<crate::signals::SignalRow> {
+        let end = Instant::now() + within;
+        loop {
+            let reply = socket::ask_running(&self.dir.join("headgate.sock"), &Request::Signals, None);
+            if let Some(Ok(Answered::Signals { mut signals })) = reply
+                && let Some(row) = signals.pop()
+                && right(&row)
+            {
+                return Some(row);
+            }
+            if Instant::now() >= end {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
@@ -232,10 +256,15 @@ impl World {
         let config = format!(
             "schema = 1\n[gateway]\nname = \"demo\"\ndata = \"data\"\nsocket = \"headgate.sock\"\n\
              [tpm]\ntcti = \"{}\"\npcrs = [0, 2, 4, 7]\nrecheck_s = {RECHECK_S}\n{}{}\
+             [[signal]]\nid = \"pump-3.shaft\"\nplc = \"pump-3\"\nunit = \"Hz\"\nlearn = 2048\nfalse_alarms_per_year = 0.01\n\
+             source = {{ kind = \"modbus\", target = \"{}\", unit = 1, register = 30001, scale = 0.025, poll_ms = 10 }}\n\
+             reported = {{ register = 30041, scale = 0.025, poll_ms = 10, max_lag_s = 1 }}\n\
+             [soak]\nlasts_s = 600\nsettles_s = 3\n\
              [mqtt]\nurl = \"mqtts://127.0.0.1:{}\"\nca = \"ca.pem\"\ncertificate = \"client.pem\"\nkey = \"client.key\"\n",
             self.tpm.tcti(),
             plc("pump-3", &self.pump, "match", "generic-file-record"),
             plc("mixer-1", &self.mixer, "stage", "ocp-rackmon-panasonic"),
+            self.pump.tachometer,
             self.broker.port
         );
         self.write("headgate.toml", config.as_bytes())
@@ -282,13 +311,17 @@ impl Plc {
 }
 
 async fn plc(kind: Kind, firmware: &[u8]) -> Result<Plc, Failure> {
-    let listener =
-        tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|e| Failure::internal(e.to_string()))?;
-    let target = listener.local_addr().map_err(|e| Failure::internal(e.to_string()))?;
+    let internal = |e: std::io::Error| Failure::internal(e.to_string());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(internal)?;
+    let shaft = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(internal)?;
+    let target = listener.local_addr().map_err(internal)?;
+    let tachometer = shaft.local_addr().map_err(internal)?;
+    let clock = Clock::system();
     let controller = Arc::new(Mutex::new(Controller::new(kind, 1, firmware, BOOT)));
-    tokio::spawn(server::serve(listener, controller.clone(), Clock::system()));
+    tokio::spawn(server::serve(listener, controller.clone(), clock.clone()));
+    tokio::spawn(server::serve_tachometer(shaft, controller.clone(), clock));
     let conduit = SocketAddr::from(([127, 0, 0, 1], free_port()?));
-    Ok(Plc { conduit, target, controller })
+    Ok(Plc { conduit, target, tachometer, controller })
 }
 
 /// An older build: the same image with its first kilobyte of code changed.

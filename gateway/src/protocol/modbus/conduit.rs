@@ -13,33 +13,38 @@
 //! [`Conduit::controller_output`] hold, and carries [`Event`]s to the judge and back.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use hal::clock::Mono;
 
-use super::deliver::{Delivery, Next};
-use super::frame::{self, Frame};
+use super::deliver::Delivery;
+use super::frame;
 use super::link::{From, Link, Sent};
-use super::pdu::{self, Exception, Request};
-use super::session::{Asked, Held, MAX_INPUT, Session};
-use super::update::{Seen, Update};
+use super::pdu::{self, Exception};
+use super::session::{MAX_INPUT, Session};
+use super::update::{Step, Update};
 use crate::reasons as why;
-use crate::shield::allow::{AllowList, Denied};
+use crate::shield::allow::AllowList;
 use crate::shield::learn::{Habit, Learner};
-use crate::transfer::engine::{self, Engine};
-use crate::transfer::event::{Answer, CaseId, Decision, Outcome, Question, Refusal, Station};
+use crate::transfer::engine::Engine;
+use crate::transfer::event::{Answer, CaseId, Question, Refusal, Station};
 use crate::transfer::image::Released;
 
 mod identity;
+mod own;
 mod report;
 mod settings;
+mod station;
+mod step;
+mod watched;
 
 pub use identity::ControllerSays;
 pub use report::Report;
 pub use settings::Settings;
+pub use watched::{MAX_WATCHED, Watched};
 
 use identity::Poll;
 use report::Reports;
+use watched::Registers;
 
 /// Names one connection of a station; never reused for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,6 +67,8 @@ pub enum Event {
     Ask(u32, Question),
     /// The controller's identity, read after `case` or by the regular poll.
     Identity(Option<CaseId>, ControllerSays),
+    /// What the controller says in watched register number `.0`.
+    Register(usize, u16),
     /// The connection to the controller cannot be used any more: close it and connect again.
     Reconnect,
 }
@@ -81,11 +88,12 @@ pub struct Conduit {
     /// Sessions whose step waits for the engine.
     holding: Vec<SessionId>,
     engine_version: u64,
-    /// The update step the controller has not answered yet, as it was sent.
-    step_sent: Option<Vec<u8>>,
+    /// The update step the controller has not answered yet.
+    step_sent: Option<Step>,
     delivery: Option<(CaseId, Delivery)>,
     abort_steps: VecDeque<Vec<u8>>,
     poll: Poll,
+    registers: Registers,
     reports: Reports,
     learner: Learner,
     /// The latest time told.
@@ -116,6 +124,7 @@ impl Conduit {
             step_sent: None,
             delivery: None,
             abort_steps: VecDeque::new(),
+            registers: Registers::default(),
             reports: Reports::default(),
             learner: Learner::default(),
             touched: Vec::new(),
@@ -277,6 +286,11 @@ impl Conduit {
         self.poll.soon(now);
     }
 
+    /// Registers to read from now on, in the order their values are numbered.
+    pub fn watch(&mut self, watched: Vec<Watched>, now: Mono) {
+        self.registers = Registers::new(watched, now);
+    }
+
     /// What the gateway around must do. Call after every other method.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
@@ -312,8 +326,13 @@ impl Conduit {
         let hungry =
             (!self.link.up && !self.hungry.is_empty()).then_some(self.link.since + self.settings.reply);
         let poll = self.link.up.then(|| self.poll.due()).flatten();
+        let reads = self.link.up && !self.link.is_waiting(From::Watched);
+        let watched = reads.then(|| self.registers.due()).flatten();
         let delivery = self.delivery.as_ref().and(self.poll.delivery_wake);
-        [self.link.deadline(), self.engine.deadline(), hungry, poll, delivery].into_iter().flatten().min()
+        [self.link.deadline(), self.engine.deadline(), hungry, poll, watched, delivery]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Acts on deadlines that have passed. Calling it early does nothing.
@@ -328,325 +347,6 @@ impl Conduit {
         self.engine.expire(now);
         self.after_engine(now);
     }
-
-    // === stations ===
-
-    fn session(&self, id: SessionId) -> Option<&Session> {
-        self.sessions.get(id.index)?.as_ref().filter(|_| self.generations[id.index] == id.generation)
-    }
-
-    fn session_mut(&mut self, id: SessionId) -> Option<&mut Session> {
-        let live = self.generations.get(id.index) == Some(&id.generation);
-        self.sessions.get_mut(id.index)?.as_mut().filter(|_| live)
-    }
-
-    /// Takes as many requests as there is room for.
-    fn take_requests(&mut self, id: SessionId, now: Mono) {
-        while self.take_request(id, now) {}
-        if let Some(session) = self.session_mut(id) {
-            session.compact();
-        }
-    }
-
-    /// Takes one request; false when there is none or no room.
-    fn take_request(&mut self, id: SessionId, now: Mono) -> bool {
-        let room = self.has_room(now);
-        let Some(session) = self.session_mut(id) else { return false };
-        if !session.may_ask() {
-            return false;
-        }
-        let input = std::mem::take(&mut session.input);
-        let taken = session.taken;
-        let more = match frame::first(&input[taken..]) {
-            Ok(None) => false,
-            Ok(Some(_)) if !room => {
-                if !self.hungry.contains(&id) {
-                    self.hungry.push_back(id);
-                }
-                false
-            }
-            Ok(Some((request, used))) => {
-                session.taken += used;
-                self.request(id, request, now);
-                true
-            }
-            Err(e) => {
-                session.broken = true;
-                let station = session.station;
-                self.reports.refused(station, why::MALFORMED, || (e.to_string(), "Modbus/TCP".into()));
-                self.touched.push(id.index);
-                false
-            }
-        };
-        if let Some(session) = self.session_mut(id) {
-            session.input = input;
-        }
-        more
-    }
-
-    /// Whether a request may be taken: it can be sent, or answered at once for a controller that is lost.
-    fn has_room(&self, now: Mono) -> bool {
-        let lost = !self.link.up && now.since(self.link.since) >= self.settings.reply;
-        self.link.has_room() || lost
-    }
-
-    /// Gives room to the sessions that found none, one request each in turn.
-    fn feed_hungry(&mut self, now: Mono) {
-        while self.has_room(now)
-            && let Some(id) = self.hungry.pop_front()
-        {
-            if self.take_request(id, now) && !self.hungry.contains(&id) {
-                self.hungry.push_back(id);
-            }
-            if let Some(session) = self.session_mut(id) {
-                session.compact();
-            }
-        }
-    }
-
-    /// One whole request.
-    fn request(&mut self, id: SessionId, request: Frame<'_>, now: Mono) {
-        let Some(session) = self.session_mut(id) else { return };
-        let station = session.station;
-        let asked = session.ask(request.tid, request.unit);
-        let parsed = match Request::parse(request.pdu) {
-            Ok(parsed) => parsed,
-            Err(_) if !self.settings.enforce => return self.forward(id, asked, request.pdu, None, now),
-            Err(e) => {
-                self.reports.refused(station, why::MALFORMED, || {
-                    (e.to_string(), "a request as the standard defines it".into())
-                });
-                return self.except(id, asked, request.pdu, Exception::IllegalValue);
-            }
-        };
-        if let Some(update) = &self.update {
-            let seen = update.see(&parsed);
-            if seen != Seen::Process && request.unit != self.settings.unit {
-                // Many controllers do not look at the unit id: the window is shut under every name.
-                return match self.guarded(station, "a write to another unit") {
-                    Decision::Refuse(r) => {
-                        self.except(id, asked, request.pdu, exception_for(&r, request.pdu))
-                    }
-                    _ => self.forward(id, asked, request.pdu, None, now),
-                };
-            }
-            if seen != Seen::Process {
-                return self.step(id, asked, request.pdu, (&parsed, seen), false, now);
-            }
-            if self.engine.is_staging(station)
-                && let Some(reply) = update.staged_reply(&parsed, self.engine.phase())
-            {
-                return self.answer_station(id, asked, &reply);
-            }
-        }
-        self.process(id, asked, station, &parsed, request.pdu, now);
-    }
-
-    /// A request that has nothing to do with updates: the allow-list decides.
-    fn process(
-        &mut self,
-        id: SessionId,
-        asked: Asked,
-        station: Station,
-        parsed: &Request<'_>,
-        pdu: &[u8],
-        now: Mono,
-    ) {
-        let function = pdu.first().copied().unwrap_or(0);
-        if !self.settings.enforce {
-            self.learn(station, asked.unit, function, parsed);
-        }
-        let Err((code, reply)) = self.judge_process(station, asked.unit, function, parsed) else {
-            return self.forward(id, asked, pdu, None, now);
-        };
-        self.reports.refused(station, code, || {
-            (
-                format!("{} to unit {}", describe(parsed, function), asked.unit),
-                "an access on the allow-list".into(),
-            )
-        });
-        match reply {
-            _ if !self.settings.enforce => self.forward(id, asked, pdu, None, now),
-            Some(exception) => self.except(id, asked, pdu, exception),
-            None => self.say_nothing(id, asked),
-        }
-    }
-
-    fn judge_process(
-        &self,
-        station: Station,
-        unit: u8,
-        function: u8,
-        parsed: &Request<'_>,
-    ) -> Result<(), (hal::reason::ReasonCode, Option<Exception>)> {
-        let broadcast = unit == 0 && self.settings.unit != 0 && !parsed.is_read_only();
-        if broadcast || matches!(parsed, Request::Diagnostics { sub: 4 }) {
-            return Err((why::DROPPED, None));
-        }
-        if matches!(parsed, Request::Other | Request::Diagnostics { sub: 1 }) {
-            return Err((why::FUNCTION_DENIED, Some(Exception::IllegalFunction)));
-        }
-        let allowed = match parsed {
-            Request::Read { span, .. }
-            | Request::WriteCoils { span }
-            | Request::WriteRegisters { span, .. } => {
-                self.allow.check(station.0, unit, function, std::slice::from_ref(span))
-            }
-            Request::MaskWrite { address } => {
-                self.allow.check(station.0, unit, function, std::slice::from_ref(&(*address..*address + 1)))
-            }
-            Request::ReadWrite { read, write, .. } => {
-                self.allow.check(station.0, unit, function, &[read.clone(), write.clone()])
-            }
-            _ => self.allow.check(station.0, unit, function, &[]),
-        };
-        allowed.map_err(|denied| match denied {
-            Denied::Unit => (why::NO_ROUTE, Some(Exception::PathUnavailable)),
-            Denied::Function => (why::PROCESS_DENIED, Some(Exception::IllegalFunction)),
-            Denied::Address => (why::PROCESS_DENIED, Some(Exception::IllegalAddress)),
-        })
-    }
-
-    fn learn(&mut self, station: Station, unit: u8, function: u8, parsed: &Request<'_>) {
-        let span = match parsed {
-            Request::Read { span, .. }
-            | Request::WriteCoils { span }
-            | Request::WriteRegisters { span, .. } => span.clone(),
-            Request::MaskWrite { address } => *address..*address + 1,
-            Request::ReadWrite { write, .. } => write.clone(),
-            _ => 0..0,
-        };
-        self.learner.note(unit, function, station.0, span);
-    }
-
-    /// A step that was held.
-    fn step_again(&mut self, id: SessionId, held: Held, now: Mono) {
-        let (Some(update), Ok(parsed)) = (&self.update, Request::parse(&held.pdu)) else { return };
-        let seen = update.see(&parsed);
-        self.step(id, held.request, &held.pdu, (&parsed, seen), held.seen, now);
-    }
-
-    /// A step of an update: the engine decides.
-    /// `again`: it has decided to hold it before.
-    fn step(
-        &mut self,
-        id: SessionId,
-        asked: Asked,
-        pdu: &[u8],
-        (parsed, seen): (&Request<'_>, Seen<'_>),
-        again: bool,
-        now: Mono,
-    ) {
-        let Some(station) = self.session(id).map(|s| s.station) else { return };
-        if self.step_sent.is_some() && self.settings.enforce {
-            // One step at a time: what the controller took is known before the next is judged.
-            return self.hold(id, asked, pdu, again);
-        }
-        let decision = match &seen {
-            Seen::Process => return self.process(id, asked, station, parsed, pdu, now),
-            Seen::Guarded(what) => self.guarded(station, what),
-            Seen::Open { first, declared } => self.engine.open(station, *first, *declared, again, now),
-            Seen::Chunks(chunks) => {
-                worst(chunks.iter().map(|(at, data)| self.engine.chunk(station, *at, data, now)))
-            }
-            Seen::Control(_) => self.engine.control(station, now),
-            Seen::Commit => self.engine.commit(station, now),
-            Seen::Finish => self.engine.finish(station, now),
-            Seen::Abort => self.engine.abort(station, now),
-        };
-        match decision {
-            Decision::Pass => {
-                if !self.settings.enforce {
-                    self.took(&seen);
-                }
-                let limit = self.step_limit(&seen);
-                self.forward(id, asked, pdu, Some(limit), now);
-            }
-            Decision::Acknowledge => {
-                self.took(&seen);
-                let reply = pdu::write_reply(pdu).unwrap_or(pdu);
-                self.answer_station(id, asked, reply);
-            }
-            Decision::Hold => self.hold(id, asked, pdu, true),
-            Decision::Refuse(refusal) => self.except(id, asked, pdu, exception_for(&refusal, pdu)),
-        }
-    }
-
-    /// How long the controller may take for a step, by its profile.
-    fn step_limit(&self, seen: &Seen<'_>) -> Duration {
-        match (&self.update, seen) {
-            (Some(update), Seen::Commit) => update.profile().timing.commit.min(update.profile().timing.tool),
-            (Some(update), _) => update.profile().timing.block,
-            (None, _) => Duration::ZERO,
-        }
-    }
-
-    fn took(&mut self, seen: &Seen<'_>) {
-        if let Some(update) = &mut self.update {
-            update.took(seen);
-        }
-    }
-
-    fn guarded(&mut self, station: Station, what: &str) -> Decision {
-        let refusal = Refusal {
-            code: why::WINDOW_PROTECTED,
-            case: self.engine.case(),
-            found: format!("{what} into the update registers"),
-            expected: "a step of the transfer profile".into(),
-        };
-        let (found, expected) = (refusal.found.clone(), refusal.expected.clone());
-        self.reports.refused(station, refusal.code, || (found, expected));
-        let decides = self.settings.enforce || self.engine.is_delivering();
-        if decides { Decision::Refuse(refusal) } else { Decision::Pass }
-    }
-
-    fn hold(&mut self, id: SessionId, request: Asked, pdu: &[u8], seen: bool) {
-        if let Some(session) = self.session_mut(id) {
-            session.held = Some(Held { request, pdu: pdu.to_vec(), seen });
-            self.holding.push(id);
-        }
-    }
-
-    /// Sends a request on. `limit`: it is a step of an update, and may take so long.
-    fn forward(&mut self, id: SessionId, asked: Asked, pdu: &[u8], limit: Option<Duration>, now: Mono) {
-        if !self.link.up {
-            if limit.is_some() && self.settings.enforce {
-                self.step_lost(pdu, now);
-            }
-            return self.except(id, asked, pdu, Exception::TargetSilent);
-        }
-        if limit.is_some() && self.settings.enforce {
-            self.step_sent = Some(pdu.to_vec());
-        }
-        let from =
-            From::Station { session: id.index, generation: id.generation, asked, step: limit.is_some() };
-        self.link.send(asked.unit, pdu, now + limit.unwrap_or_default().max(self.settings.reply), from);
-    }
-
-    fn answer_station(&mut self, id: SessionId, asked: Asked, pdu: &[u8]) {
-        if let Some(session) = self.session_mut(id) {
-            session.reply(asked, pdu);
-            let more = session.has_more();
-            self.touched.push(id.index);
-            if more && !self.hungry.contains(&id) {
-                self.hungry.push_back(id); // its pipeline was full
-            }
-        }
-    }
-
-    fn except(&mut self, id: SessionId, asked: Asked, pdu: &[u8], exception: Exception) {
-        let function = pdu.first().copied().unwrap_or(0);
-        self.answer_station(id, asked, &pdu::exception(function, exception));
-    }
-
-    fn say_nothing(&mut self, id: SessionId, asked: Asked) {
-        if let Some(session) = self.session_mut(id) {
-            session.no_reply(asked);
-            self.touched.push(id.index);
-        }
-    }
-
-    // === the controller ===
 
     /// A reply to one of our requests, or `None` when none came.
     fn replied(&mut self, sent: Sent, reply: Option<&[u8]>, now: Mono) {
@@ -665,6 +365,11 @@ impl Conduit {
                     self.events.push(Event::Identity(case, says));
                 }
             }
+            From::Watched => {
+                if let Some([value]) = reply.and_then(pdu::registers).as_deref() {
+                    self.events.push(Event::Register(self.registers.asked(), *value));
+                }
+            }
             From::Delivery => {
                 if let Some((_, delivery)) = &mut self.delivery {
                     match reply {
@@ -676,63 +381,6 @@ impl Conduit {
             From::Abort => {}
         }
     }
-
-    /// What the controller said to the one update step under way.
-    fn step_answered(&mut self, reply: Option<&[u8]>, now: Mono) {
-        let Some(pdu) = self.step_sent.take() else { return };
-        let exception = match reply {
-            Some([function, code, ..]) if function & 0x80 != 0 => Some(*code),
-            Some(_) => None,
-            None => return self.step_lost(&pdu, now),
-        };
-        let (Some(update), Ok(parsed)) = (&mut self.update, Request::parse(&pdu)) else { return };
-        let seen = update.see(&parsed);
-        match (&seen, exception) {
-            (Seen::Commit, _) => {
-                self.engine.commit_answered(exception);
-                let case = self.poll.committing.take();
-                if exception.is_none() {
-                    self.read_back(case, now);
-                }
-            }
-            (Seen::Open { .. }, _) => {
-                self.engine.open_answered(exception.is_none());
-                if exception.is_none() { update.took(&seen) } else { update.lost(&seen) }
-            }
-            (_, Some(_)) => update.lost(&seen),
-            (Seen::Chunks(chunks), None) => {
-                chunks.iter().for_each(|(at, data)| self.engine.chunk_landed(*at, data.len() as u64));
-                update.took(&seen);
-            }
-            (_, None) => update.took(&seen),
-        }
-    }
-
-    /// An update step that got no answer: what the controller made of it is unknown.
-    fn step_lost(&mut self, pdu: &[u8], now: Mono) {
-        self.step_sent = None;
-        let (Some(update), Ok(parsed)) = (&mut self.update, Request::parse(pdu)) else { return };
-        let seen = update.see(&parsed);
-        update.lost(&seen);
-        match seen {
-            Seen::Open { .. } => self.engine.open_answered(false),
-            Seen::Commit => {
-                self.engine.commit_lost();
-                let case = self.poll.committing.take();
-                self.read_back(case, now);
-            }
-            _ => {}
-        }
-    }
-
-    /// Asks the controller what it runs after `case`.
-    fn read_back(&mut self, case: Option<CaseId>, now: Mono) {
-        if let (Some(case), Some(update)) = (case, &self.update) {
-            self.poll.after(case, now, update.profile().timing.boot, false);
-        }
-    }
-
-    // === the engine's wishes, our own requests ===
 
     fn after_engine(&mut self, now: Mono) {
         self.after_engine_delivering(false, now);
@@ -752,184 +400,16 @@ impl Conduit {
         }
         self.send_aborts(now);
         self.send_poll(now);
+        self.send_watched(now);
     }
 
     fn engine_wants(&self) -> bool {
         self.engine_version != self.engine.version()
     }
-
-    fn carry_out(&mut self, past: bool, now: Mono) {
-        for event in self.engine.take_events() {
-            match event {
-                engine::Event::Ask(id, question) => {
-                    if let Question::Commit { case, .. } = &question {
-                        self.poll.committing = Some(*case);
-                    }
-                    self.events.push(Event::Ask(id, question));
-                }
-                engine::Event::Deliver(case, released) => {
-                    if let Some(update) = &self.update {
-                        self.poll.delivery_wake = Some(now);
-                        self.poll.asked_no_return = false;
-                        self.delivery = Some((case, Delivery::new(update.profile().clone(), released, past)));
-                    }
-                }
-                engine::Event::GoOn => {
-                    if let Some((_, delivery)) = &mut self.delivery {
-                        delivery.go_on();
-                        self.poll.asked_no_return = false;
-                    }
-                }
-                engine::Event::AbortController => self.queue_abort(),
-                engine::Event::GiveUp(refusal) => {
-                    self.delivery = None;
-                    self.queue_abort();
-                    self.engine.delivery_ended(Outcome::Refused(refusal));
-                }
-                engine::Event::Refused(station, refusal) => {
-                    let Refusal { code, found, expected, .. } = refusal;
-                    self.reports.refused(station, code, || (found, expected));
-                }
-            }
-        }
-    }
-
-    /// Presents held steps again: the engine has news, or the step before them has been answered.
-    fn present_held(&mut self, now: Mono) {
-        let news = self.engine_wants();
-        self.engine_version = self.engine.version();
-        if !news && self.step_sent.is_some() {
-            return;
-        }
-        for id in std::mem::take(&mut self.holding) {
-            let Some(held) = self.session_mut(id).and_then(|s| s.held.take()) else { continue };
-            self.step_again(id, held, now);
-            if self.session(id).is_some_and(|s| s.held.is_none()) {
-                self.take_requests(id, now);
-            }
-        }
-    }
-
-    fn drive_delivery(&mut self, now: Mono) {
-        let Some((case, delivery)) = &mut self.delivery else { return };
-        if self.link.is_waiting(From::Delivery) || self.poll.asked_no_return {
-            self.poll.delivery_wake = None;
-            return;
-        }
-        if !self.link.up {
-            self.poll.delivery_wake = (!delivery.is_past()).then_some(self.link.since + CONNECT_PATIENCE);
-            if !delivery.is_past() && now.since(self.link.since) >= CONNECT_PATIENCE {
-                let why = "the controller cannot be reached".to_string();
-                let case = *case;
-                self.delivery_failed(case, why);
-            }
-            return;
-        }
-        self.poll.delivery_wake = None;
-        let case = *case;
-        match delivery.next(now) {
-            Next::Send(pdu) => {
-                let limit = delivery.limit().max(self.settings.reply);
-                self.link.send(self.settings.unit, &pdu, now + limit, From::Delivery)
-            }
-            Next::Wait(until) => self.poll.delivery_wake = Some(until),
-            Next::PastNoReturn => {
-                self.poll.asked_no_return = true;
-                self.engine.at_no_return(now);
-            }
-            Next::Finished => {
-                self.delivery = None;
-                let boot = self.update.as_ref().map_or(Duration::ZERO, |u| u.profile().timing.boot);
-                self.poll.after(case, now, boot, true);
-                self.engine.delivery_ended(Outcome::Delivered);
-            }
-            Next::Failed(why) => self.delivery_failed(case, why),
-        }
-    }
-
-    fn delivery_failed(&mut self, case: CaseId, found: String) {
-        let past = self.delivery.take().is_some_and(|(_, d)| d.is_past());
-        if !past {
-            self.queue_abort();
-        }
-        let code = if past { why::DELIVERY_UNCONFIRMED } else { why::CONTROLLER_REFUSED };
-        let expected = "the controller to take the image".into();
-        self.engine.delivery_ended(Outcome::Refused(Refusal { code, case: Some(case), found, expected }));
-    }
-
-    fn queue_abort(&mut self) {
-        let Some(update) = self.update.as_ref().filter(|_| self.link.up) else { return };
-        let steps = update.profile().steps(super::profile::Role::Abort);
-        self.abort_steps = steps.map(|s| pdu::write_request(s.register, &s.words(0, 0, 0))).collect();
-    }
-
-    fn send_aborts(&mut self, now: Mono) {
-        while self.link.up
-            && let Some(pdu) = self.abort_steps.pop_front()
-        {
-            self.link.send(self.settings.unit, &pdu, now + self.settings.reply, From::Abort);
-        }
-    }
-
-    fn send_poll(&mut self, now: Mono) {
-        if !self.poll.is_due(now) {
-            return;
-        }
-        let quiet = self.engine.case().is_none() && self.delivery.is_none();
-        let Some(profile) = self.update.as_ref().map(|u| u.profile().clone()) else { return };
-        if quiet && self.link.up && !self.link.is_waiting(From::Poll) {
-            let pdu = identity::request(&profile);
-            self.link.send(self.settings.unit, &pdu, now + self.settings.reply, From::Poll);
-            self.poll.sent(now);
-        } else {
-            self.poll.put_off(now);
-        }
-    }
-}
-
-/// The strictest of several decisions on parts of one request.
-fn worst(decisions: impl Iterator<Item = Decision>) -> Decision {
-    let rank = |d: &Decision| match d {
-        Decision::Pass => 0,
-        Decision::Acknowledge => 1,
-        Decision::Hold => 2,
-        Decision::Refuse(_) => 3,
-    };
-    decisions.max_by_key(rank).unwrap_or(Decision::Hold)
-}
-
-/// How a refused update step is told to the station (`docs/protocols.md`).
-fn exception_for(refusal: &Refusal, pdu: &[u8]) -> Exception {
-    match refusal.code {
-        why::TRANSFER_BUSY | why::JUDGE_SILENT | why::NOT_READY => Exception::Busy,
-        why::WINDOW_PROTECTED | why::NO_TRANSFER if pdu.first() == Some(&21) => Exception::IllegalFunction,
-        why::WINDOW_PROTECTED | why::NO_TRANSFER => Exception::IllegalAddress,
-        _ => Exception::DeviceFailure,
-    }
-}
-
-fn describe(request: &Request<'_>, function: u8) -> String {
-    match request {
-        Request::Read { span, .. } | Request::WriteCoils { span } | Request::WriteRegisters { span, .. } => {
-            format!("function {function} on addresses {} to {}", span.start, span.end - 1)
-        }
-        Request::MaskWrite { address } => format!("function {function} on address {address}"),
-        Request::ReadWrite { read, write, .. } => format!(
-            "function {function} reading {} to {} and writing {} to {}",
-            read.start,
-            read.end - 1,
-            write.start,
-            write.end - 1
-        ),
-        Request::Diagnostics { sub } => format!("function 8 sub-function {sub:#06x}"),
-        _ => format!("function {function}"),
-    }
 }
 
 /// Replies that may stay away in a row before the connection is made anew.
 const MAX_SILENCES: u32 = 3;
-/// How long a delivery that has destroyed nothing waits for the controller.
-const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests;

@@ -48,6 +48,8 @@ pub(super) enum From {
     Station { session: usize, generation: u32, asked: Asked, step: bool },
     /// Our own identity poll.
     Poll,
+    /// A register the gateway reads for itself.
+    Watched,
     /// Our own delivery.
     Delivery,
     /// Our own abort of a refused transfer.

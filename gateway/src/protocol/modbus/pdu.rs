@@ -30,6 +30,22 @@ pub struct FileRecord<'a> {
     pub data: &'a [u8],
 }
 
+/// The sub-requests of an FC 21, from first to last: checked as a whole, cut apart as they are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRecords<'a>(&'a [u8]);
+
+impl<'a> Iterator for FileRecords<'a> {
+    type Item = FileRecord<'a>;
+
+    fn next(&mut self) -> Option<FileRecord<'a>> {
+        let [_, f1, f2, r1, r2, n1, n2, rest @ ..] = self.0 else { return None };
+        let (data, rest) = rest.split_at_checked(2 * usize::from(u16::from_be_bytes([*n1, *n2])))?;
+        self.0 = rest;
+        let (file, record) = (u16::from_be_bytes([*f1, *f2]), u16::from_be_bytes([*r1, *r2]));
+        Some(FileRecord { file, record, data })
+    }
+}
+
 /// A request whose sizes and counts have been checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
@@ -68,8 +84,8 @@ pub enum Request<'a> {
     },
     /// FC 20.
     ReadFile,
-    /// FC 21: the sub-requests, from first to last.
-    WriteFile(Vec<FileRecord<'a>>),
+    /// FC 21.
+    WriteFile(FileRecords<'a>),
     /// FC 43/14, read device identification.
     Identify,
     /// FC 8 with its sub-function.
@@ -258,26 +274,19 @@ impl Checker {
     /// FC 21 (§6.15): a byte count of 9..=251 and that many bytes of sub-requests.
     fn write_file(self, body: &[u8]) -> Result<Request<'_>, RequestError> {
         let [count, subs @ ..] = body else { return Err(self.size()) };
-        let mut subs = subs;
         if subs.len() != usize::from(*count) || !(9..=0xFB).contains(count) {
             return Err(self.size());
         }
-        let mut records = Vec::with_capacity(subs.len() / 9);
-        while let [kind, f1, f2, r1, r2, n1, n2, rest @ ..] = subs {
-            if *kind != REFERENCE_TYPE {
-                return Err(RequestError::Value { function: self.function, found: u16::from(*kind) });
+        let mut records = FileRecords(subs);
+        while let [kind, ..] = *records.0 {
+            if records.0.len() >= 7 && kind != REFERENCE_TYPE {
+                return Err(RequestError::Value { function: self.function, found: u16::from(kind) });
             }
-            let len = 2 * usize::from(u16::from_be_bytes([*n1, *n2]));
-            let (file, record) = (u16::from_be_bytes([*f1, *f2]), u16::from_be_bytes([*r1, *r2]));
-            match rest.split_at_checked(len) {
-                Some((data, rest)) if len > 0 => {
-                    records.push(FileRecord { file, record, data });
-                    subs = rest;
-                }
-                _ => return Err(self.size()),
+            if records.next().is_none_or(|r| r.data.is_empty()) {
+                return Err(self.size());
             }
         }
-        if subs.is_empty() { Ok(Request::WriteFile(records)) } else { Err(self.size()) }
+        Ok(Request::WriteFile(FileRecords(subs)))
     }
 }
 
@@ -393,8 +402,11 @@ mod tests {
     fn every_sub_request_of_a_file_write_is_seen() {
         let pdu = [21, 20, 6, 0, 4, 0, 7, 0, 2, 1, 2, 3, 4, 6, 0, 5, 0, 0, 0, 1, 5, 6];
         let Ok(Request::WriteFile(records)) = Request::parse(&pdu) else { panic!("a file write") };
-        assert_eq!(records[0], FileRecord { file: 4, record: 7, data: &[1, 2, 3, 4] });
-        assert_eq!(records[1], FileRecord { file: 5, record: 0, data: &[5, 6] });
+        let expected = [
+            FileRecord { file: 4, record: 7, data: &[1, 2, 3, 4] },
+            FileRecord { file: 5, record: 0, data: &[5, 6] },
+        ];
+        assert_eq!(records.collect::<Vec<_>>(), expected);
     }
 
     #[test]

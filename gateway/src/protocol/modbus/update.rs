@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::pdu::{FileRecord, Request, Table, registers_reply};
+use super::pdu::{FileRecord, FileRecords, Request, Table, registers_reply};
 use super::profile::{Captured, Data, Profile, Role, StagedRead, Status};
 use crate::transfer::engine::Phase;
 
@@ -22,8 +22,8 @@ pub enum Seen<'a> {
         /// Announced length in bytes.
         declared: Option<u64>,
     },
-    /// Image bytes, by offset.
-    Chunks(Vec<(u64, Cow<'a, [u8]>)>),
+    /// Image bytes.
+    Chunks(OneOrMore<Chunk<'a>>),
     /// A step without image bytes.
     Control(Option<Position>),
     /// Makes the image take effect.
@@ -34,9 +34,75 @@ pub enum Seen<'a> {
     Abort,
 }
 
+/// Image bytes at `offset`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Of the first of them, in the image.
+    pub offset: u64,
+    /// As they lie in the image.
+    pub data: Cow<'a, [u8]>,
+}
+
+/// What is kept of a step on its way, until the controller has answered it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// As [`Seen::Open`].
+    Open,
+    /// As [`Seen::Chunks`]: which bytes of the image they are.
+    Chunks(OneOrMore<Range<u64>>),
+    /// As [`Seen::Control`].
+    Control(Option<Position>),
+    /// As [`Seen::Commit`].
+    Commit,
+    /// Any other: its answer changes nothing.
+    Other,
+}
+
+/// One and perhaps more: nearly every request carries one chunk, and one needs no heap.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OneOrMore<T> {
+    first: T,
+    more: Vec<T>,
+}
+
 /// Where the next block goes: its first byte in the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position(u64);
+
+impl Seen<'_> {
+    /// What its answer will be about.
+    pub fn step(&self) -> Step {
+        match self {
+            Seen::Open { .. } => Step::Open,
+            Seen::Chunks(chunks) => Step::Chunks(chunks.map(Chunk::range)),
+            Seen::Control(position) => Step::Control(*position),
+            Seen::Commit => Step::Commit,
+            Seen::Process | Seen::Guarded(_) | Seen::Finish | Seen::Abort => Step::Other,
+        }
+    }
+}
+
+impl Chunk<'_> {
+    /// Which bytes of the image they are.
+    fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.data.len() as u64
+    }
+}
+
+impl<T> OneOrMore<T> {
+    fn one(first: T) -> OneOrMore<T> {
+        OneOrMore { first, more: Vec::new() }
+    }
+
+    /// From first to last.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        std::iter::once(&self.first).chain(&self.more)
+    }
+
+    fn map<U>(&self, f: impl Fn(&T) -> U) -> OneOrMore<U> {
+        OneOrMore { first: f(&self.first), more: self.more.iter().map(f).collect() }
+    }
+}
 
 /// One transfer's place in its profile.
 #[derive(Debug)]
@@ -79,21 +145,20 @@ impl Update {
     }
 
     /// The controller, or the gateway in its name, has accepted the step.
-    pub fn took(&mut self, step: &Seen<'_>) {
+    pub fn took(&mut self, step: &Step) {
         match step {
-            Seen::Open { .. } => (self.selected, self.next) = (None, 0),
-            Seen::Control(Some(position)) => self.selected = Some(*position),
-            Seen::Chunks(chunks) => {
-                let end = chunks.iter().map(|(offset, data)| offset + data.len() as u64).max();
-                self.next = self.next.max(end.unwrap_or(0));
+            Step::Open => (self.selected, self.next) = (None, 0),
+            Step::Control(Some(position)) => self.selected = Some(*position),
+            Step::Chunks(chunks) => {
+                self.next = chunks.iter().map(|range| range.end).fold(self.next, u64::max);
             }
-            _ => {}
+            Step::Control(None) | Step::Commit | Step::Other => {}
         }
     }
 
     /// A forwarded step was refused by the controller or got no answer: where it stands is unknown.
-    pub fn lost(&mut self, step: &Seen<'_>) {
-        if matches!(step, Seen::Control(Some(_)) | Seen::Open { .. }) {
+    pub fn lost(&mut self, step: &Step) {
+        if matches!(step, Step::Control(Some(_)) | Step::Open) {
             self.selected = None;
         }
     }
@@ -139,7 +204,7 @@ impl Update {
             };
         }
         match self.offset_of(span, data.len() as u64) {
-            Ok(Some(offset)) => Seen::Chunks(vec![(offset, self.unswap(data))]),
+            Ok(Some(offset)) => Seen::Chunks(OneOrMore::one(Chunk { offset, data: self.unswap(data) })),
             Err(why) => Seen::Guarded(why),
             Ok(None) if self.touches(span) => Seen::Guarded("a register write"),
             Ok(None) => Seen::Process,
@@ -190,23 +255,23 @@ impl Update {
         }
     }
 
-    fn see_records<'a>(&self, records: &[FileRecord<'a>]) -> Seen<'a> {
+    fn see_records<'a>(&self, records: &FileRecords<'a>) -> Seen<'a> {
         let Data::FileRecord { first_file, records_per_file } = self.profile.data else {
             return Seen::Process;
         };
-        let mut chunks = Vec::with_capacity(records.len());
-        for r in records {
-            let Some(file) = r.file.checked_sub(first_file) else {
-                return Seen::Guarded("a file before the image's first");
-            };
+        let chunk = |r: FileRecord<'a>| {
+            let file = r.file.checked_sub(first_file).ok_or("a file before the image's first")?;
             let words = (r.data.len() / 2) as u32;
             if u32::from(r.record) + words > u32::from(records_per_file) {
-                return Seen::Guarded("records past the end of a file");
+                return Err("records past the end of a file");
             }
             let record = u64::from(file) * u64::from(records_per_file) + u64::from(r.record);
-            chunks.push((record * 2, self.unswap(r.data)));
-        }
-        Seen::Chunks(chunks)
+            Ok(Chunk { offset: record * 2, data: self.unswap(r.data) })
+        };
+        let mut chunks = records.clone().map(chunk);
+        let Some(first) = chunks.next() else { return Seen::Process }; // FC 21 has at least one
+        let all = first.and_then(|first| Ok(OneOrMore { first, more: chunks.collect::<Result<_, _>>()? }));
+        all.map_or_else(Seen::Guarded, Seen::Chunks)
     }
 
     fn unswap<'a>(&self, data: &'a [u8]) -> Cow<'a, [u8]> {
@@ -253,7 +318,7 @@ mod tests {
             Seen::Guarded(why) => format!("guarded: {why}"),
             Seen::Open { first, declared } => format!("open first={first} {}", declared.unwrap_or(0)),
             Seen::Chunks(chunks) => {
-                chunks.iter().map(|(at, data)| format!("{at}={data:x?}")).collect::<Vec<_>>().join(" ")
+                chunks.iter().map(|c| format!("{}={:x?}", c.offset, c.data)).collect::<Vec<_>>().join(" ")
             }
             Seen::Control(at) => format!("control {:?}", at.map(|Position(n)| n)),
             Seen::Commit => "commit".into(),
@@ -395,7 +460,7 @@ mod tests {
                 let request = Request::parse(pdu).unwrap();
                 let seen = update.see(&request);
                 last = say(&seen);
-                update.took(&seen);
+                update.took(&seen.step());
             }
             assert_eq!(last, *expected, "{what}");
         }
@@ -406,8 +471,8 @@ mod tests {
         let mut update = update("ucw-bootloader");
         let select = Request::parse(&[6, 0xE0, 1, 0, 3]).unwrap();
         let (seen, block) = (update.see(&select), Request::parse(&[16, 0xE1, 0, 0, 1, 2, 1, 2]).unwrap());
-        update.took(&seen);
-        update.lost(&seen);
+        update.took(&seen.step());
+        update.lost(&seen.step());
         assert_eq!(update.see(&block), Seen::Guarded("a block without its number"));
     }
 

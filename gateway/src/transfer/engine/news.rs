@@ -1,5 +1,6 @@
 //! What comes back: answers of the judge and of the controller, lost peers, deadlines.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use hal::clock::Mono;
@@ -19,11 +20,11 @@ impl Engine {
         }
     }
 
-    /// The controller has accepted a forwarded chunk.
-    pub fn chunk_landed(&mut self, offset: u64, len: u64) {
+    /// The controller has accepted a forwarded chunk, these bytes of the image.
+    pub fn chunk_landed(&mut self, bytes: Range<u64>) {
         if let State::Matching { landed, .. } = &mut self.state {
             // A transfer too scattered to be kept has gaps, so its commit is refused.
-            let _ = landed.add(offset..offset + len);
+            let _ = landed.add(bytes);
         }
     }
 

@@ -106,7 +106,7 @@ impl Staging {
     }
 }
 
-/// Keeps the candidates that equal the chunk; refuses when none does.
+/// Keeps the candidates that equal the chunk. When none does it refuses, and none is left.
 pub(super) fn keep_equal(
     released: &mut Vec<Released>,
     offset: u64,
@@ -115,20 +115,17 @@ pub(super) fn keep_equal(
     case: CaseId,
 ) -> Result<(), Refusal> {
     let mut first = None;
-    let mut equal: Vec<bool> = Vec::with_capacity(released.len());
-    for r in released.iter_mut() {
-        let outcome = r.compare(offset, data, settings.padding);
-        equal.push(outcome.is_ok());
-        first = first.or(outcome.err());
-    }
-    match first {
-        Some(mismatch) if !equal.contains(&true) => Err(mismatch.refusal(Some(case))),
-        None if equal.is_empty() => Err(nothing_released(case)),
-        _ => {
-            let mut keep = equal.into_iter();
-            released.retain(|_| keep.next() == Some(true));
-            Ok(())
+    released.retain_mut(|r| match r.compare(offset, data, settings.padding) {
+        Ok(()) => true,
+        Err(mismatch) => {
+            first.get_or_insert(mismatch);
+            false
         }
+    });
+    match first {
+        _ if !released.is_empty() => Ok(()),
+        Some(mismatch) => Err(mismatch.refusal(Some(case))),
+        None => Err(nothing_released(case)),
     }
 }
 

@@ -115,7 +115,7 @@ fn play(settings: Settings, words: &str) -> String {
             "finish" => decided(engine.finish(from, now)),
             "quit" => decided(engine.abort(from, now)),
             "ok" => match landing.take() {
-                Some((at, len)) => engine.chunk_landed(at, len),
+                Some((at, len)) => engine.chunk_landed(at..at + len),
                 None => engine.open_answered(true),
             },
             "no" => engine.open_answered(false),

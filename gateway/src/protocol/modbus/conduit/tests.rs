@@ -8,6 +8,7 @@ use crate::shield::allow::{Functions, Rule};
 use crate::transfer::engine::Way;
 use crate::transfer::engine::tests::released;
 use std::sync::Arc;
+use std::time::Duration;
 
 const REPLY: Duration = Duration::from_secs(1);
 const READ: [u8; 5] = [3, 0, 0, 0, 1];

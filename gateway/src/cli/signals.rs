@@ -1,0 +1,87 @@
+//! `headgate signals`: what is measured, and what was learned of it.
+
+use clap::Subcommand;
+use sensor_monitor::anomaly::Figure;
+
+use super::{Context, Said, signals_file};
+use crate::judge::{Answered, Failure, Request};
+use crate::signals::SignalRow;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Signals {
+    /// Every signal: its value, what it is worth, and how far it is learned.
+    List,
+    /// One signal with what was learned of each of its series.
+    Show {
+        /// Signal id.
+        signal: String,
+    },
+    /// Run a recorded file through the detectors and say what they find. Needs no configuration and no gateway.
+    Replay(signals_file::Replay),
+    /// Draw what `replay` finds into an SVG file.
+    Plot(signals_file::Plot),
+    /// Forget what is usual and learn it anew: after a change that is right.
+    Learn {
+        /// Signal id.
+        signal: String,
+    },
+}
+
+pub(super) fn signals(context: &Context, verb: Signals) -> Result<Said, Failure> {
+    match verb {
+        Signals::List => context.ask(&Request::Signals),
+        Signals::Show { signal } => {
+            let Answered::Signals { mut signals } = context.answer(&Request::Signals)? else {
+                return Err(Failure::internal("another answer than asked for"));
+            };
+            signals.retain(|s| s.id == signal);
+            let Some(row) = signals.pop() else {
+                return Err(Failure::not_found(format!("no signal {signal:?}; headgate signals list")));
+            };
+            let json = serde_json::json!({ "schema": 1, "signal": row });
+            Ok(Said::Words(one(&row), json))
+        }
+        Signals::Replay(v) => signals_file::replay(context, &v),
+        Signals::Plot(v) => signals_file::plot(context, &v),
+        Signals::Learn { signal } => context.ask(&Request::SignalLearn { signal }),
+    }
+}
+
+/// One line for a list.
+pub(super) fn line(s: &SignalRow) -> String {
+    let value = s.value.map_or("-".into(), |v| format!("{} {}", Figure(v), s.unit));
+    let quality = s.quality.as_deref().unwrap_or("no reading yet");
+    let learned = match s.learned {
+        share if share >= 1.0 => "learned".into(),
+        share => format!("learning {:.0} %", 100.0 * share),
+    };
+    let alarm = if s.alarm { "  ALARM" } else { "" };
+    let soak = s.soak.as_ref().map_or(String::new(), |case| format!("  watched after {case}"));
+    let plc = s.plc.as_deref().unwrap_or("-");
+    format!("{:<24} {plc:<12} {:<8} {value:>16}  {quality}, {learned}{soak}{alarm}\n", s.id, s.kind)
+}
+
+fn one(s: &SignalRow) -> String {
+    let mut out = line(s);
+    if let Some(reported) = s.reported {
+        out += &format!("  the controller reports {} {}\n", Figure(reported), s.unit);
+    }
+    if let Some((lag, scale)) = s.follows {
+        out += &format!("  its report is {lag:.1} s late; one unit of it is {} measured\n", Figure(scale));
+    }
+    for series in &s.series {
+        let before = series.before.map_or(String::new(), |(median, sigma)| {
+            format!("; before the last change {} ± {}", Figure(median), Figure(sigma))
+        });
+        out += &format!(
+            "  {:<24} {} ± {} {} from {} readings ({:.0} independent){before}\n",
+            series.series.to_string(),
+            Figure(series.median),
+            Figure(series.sigma),
+            s.unit,
+            series.samples,
+            series.independent
+        );
+    }
+    out
+}

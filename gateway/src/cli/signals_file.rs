@@ -1,0 +1,256 @@
+//! `headgate signals replay|plot`: a recorded file through the same detectors as live signals.
+//!
+//! They read one file and, for `plot`, write one. They need no configuration, no TPM and no running gateway, and
+//! nothing that they find reaches the gate.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use hal::clock::Mono;
+use sensor_monitor::anomaly::Kind;
+use sensor_monitor::baseline::{FEWEST, LONGEST_RECORD, Learning};
+use sensor_monitor::channel::{Measure, Spec};
+use sensor_monitor::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES};
+use serde_json::json;
+
+use super::{Context, Said};
+use crate::judge::Failure;
+use crate::plot;
+
+mod draw;
+mod play;
+mod record;
+mod words;
+
+use play::Played;
+use record::Record;
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    #[command(flatten)]
+    input: Input,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Plot {
+    #[command(flatten)]
+    input: Input,
+    /// Where the picture goes: OUT.svg. A file that is there is overwritten.
+    #[arg(short, long, value_name = "OUT.svg")]
+    output: PathBuf,
+}
+
+/// What is recorded, and how it is to be judged.
+#[derive(Debug, Args)]
+struct Input {
+    /// A CSV file with a header and a column of times, or a WAV file.
+    file: PathBuf,
+    /// Column of the values, by name; for WAV the channel, counted from 0 [default: the column after the times]
+    #[arg(long, value_name = "C")]
+    column: Option<String>,
+    /// Column of the times, by name [default: the first]
+    #[arg(long, value_name = "C")]
+    time_column: Option<String>,
+    /// What is measured of the samples.
+    #[arg(long, value_enum, default_value = "value")]
+    measure: Quantity,
+    /// Samples of so many seconds make one reading [default: 1, and each sample is one for `value`]
+    #[arg(long, value_name = "S")]
+    window: Option<f64>,
+    /// Readings to learn from [default: a quarter of the record, 512 to 16384]
+    #[arg(long, value_name = "N")]
+    learn: Option<u32>,
+    /// False alarms a year that are acceptable.
+    #[arg(long, value_name = "R", default_value_t = 1.0)]
+    false_alarms_per_year: f64,
+    /// Nominal frequency: 50 or 60 for `mains`; for `frequency` a line in the picture.
+    #[arg(long, value_name = "HZ")]
+    nominal: Option<f64>,
+    /// Column of what the controller reported of the same quantity.
+    #[arg(long, value_name = "C")]
+    reported_column: Option<String>,
+    /// When updates were accepted, in the record's own time: seconds, or as its dates are written.
+    #[arg(long, value_name = "T", value_delimiter = ',')]
+    updates: Vec<String>,
+    /// Unit of the readings, for people.
+    #[arg(long, value_name = "U")]
+    unit: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Quantity {
+    /// The samples, or their mean over the window.
+    Value,
+    /// Frequency of the strongest tone in the window.
+    Frequency,
+    /// Root mean square over the window, dB; 1 (full scale of WAV) is 0 dB.
+    Level,
+    /// Mains frequency, ten readings a second.
+    Mains,
+}
+
+pub(super) fn replay(_: &Context, args: &Replay) -> Result<Said, Failure> {
+    let (record, played) = args.input.play()?;
+    Ok(Said::Words(words::words(&record, &played), words::json(&record, &played)))
+}
+
+pub(super) fn plot(_: &Context, args: &Plot) -> Result<Said, Failure> {
+    let out = &args.output;
+    check_format(out)?;
+    let (record, played) = args.input.play()?;
+    let nominal = args.input.nominal.filter(|_| args.input.measure != Quantity::Value);
+    let picture = plot::svg(&draw::figure(&record, &played, nominal));
+    std::fs::write(out, &picture).map_err(|e| Failure::usage(format!("{}: {e}", out.display())))?;
+    let (anomalies, bytes) = (played.anomalies.len(), picture.len());
+    let found = if anomalies == 1 { "1 anomaly".into() } else { format!("{anomalies} anomalies") };
+    let text = format!("{}: {} of {found}", out.display(), record.name());
+    let value = json!({
+        "schema": 1, "picture": out.display().to_string(), "bytes": bytes, "anomalies": anomalies,
+        "learned": !played.learned.is_empty(),
+    });
+    Ok(Said::Words(text, value))
+}
+
+fn check_format(out: &Path) -> Result<(), Failure> {
+    let wrong = |what: &str| Err(Failure::usage(format!("{}: {what}", out.display())));
+    match out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("svg") => Ok(()),
+        Some("png") => wrong(
+            "pictures are written as SVG; name it .svg, and `rsvg-convert OUT.svg -o OUT.png` makes a PNG",
+        ),
+        _ => wrong("the output is a picture: its name must end in .svg"),
+    }
+}
+
+impl Input {
+    fn play(&self) -> Result<(Record, Played), Failure> {
+        let record = Record::survey(&self.file, self.column.as_deref(), self.time_column.as_deref())?;
+        let spec = self.spec(&record)?;
+        let updates = self.updates.iter().map(|t| record.instant(t)).collect::<Result<Vec<Mono>, _>>()?;
+        let reported = match &self.reported_column {
+            Some(column) => record.reports(column)?,
+            None => Vec::new(),
+        };
+        let played = play::play(&record, spec, &reported, &updates)?;
+        Ok((record, played))
+    }
+
+    fn spec(&self, record: &Record) -> Result<Spec, Failure> {
+        let window = self.window(record)?;
+        let interval = match self.measure {
+            Quantity::Mains => Duration::from_millis(100),
+            _ if window.is_zero() => Duration::from_nanos(record.period_ns),
+            _ => window,
+        };
+        let readings = record.span().as_nanos() / interval.as_nanos().max(1) + 1;
+        let quarter = u32::try_from(readings / 4).unwrap_or(u32::MAX).clamp(LEAST_LEARN, DEFAULT_LEARN);
+        // The record has an end: its readings are learned from even where they are worth few independent ones.
+        let learning = Learning::new(self.learn.unwrap_or(quarter), 0, 0.0).map_err(|_| {
+            Failure::usage(format!("--learn: from {FEWEST} to {LONGEST_RECORD} readings can be learned from"))
+        })?;
+        let rate = self.false_alarms_per_year;
+        if !(rate > 0.0 && rate.is_finite()) {
+            return Err(Failure::usage("--false-alarms-per-year: a number above 0"));
+        }
+        let max_lag = interval.saturating_mul(5).max(LEAST_LAG);
+        Ok(Spec {
+            id: record.name(),
+            plc: Some(CONTROLLER.into()),
+            kind: Kind::Process,
+            measure: self.measure()?,
+            unit: self.unit.clone().unwrap_or_else(|| self.measure.unit().into()),
+            window,
+            interval,
+            false_alarms_per_year: rate,
+            learning,
+            settle: 0,
+            limits: None,
+            reported: self.reported_column.as_ref().map(|_| max_lag),
+        })
+    }
+
+    fn measure(&self) -> Result<Measure, Failure> {
+        let nominal = self.nominal;
+        Ok(match self.measure {
+            Quantity::Value if nominal.is_some() => {
+                return Err(Failure::usage(
+                    "--nominal: goes with `--measure frequency` and `--measure mains`",
+                ));
+            }
+            Quantity::Value => Measure::Value,
+            Quantity::Level => Measure::Level(1.0),
+            Quantity::Frequency => match nominal {
+                Some(hertz) if !(hertz > 0.0 && hertz.is_finite()) => {
+                    return Err(Failure::usage("--nominal: a frequency above 0"));
+                }
+                _ => Measure::Frequency,
+            },
+            Quantity::Mains => match nominal {
+                None => Measure::Mains(50),
+                Some(hertz) if hertz == 50.0 || hertz == 60.0 => Measure::Mains(hertz as u32),
+                Some(_) => return Err(Failure::usage("--nominal: mains has 50 or 60 Hz")),
+            },
+        })
+    }
+
+    fn window(&self, record: &Record) -> Result<Duration, Failure> {
+        let seconds = match (self.measure, self.window) {
+            (Quantity::Mains, Some(_)) => {
+                return Err(Failure::usage("--window: `mains` has a window of its own"));
+            }
+            (Quantity::Value | Quantity::Mains, None) => return Ok(Duration::ZERO),
+            (_, window) => window.unwrap_or(1.0),
+        };
+        let window = Duration::try_from_secs_f64(seconds).ok().filter(|w| !w.is_zero());
+        let window = window.ok_or_else(|| Failure::usage("--window: a number of seconds above 0"))?;
+        let samples = window.as_nanos() / u128::from(record.period_ns);
+        let fewest = if self.measure == Quantity::Frequency { MIN_SAMPLES } else { 1 };
+        if !(fewest as u128..=MAX_SAMPLES as u128).contains(&samples) {
+            return Err(Failure::usage(format!(
+                "--window: {seconds} s are {samples} samples of this record; {fewest} to {MAX_SAMPLES} can make a reading"
+            )));
+        }
+        Ok(window)
+    }
+}
+
+impl Quantity {
+    fn of(measure: Measure) -> Quantity {
+        match measure {
+            Measure::Value => Quantity::Value,
+            Measure::Frequency => Quantity::Frequency,
+            Measure::Level(_) => Quantity::Level,
+            Measure::Mains(_) => Quantity::Mains,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Quantity::Value => "value",
+            Quantity::Level => "level",
+            Quantity::Frequency => "frequency",
+            Quantity::Mains => "mains frequency",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Quantity::Value => "",
+            Quantity::Level => "dB",
+            Quantity::Frequency | Quantity::Mains => "Hz",
+        }
+    }
+}
+
+/// Readings learned from by live signals, where nothing else is said.
+const DEFAULT_LEARN: u32 = 16_384;
+/// Below this, what is left after filtering is too little to learn a spread from.
+const LEAST_LEARN: u32 = 2 * FEWEST as u32;
+/// A controller's report may be so late, at least.
+const LEAST_LAG: Duration = Duration::from_secs(5);
+/// The controller that every update of a record is of.
+const CONTROLLER: &str = "record";
+
+#[cfg(test)]
+mod tests;

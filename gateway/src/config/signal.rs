@@ -1,0 +1,264 @@
+//! `[[signal]]` and `[soak]`: from what was typed to what can be measured.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hal::sensor::current_loop::Scale;
+use sensor_monitor::anomaly::Kind;
+use sensor_monitor::baseline::Learning;
+use sensor_monitor::channel::{Measure, Spec};
+use sensor_monitor::detect::limit::Range;
+use sensor_monitor::watch;
+
+use super::{Plc, file};
+
+/// One signal and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Signal {
+    /// How it is judged.
+    pub spec: Spec,
+    /// Where its samples come from.
+    pub input: Input,
+    /// Volts over a shunt in a current loop (NAMUR NE 43).
+    pub current_loop: Option<Scale>,
+    /// What its controller says of it: the register, and the time between two reads.
+    pub reported: Option<(Register, Duration)>,
+}
+
+/// A register and what one count of it is worth in the signal's unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Register {
+    /// 3: holding register, 4: input register.
+    pub function: u8,
+    /// Address on the wire, from 0.
+    pub address: u16,
+    /// Signal units of one count.
+    pub scale: f64,
+}
+
+/// A physical input of the gateway.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields are the keys of docs/config.md")]
+pub enum Input {
+    /// A converter of the kernel's industrial I/O subsystem.
+    Iio { root: PathBuf, device: String, channel: u32, rate_hz: f64, factor: f64 },
+    /// An ADS1115 on an I2C bus.
+    Ads1115 { bus: PathBuf, address: u8, input: u8, range_v: f64, rate_hz: f64 },
+    /// A transducer with an address of its own.
+    Modbus { target: SocketAddr, unit: u8, register: Register, every: Duration },
+    /// A recorded file, played at its own pace: to try a configuration.
+    File { path: PathBuf, column: String, time: String },
+    /// A figure of the gateway itself.
+    Health { vital: String, every: Duration },
+}
+
+type Checked<T> = Result<T, String>;
+
+pub(super) fn check_all(raw: Vec<file::Signal>, plcs: &[Plc], base: &Path) -> Checked<Vec<Signal>> {
+    if raw.len() > MAX_SIGNALS {
+        return Err(format!("{} signals: at most {MAX_SIGNALS}", raw.len()));
+    }
+    let mut signals: Vec<Signal> = Vec::new();
+    for one in raw {
+        let id = one.id.clone();
+        let signal = check(one, plcs, base).map_err(|what| format!("signal {id:?}: {what}"))?;
+        if signals.iter().any(|s| s.spec.id == signal.spec.id) {
+            return Err(format!("signal {id:?}: this id is used twice"));
+        }
+        signals.push(signal);
+    }
+    Ok(signals)
+}
+
+pub(super) fn soak(raw: Option<file::Soak>) -> Checked<watch::Settings> {
+    let default = watch::Settings::default();
+    let Some(raw) = raw else { return Ok(default) };
+    let lasts = raw.lasts_s.map_or(default.lasts, Duration::from_secs);
+    let settles = raw.settles_s.map_or(default.settles, Duration::from_secs);
+    if lasts.is_zero() || lasts > Duration::from_secs(30 * 86_400) || settles >= lasts {
+        return Err("[soak] lasts_s is 1 to 2592000 and longer than settles_s".into());
+    }
+    Ok(watch::Settings { lasts, settles, ..default })
+}
+
+fn check(raw: file::Signal, plcs: &[Plc], base: &Path) -> Checked<Signal> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    let bad = raw.id.is_empty() || raw.id.len() > 64 || !raw.id.chars().all(plain) || raw.id.starts_with('.');
+    if bad {
+        return Err("an id is 1 to 64 letters, digits, '.', '-' or '_' (it names a file and a topic)".into());
+    }
+    if let Some(plc) = raw.plc.as_ref().filter(|id| !plcs.iter().any(|p| p.slot.as_str() == id.as_str())) {
+        return Err(format!("plc {plc:?} has no [[plc]] table"));
+    }
+    let (input, sampled) = input(raw.source, base)?;
+    let measure = measure(raw.measure, raw.nominal_hz, raw.reference)?;
+    let window = raw.window_s.unwrap_or(if measure == Measure::Value { 0.0 } else { 1.0 });
+    let window = seconds("window_s", window, 0.0, 60.0)?;
+    if window.is_zero() && measure != Measure::Value {
+        return Err("window_s 0: only a value is read from a single sample".into());
+    }
+    let interval = match measure {
+        Measure::Mains(_) => Duration::from_millis(100),
+        _ => window.max(sampled),
+    };
+    let default = if raw.kind == Kind::Health { 1024 } else { 8192 };
+    let learn = raw.learn.unwrap_or(default);
+    let learning = Learning::new(learn, learn / 8, 0.0).map_err(|e| format!("learn: {e}"))?;
+    let rate = raw.false_alarms_per_year.unwrap_or(1.0);
+    if !(1e-3..=1e5).contains(&rate) {
+        return Err(format!("false_alarms_per_year {rate}: 0.001 to 100000"));
+    }
+    let reported = raw.reported.map(|r| reported(&r, raw.plc.is_some())).transpose()?;
+    let spec = Spec {
+        id: raw.id,
+        plc: raw.plc,
+        kind: raw.kind,
+        unit: raw.unit.unwrap_or_else(|| unit(measure).into()),
+        measure,
+        window,
+        interval,
+        false_alarms_per_year: rate,
+        learning,
+        settle: 10,
+        limits: limits(raw.low, raw.high, raw.hysteresis)?,
+        reported: reported.map(|(_, _, lag)| lag),
+    };
+    Ok(Signal {
+        spec,
+        input,
+        current_loop: raw.current_loop.map(|l| current_loop(&l)).transpose()?,
+        reported: reported.map(|(register, every, _)| (register, every)),
+    })
+}
+
+/// The input, and the time from one sample to the next.
+fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
+    let rate = |hz: f64| match hz {
+        hz if (0.001..=1e6).contains(&hz) => Ok(Duration::from_secs_f64(1.0 / hz)),
+        hz => Err(format!("rate_hz {hz}: 0.001 to 1000000")),
+    };
+    let poll = |ms: Option<u64>| match ms.unwrap_or(1000) {
+        ms @ 10..=3_600_000 => Ok(Duration::from_millis(ms)),
+        ms => Err(format!("poll_ms {ms}: 10 to 3600000")),
+    };
+    Ok(match raw {
+        file::Source::Iio { device, channel, rate_hz, factor, root } => {
+            let root = root.map_or_else(|| PathBuf::from(IIO), |r| base.join(r));
+            let factor = finite("factor", factor.unwrap_or(1.0))?;
+            (Input::Iio { root, device, channel, rate_hz, factor }, rate(rate_hz)?)
+        }
+        file::Source::Ads1115 { bus, address, input, range_v, rate_hz } => {
+            if !(0x48..=0x4B).contains(&address) || input > 3 {
+                return Err("an ADS1115 has address 0x48 to 0x4B and inputs 0 to 3".into());
+            }
+            let range_v = finite("range_v", range_v.unwrap_or(4.096))?;
+            (Input::Ads1115 { bus: bus.into(), address, input, range_v, rate_hz }, rate(rate_hz)?)
+        }
+        file::Source::Modbus { target, unit, register, scale, poll_ms } => {
+            let target = target.parse().map_err(|_| format!("target {target:?}: write ADDRESS:PORT"))?;
+            let every = poll(poll_ms)?;
+            (Input::Modbus { target, unit, register: self::register(register, scale)?, every }, every)
+        }
+        file::Source::File { path, column, time, rate_hz } => {
+            let time = time.unwrap_or_else(|| "timestamp".into());
+            (Input::File { path: base.join(path), column, time }, rate(rate_hz)?)
+        }
+        file::Source::Health { vital, poll_ms } => {
+            let every = poll(poll_ms)?;
+            (Input::Health { vital, every }, every)
+        }
+    })
+}
+
+fn measure(raw: Option<file::Measure>, nominal: Option<f64>, reference: Option<f64>) -> Checked<Measure> {
+    let kind = raw.unwrap_or(if nominal.is_some() { file::Measure::Frequency } else { file::Measure::Value });
+    match (kind, nominal, reference) {
+        (file::Measure::Value, ..) => Ok(Measure::Value),
+        (file::Measure::Frequency, ..) => Ok(Measure::Frequency),
+        (file::Measure::Level, _, Some(r)) if r > 0.0 && r.is_finite() => Ok(Measure::Level(r)),
+        (file::Measure::Level, ..) => Err("measure = \"level\" needs reference, above 0".into()),
+        (file::Measure::Mains, Some(50.0) | None, _) => Ok(Measure::Mains(50)),
+        (file::Measure::Mains, Some(60.0), _) => Ok(Measure::Mains(60)),
+        (file::Measure::Mains, Some(hz), _) => Err(format!("nominal_hz {hz}: mains are 50 or 60")),
+    }
+}
+
+fn unit(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Value => "",
+        Measure::Frequency | Measure::Mains(_) => "Hz",
+        Measure::Level(_) => "dB",
+    }
+}
+
+fn limits(low: Option<f64>, high: Option<f64>, hysteresis: Option<f64>) -> Checked<Option<Range>> {
+    if low.is_none() && high.is_none() {
+        return Ok(None);
+    }
+    let range = Range {
+        low: low.unwrap_or(f64::NEG_INFINITY),
+        high: high.unwrap_or(f64::INFINITY),
+        hysteresis: hysteresis.unwrap_or(0.0),
+        on_delay: 3,
+        off_delay: 3,
+    };
+    sensor_monitor::detect::limit::Limit::new(range).map_err(|e| e.to_string())?;
+    Ok(Some(range))
+}
+
+fn reported(raw: &file::Reported, has_plc: bool) -> Checked<(Register, Duration, Duration)> {
+    if !has_plc {
+        return Err("reported without plc: name the controller that says it".into());
+    }
+    let every = match raw.poll_ms.unwrap_or(1000) {
+        ms @ 10..=3_600_000 => Duration::from_millis(ms),
+        ms => return Err(format!("reported: poll_ms {ms}: 10 to 3600000")),
+    };
+    let lag = seconds("reported: max_lag_s", raw.max_lag_s.unwrap_or(10.0), 0.1, 600.0)?;
+    Ok((register(raw.register, raw.scale)?, every, lag))
+}
+
+/// Registers as manuals number them: 30001 is the first input register, 40001 the first holding register.
+fn register(number: u32, scale: Option<f64>) -> Checked<Register> {
+    let (function, first) = match number {
+        30_001..=39_999 => (4, 30_001),
+        40_001..=49_999 => (3, 40_001),
+        300_001..=365_536 => (4, 300_001),
+        400_001..=465_536 => (3, 400_001),
+        _ => {
+            return Err(format!(
+                "register {number}: write 30001 to 39999 (input) or 40001 to 49999 (holding), or six digits"
+            ));
+        }
+    };
+    let address = u16::try_from(number - first).map_err(|_| format!("register {number}"))?;
+    Ok(Register { function, address, scale: finite("scale", scale.unwrap_or(1.0))? })
+}
+
+fn current_loop(raw: &file::Loop) -> Checked<Scale> {
+    let scale = Scale { shunt: raw.shunt_ohm, at_4: raw.at_4_ma, at_20: raw.at_20_ma };
+    let sound = (1.0..=10_000.0).contains(&scale.shunt) && scale.at_4.is_finite() && scale.at_20.is_finite();
+    if sound {
+        Ok(scale)
+    } else {
+        Err("loop: shunt_ohm is 1 to 10000, at_4_ma and at_20_ma are numbers".into())
+    }
+}
+
+fn finite(what: &str, value: f64) -> Checked<f64> {
+    if value.is_finite() && value != 0.0 { Ok(value) } else { Err(format!("{what} {value}: a number but 0")) }
+}
+
+fn seconds(what: &str, value: f64, low: f64, high: f64) -> Checked<Duration> {
+    if (low..=high).contains(&value) {
+        Ok(Duration::from_secs_f64(value))
+    } else {
+        Err(format!("{what} {value}: {low} to {high}"))
+    }
+}
+
+/// Most signals of one gateway.
+const MAX_SIGNALS: usize = 256;
+/// Where the kernel shows its converters.
+const IIO: &str = "/sys/bus/iio/devices";

@@ -1,0 +1,207 @@
+//! What the signals say of an update: the soak after it, the lock of a controller that changed, and the way
+//! back. The gateway prepares it; a person starts it.
+
+use hal::clock::Wall;
+use sensor_monitor::reasons::{BEHAVIOUR_CHANGED, CHANGED_AFTER_UPDATE, SIGNAL_REPEATS};
+use serde_json::json;
+
+use super::conduit::number;
+use super::message::{Answered, Failure, Request};
+use super::{Judge, refusal};
+use crate::signals::{Mail, Mailbox, News};
+use crate::state::case;
+use crate::state::outbox::Kind;
+use crate::state::soak::{self, SoakState};
+use crate::transfer::event::{CaseId, Refusal};
+use crate::vault::{ImageDigest, hex};
+
+impl Judge {
+    /// Where the signals listen.
+    pub fn attach_signals(&mut self, mailbox: Mailbox) {
+        self.signals = Some(mailbox);
+    }
+
+    /// Soaks that were open when the gateway ended go on; those whose time is over end.
+    pub(super) fn resume_soaks(&mut self) {
+        let now = self.now();
+        for open in soak::all_open(&self.db.rows()).unwrap_or_default() {
+            let case = CaseId(open.case.as_u64());
+            if open.ends.ms <= now.ms {
+                self.end_soak(case, SoakState::Ended, "its time passed while the gateway was not running");
+            } else {
+                self.tell_signals(Mail::Accepted(case.0, open.plc));
+            }
+        }
+    }
+
+    /// A controller took the image of `case`.
+    pub(super) fn open_soak(&mut self, plc: &str, case: CaseId) {
+        let row = case::get(&self.db.rows(), number(case)).ok().flatten();
+        let Some(digest) = row.and_then(|row| row.digest) else { return };
+        let lasts = i64::try_from(self.config.soak.lasts.as_millis()).unwrap_or(i64::MAX);
+        let now = self.now();
+        let ends = Wall { ms: now.ms.saturating_add(lasts), ..now };
+        let opened = self.db.write("open a soak", |tx| soak::open(tx, number(case), plc, &digest, ends, now));
+        match opened {
+            Ok(true) if self.watches(plc) => {
+                self.tell_case(case, &format!("its signals are watched until {ends}"));
+                self.tell_signals(Mail::Accepted(case.0, plc.to_string()));
+            }
+            Ok(true) => self.end_soak(case, SoakState::Ended, "no signal of this controller is configured"),
+            Ok(false) => {}
+            Err(e) => self.log(Err(e)),
+        }
+    }
+
+    fn watches(&self, plc: &str) -> bool {
+        self.config.signals.iter().any(|s| s.spec.plc.as_deref() == Some(plc))
+    }
+
+    fn end_soak(&mut self, case: CaseId, state: SoakState, text: &str) {
+        let now = self.now();
+        let ended = self.db.write("end a soak", |tx| {
+            if soak::end(tx, number(case), state, text, now)? && state == SoakState::Quiet {
+                case::tell(tx, number(case), now, &format!("watched to the end: {text}"))?;
+            }
+            Ok(())
+        });
+        self.log(ended);
+    }
+
+    pub(super) fn signal_news(&mut self, news: News) {
+        match news {
+            News::Raise(plc, code, text) => {
+                // What is read of a process stays to be seen by a person; a limit ends with its cause.
+                let latched = code == BEHAVIOUR_CHANGED || code == SIGNAL_REPEATS;
+                self.raise(plc.as_deref(), code, latched, &text);
+            }
+            News::Clear(plc, code) => self.clear_alarm(plc.as_deref(), code),
+            News::Changed(case, plc, signal, text) => self.lock(CaseId(case), &plc, &signal, &text),
+            News::Quiet(case, text) => self.end_soak(CaseId(case), SoakState::Quiet, &text),
+            News::Reading(signal, unit, value, quality) => {
+                let body = json!({
+                    "schema": 1, "gateway": self.config.name, "signal": signal, "unit": unit, "value": value,
+                    "quality": quality, "at": self.now().to_string(),
+                });
+                self.publish(Kind::Signal, &format!("signal/{signal}"), body);
+            }
+            News::Learned(signal, series) => {
+                tracing::info!(%signal, %series, "learned; from here on it is judged")
+            }
+        }
+    }
+
+    fn lock(&mut self, case: CaseId, plc: &str, signal: &str, text: &str) {
+        let now = self.now();
+        let locked = self.db.write_with_reserve("lock a controller", |tx| {
+            if !soak::changed(tx, number(case), signal, text, now)? {
+                return Ok(None);
+            }
+            case::tell(tx, number(case), now, &format!("changed after this update: {text}"))?;
+            soak::lock_of(tx, plc)
+        });
+        match locked {
+            Ok(Some(lock)) => {
+                let way = way_back(plc, lock.back_to.as_ref());
+                tracing::error!(plc, %case, signal, "changed after an update: locked");
+                self.raise(Some(plc), CHANGED_AFTER_UPDATE, true, &format!("{case}: {text}; {way}"));
+            }
+            Ok(None) => {}
+            Err(e) => self.log(Err(e)),
+        }
+    }
+
+    /// Why no update may pass to this controller; the image to go back to may.
+    pub(super) fn unlocked(&self, plc: &str, image: Option<&ImageDigest>) -> Result<(), Refusal> {
+        let lock = soak::lock_of(&self.db.rows(), plc)
+            .map_err(|e| refusal(super::why::STATE_DAMAGED, None, e.to_string(), "a readable state"))?;
+        let Some(lock) = lock else { return Ok(()) };
+        if image.is_some() && image == lock.back_to.as_ref() {
+            return Ok(());
+        }
+        let case = CaseId(lock.case.as_u64());
+        let found = format!("{plc} behaves differently since {case} ({})", lock.signal.unwrap_or_default());
+        Err(refusal(CHANGED_AFTER_UPDATE, Some(case), found, way_back(plc, lock.back_to.as_ref())))
+    }
+
+    /// A person lifts the lock of a controller.
+    pub(super) fn unlock(&mut self, plc: &str, reason: &str) -> Result<Answered, Failure> {
+        self.plc(plc)?;
+        if reason.trim().is_empty() {
+            return Err(Failure::usage("--reason says why, for the case: it cannot be empty"));
+        }
+        let now = self.now();
+        let lifted = self.db.write("lift a lock", |tx| {
+            let Some(lock) = soak::lock_of(tx, plc)? else { return Ok(None) };
+            soak::lift(tx, plc, reason, now)?;
+            case::tell(tx, lock.case, now, &format!("the lock is lifted by a person: {reason}"))?;
+            Ok(Some(lock.case))
+        })?;
+        let Some(case) = lifted else {
+            return Ok(Answered::Done { text: format!("{plc} was not locked") });
+        };
+        self.acknowledge(plc, CHANGED_AFTER_UPDATE)?;
+        self.tell_signals(Mail::Settled(plc.to_string()));
+        let case = CaseId(case.as_u64());
+        Ok(Answered::Done { text: format!("unlocked: {plc}; {case} says who was told what") })
+    }
+
+    /// The lock of a controller on one line.
+    pub(super) fn lock_words(&self, plc: &str) -> Option<String> {
+        let lock = soak::lock_of(&self.db.rows(), plc).ok().flatten()?;
+        let case = CaseId(lock.case.as_u64());
+        let text = lock.text.unwrap_or_default();
+        Some(format!("{case}: {text}; {}", way_back(plc, lock.back_to.as_ref())))
+    }
+
+    fn tell_signals(&self, mail: Mail) {
+        if let Some(signals) = &self.signals
+            && signals.try_send(mail).is_err()
+        {
+            tracing::error!("the signals take no mail");
+        }
+    }
+
+    /// Requests that the signals' thread answers itself; gives back what is not for it.
+    pub(super) fn ask_signals(
+        &self,
+        request: Request,
+        reply: tokio::sync::oneshot::Sender<Result<Answered, Failure>>,
+    ) -> Option<(Request, tokio::sync::oneshot::Sender<Result<Answered, Failure>>)> {
+        if self.signals.is_none() {
+            return Some((request, reply));
+        }
+        let mail = match request {
+            Request::Signals => Mail::List(Box::new(move |signals| {
+                let _ = reply.send(Ok(Answered::Signals { signals }));
+            })),
+            Request::SignalLearn { signal } => {
+                let text = format!("{signal} is learned anew; headgate signals list shows how far it is");
+                Mail::Learn(
+                    signal.clone(),
+                    Box::new(move |found| {
+                        let missing =
+                            || Failure::not_found(format!("no signal {signal:?}; headgate signals list"));
+                        let _ = reply.send(if found { Ok(Answered::Done { text }) } else { Err(missing()) });
+                    }),
+                )
+            }
+            other => return Some((other, reply)),
+        };
+        self.tell_signals(mail);
+        None
+    }
+}
+
+/// What a person does to go back.
+fn way_back(plc: &str, image: Option<&ImageDigest>) -> String {
+    match image {
+        Some(digest) => {
+            let short = &hex(digest)[..12];
+            format!("to go back: headgate release {short} --plc {plc}, headgate deliver {short} --plc {plc}")
+        }
+        None => format!(
+            "this gateway has not delivered an earlier image; headgate plc unlock {plc} --reason TEXT"
+        ),
+    }
+}

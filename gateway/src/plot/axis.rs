@@ -1,0 +1,186 @@
+//! Where ticks stand and what they say: numbers in steps of 1, 2 and 5, times in steps people count in.
+
+use hal::clock::Wall;
+
+/// One tick: where, and one or two lines of text.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tick {
+    pub(super) at: f64,
+    pub(super) label: String,
+    /// A date, under the first tick it is true for.
+    pub(super) below: String,
+}
+
+/// Ticks of a linear axis and, for very large or small numbers, the power of ten taken out of them.
+pub(super) fn numbers(low: f64, high: f64, most: usize) -> (Vec<Tick>, Option<i32>) {
+    let step = nice((high - low) / most.max(1) as f64);
+    let largest = low.abs().max(high.abs());
+    let power = (!(1e-2..1e6).contains(&largest)).then(|| (largest.log10() / 3.0).floor() as i32 * 3);
+    let unit = 10f64.powi(power.unwrap_or(0));
+    let decimals = (-(step / unit).log10().floor()).clamp(0.0, 9.0) as usize;
+    let ticks = multiples(low, high, step)
+        .map(|at| Tick {
+            at,
+            label: format!("{:.decimals$}", at / unit + 0.0).replace('-', "\u{2212}"),
+            below: String::new(),
+        })
+        .collect();
+    (ticks, power)
+}
+
+/// Ticks of a logarithmic axis: 1, 2 and 5 of each decade.
+pub(super) fn decades(low: f64, high: f64) -> Vec<Tick> {
+    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    (first..=last)
+        .flat_map(|p| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(p)))
+        .filter(|v| (low..=high).contains(v))
+        .map(|at| Tick { at, label: format!("{at}"), below: String::new() })
+        .collect()
+}
+
+/// Ticks of a time axis in seconds from the start of a record, and the axis' name. `epoch_s` is the start in
+/// seconds since 1970 where the record says it.
+pub(super) fn times(from: f64, to: f64, epoch_s: Option<f64>, most: usize) -> (Vec<Tick>, &'static str) {
+    let span = to - from;
+    let Some(epoch) = epoch_s else {
+        let (unit, name) = match span {
+            s if s < 7200.0 => (1.0, "time (s)"),
+            s if s < 172_800.0 => (3600.0, "time (h)"),
+            _ => (86_400.0, "time (days)"),
+        };
+        let (mut ticks, _) = numbers(from / unit, to / unit, most);
+        ticks.iter_mut().for_each(|t| t.at *= unit);
+        return (ticks, name);
+    };
+    let wanted = span / most.max(1) as f64;
+    let (low, high) = (from + epoch, to + epoch);
+    let instants: Vec<f64> = match STEPS.iter().find(|s| **s >= wanted) {
+        Some(step) => multiples(low, high, *step).collect(),
+        None => months(low, high, (wanted / MONTH_S).ceil() as i64),
+    };
+    let step = instants.windows(2).map(|w| w[1] - w[0]).fold(span, f64::min);
+    let mut last = String::new();
+    let tick = |at: f64| {
+        let text = stamp(at);
+        let (date, clock) = text.split_once('T').unwrap_or((&text, ""));
+        let (label, below) = match step {
+            s if s < 1.0 => (clock[6..].trim_end_matches('Z').to_owned(), text[..16].replace('T', " ")),
+            s if s < 60.0 => (clock[..8].to_owned(), date.to_owned()),
+            s if s < 86_400.0 => (clock[..5].to_owned(), date.to_owned()),
+            _ => (date[5..].to_owned(), date[..4].to_owned()),
+        };
+        let is_new = below != last;
+        last.clone_from(&below);
+        Tick { at: at - epoch, label, below: if is_new { below } else { String::new() } }
+    };
+    (instants.into_iter().map(tick).collect(), "time (UTC)")
+}
+
+/// RFC 3339 of seconds since 1970.
+fn stamp(at: f64) -> String {
+    Wall::trusted((at * 1000.0).round() as i64).to_string()
+}
+
+/// The first instant of every `each`th month.
+fn months(low: f64, high: f64, each: i64) -> Vec<f64> {
+    let number = |text: &str| text.parse::<i64>().unwrap_or(0);
+    let each = [1, 2, 3, 6, 12, 24, 60, 120].into_iter().find(|n| *n >= each).unwrap_or(240);
+    let text = stamp(low);
+    let first = number(&text[..4]) * 12 + number(&text[5..7]) - 1;
+    (0..MOST_TICKS as i64)
+        .map(|n| (first / each + n) * each)
+        .filter_map(|month| format!("{:04}-{:02}-01", month / 12, month % 12 + 1).parse::<Wall>().ok())
+        .map(|wall| wall.ms as f64 / 1000.0)
+        .filter(|at| (low..=high).contains(at))
+        .collect()
+}
+
+/// The multiples of `step` between two numbers; at most [`MOST_TICKS`].
+fn multiples(low: f64, high: f64, step: f64) -> impl Iterator<Item = f64> {
+    let first = (low / step - 1e-9).ceil();
+    (0..MOST_TICKS).map(move |n| (first + n as f64) * step).take_while(move |v| *v <= high + 1e-9 * step)
+}
+
+/// The least of 1, 2 and 5 times a power of ten that is not below `step`.
+fn nice(step: f64) -> f64 {
+    if !(step > 0.0 && step.is_finite()) {
+        return 1.0;
+    }
+    let power = 10f64.powf(step.log10().floor());
+    [1.0, 2.0, 5.0].into_iter().map(|m| m * power).find(|s| *s >= step * (1.0 - 1e-9)).unwrap_or(10.0 * power)
+}
+
+const MOST_TICKS: usize = 64;
+const MONTH_S: f64 = 30.44 * 86_400.0;
+/// Steps of a time axis in seconds, up to two weeks; longer ones are months.
+const STEPS: [f64; 26] = [
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+    300.0,
+    600.0,
+    1800.0,
+    3600.0,
+    10_800.0,
+    21_600.0,
+    43_200.0,
+    86_400.0,
+    172_800.0,
+    604_800.0,
+    1_209_600.0,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(ticks: &[Tick]) -> String {
+        let text = |t: &Tick| format!("{}{}{}", t.label, if t.below.is_empty() { "" } else { "/" }, t.below);
+        ticks.iter().map(text).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn ticks_of_numbers_stand_where_people_count() {
+        let rows = [
+            (0.0, 1.0, 5, "0.0 0.2 0.4 0.6 0.8 1.0", None),
+            (49.97, 50.03, 4, "49.98 50.00 50.02", None),
+            (-3.0, 12.0, 4, "0 5 10", None),
+            (0.0, 4e7, 4, "0 10 20 30 40", Some(6)),
+            (0.0, 4e-5, 4, "0 10 20 30 40", Some(-6)),
+            (5.0, 5.0, 4, "5", None),
+        ];
+        for (low, high, most, expected, power) in rows {
+            let (ticks, found) = numbers(low, high, most);
+            assert_eq!((labels(&ticks).as_str(), found), (expected, power), "{low} to {high}");
+        }
+        assert_eq!(labels(&decades(3.0, 120.0)), "5 10 20 50 100");
+    }
+
+    #[test]
+    fn ticks_of_times_say_the_date_once() {
+        let start = 1_396_310_400.0; // 2014-04-01
+        let rows = [
+            (None, 10.0, "0 2 4 6 8 10"),
+            (None, 36_000.0, "0 2 4 6 8 10"),
+            (Some(start), 4.0, "00:00:00/2014-04-01 00:00:01 00:00:02 00:00:03 00:00:04"),
+            (Some(start), 130_000.0, "00:00/2014-04-01 12:00 00:00/2014-04-02 12:00"),
+            (Some(start), 300_000.0, "04-01/2014 04-02 04-03 04-04"),
+            (Some(start - 86_400.0 * 100.0), 86_400.0 * 150.0, "01-01/2014 02-01 03-01 04-01 05-01"),
+        ];
+        for (epoch, to, expected) in rows {
+            assert_eq!(labels(&times(0.0, to, epoch, 5).0), expected, "{epoch:?} {to}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Inputs on threads of their own: open, read, wait, and open again when they fail.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::TrySendError;
+use std::time::Duration;
+
+use hal::clock::{Clock, Mono};
+use hal::sensor::adc::{self, Ads1115};
+use hal::sensor::current_loop::LoopSource;
+use hal::sensor::health::{Health, Vital};
+use hal::sensor::iio::{Buffered, Device, Plan};
+use hal::sensor::replay::{Column, CsvSetup, Pace, Replay};
+use hal::sensor::{Block, Flaw, Measure, Polled, Quality, Source, SourceError, Tree};
+
+use super::{Mail, Mailbox, transducer};
+use crate::config::{Input, Signal};
+
+/// Starts every input. They end when `stop` is set, or nobody takes their blocks any more. A Modbus
+/// transducer runs on the runtime of the caller.
+pub fn start(signals: &[Signal], clock: &Clock, mailbox: &Mailbox, stop: &Arc<AtomicBool>) {
+    for (number, signal) in signals.iter().enumerate() {
+        let (clock, mailbox, stop) = (clock.clone(), mailbox.clone(), stop.clone());
+        if let Input::Modbus { target, unit, register, every } = signal.input {
+            let ask = transducer::Ask { target, unit, register, every };
+            tokio::spawn(transducer::run(number, ask, clock, mailbox));
+            continue;
+        }
+        let signal = signal.clone();
+        let thread = std::thread::Builder::new().name(format!("signal-{number}"));
+        let started = thread.spawn(move || run(number, &signal, &clock, &mailbox, &stop));
+        if let Err(e) = started {
+            tracing::error!(signal = number, error = %e, "no thread for this input");
+        }
+    }
+}
+
+fn run(number: usize, signal: &Signal, clock: &Clock, mailbox: &Mailbox, stop: &AtomicBool) {
+    let id = &signal.spec.id;
+    let mut out = Out { number, mailbox, lost: 0 };
+    let mut was_told = false;
+    while !stop.load(Ordering::Relaxed) {
+        let failed = match open(signal, clock.mono()) {
+            Ok(mut source) => {
+                was_told = false;
+                match read_on(source.as_mut(), clock, &mut out, stop) {
+                    Ok(()) => return,
+                    Err(e) => e,
+                }
+            }
+            Err(e) => e,
+        };
+        if !std::mem::replace(&mut was_told, true) {
+            tracing::warn!(signal = %id, error = %failed, "the input cannot be read; it is tried again");
+        }
+        if !out.send(Block::nothing(clock.mono(), Flaw::SourceError)) {
+            return;
+        }
+        pause(RETRY, stop);
+    }
+}
+
+/// Reads until the source fails (an error), ends, or is to stop.
+fn read_on(
+    source: &mut dyn Source,
+    clock: &Clock,
+    out: &mut Out<'_>,
+    stop: &AtomicBool,
+) -> Result<(), SourceError> {
+    let mut blocks = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        source.read(clock.mono(), &mut blocks)?;
+        let nothing_came = blocks.is_empty();
+        for block in blocks.drain(..) {
+            if !out.send(block) {
+                return Ok(());
+            }
+        }
+        if source.is_exhausted() {
+            return Ok(());
+        }
+        let due = source.deadline().map(|due| due.since(clock.mono()));
+        match due {
+            Some(wait) => pause(wait.min(LONGEST_WAIT), stop),
+            None if nothing_came => pause(SHORT_WAIT, stop),
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+/// Where blocks go; what finds no room is counted in the next one.
+struct Out<'a> {
+    number: usize,
+    mailbox: &'a Mailbox,
+    lost: u64,
+}
+
+impl Out<'_> {
+    /// False when nobody listens any more.
+    fn send(&mut self, mut block: Block) -> bool {
+        let samples = block.samples.len() as u64;
+        block.lost = block.lost.saturating_add(std::mem::take(&mut self.lost));
+        let lost = block.lost;
+        match self.mailbox.try_send(Mail::Block(self.number, block)) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_)) => {
+                self.lost = lost.saturating_add(samples);
+                true
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        }
+    }
+}
+
+fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
+    let source: Box<dyn Source> = match &signal.input {
+        Input::Iio { root, device, channel, rate_hz, factor } => {
+            iio(root, device, *channel, *rate_hz, *factor)?
+        }
+        Input::Ads1115 { bus, address, input, range_v, rate_hz } => {
+            let setup = ads1115(*input, *range_v, *rate_hz);
+            let chip = Ads1115::open(bus, *address, setup)?;
+            Box::new(Polled::new(chip, Duration::from_secs_f64(1.0 / rate_hz)))
+        }
+        Input::File { path, column, time } => {
+            let setup = CsvSetup {
+                time: Column::Name(time.clone()),
+                value: Column::Name(column.clone()),
+                separator: b',',
+            };
+            Box::new(Replay::csv(path, setup, now, Pace::AsRecorded)?)
+        }
+        Input::Health { vital, every } => {
+            let measure = OneVital { health: Health::new(Path::new("/")), name: vital.clone() };
+            Box::new(Polled::new(measure, *every))
+        }
+        Input::Modbus { .. } => {
+            return Err(SourceError::Unexpected {
+                what: "a transducer".into(),
+                found: "a thread".into(),
+                expected: "a task",
+            });
+        }
+    };
+    Ok(match signal.current_loop {
+        Some(scale) => Box::new(LoopSource::new(source, scale)),
+        None => source,
+    })
+}
+
+/// A slow channel is read on request, a fast one from its buffer.
+fn iio(
+    root: &Path,
+    device: &str,
+    channel: u32,
+    rate_hz: f64,
+    factor: f64,
+) -> Result<Box<dyn Source>, SourceError> {
+    let root = Tree::new(root);
+    let found = Device::find(&root, device)?.into_iter().next();
+    let (name, device) = found.ok_or_else(|| SourceError::Unexpected {
+        what: format!("{}", root.path("").display()),
+        found: "no such device".into(),
+        expected: "the name of a converter there",
+    })?;
+    let channel = format!("in_voltage{channel}");
+    if rate_hz <= ON_REQUEST_HZ {
+        let period = Duration::from_secs_f64(1.0 / rate_hz);
+        return Ok(Box::new(Polled::new(device.raw(&channel, factor)?, period)));
+    }
+    let length = (rate_hz as u32).clamp(16, 65_536);
+    let plan = Plan { channels: vec![channel], frequency: Some(rate_hz), length, factor };
+    let stream = device.start(&plan)?;
+    Ok(Box::new(Buffered::open(&Path::new("/dev").join(name), stream)?))
+}
+
+fn ads1115(input: u8, range_v: f64, rate_hz: f64) -> adc::Setup {
+    use adc::{Input, Mode, Range, Rate, Setup};
+    let input = match input {
+        0 => Input::Single0,
+        1 => Input::Single1,
+        2 => Input::Single2,
+        _ => Input::Single3,
+    };
+    let ranges = [Range::V0_256, Range::V0_512, Range::V1_024, Range::V2_048, Range::V4_096];
+    let range = ranges.into_iter().find(|r| r.volts() >= range_v).unwrap_or(Range::V6_144);
+    let rates = [Rate::Sps8, Rate::Sps16, Rate::Sps32, Rate::Sps64, Rate::Sps128, Rate::Sps250, Rate::Sps475];
+    let rate = rates.into_iter().find(|r| 1e6 / f64::from(r.longest_us()) >= rate_hz).unwrap_or(Rate::Sps860);
+    Setup { input, range, rate, mode: Mode::Continuous, supply: 3.3 }
+}
+
+/// One figure of the machine.
+struct OneVital {
+    health: Health,
+    name: String,
+}
+
+impl Measure for OneVital {
+    fn measure(&mut self) -> Result<(f64, Quality), SourceError> {
+        let mut vitals: Vec<Vital> = Vec::new();
+        self.health.read(Mono(0), &mut vitals);
+        let known = || vitals.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", ");
+        let vital = vitals.iter().find(|v| v.name == self.name).ok_or_else(|| SourceError::Unexpected {
+            what: format!("vital {:?}", self.name),
+            found: known(),
+            expected: "one of these",
+        })?;
+        Ok((vital.block.samples.first().copied().unwrap_or(f64::NAN), vital.block.quality))
+    }
+}
+
+/// Waits, but not past a stop.
+fn pause(mut time: Duration, stop: &AtomicBool) {
+    while !time.is_zero() && !stop.load(Ordering::Relaxed) {
+        let piece = time.min(LONGEST_WAIT);
+        std::thread::sleep(piece);
+        time -= piece;
+    }
+}
+
+/// Pause after a failure.
+const RETRY: Duration = Duration::from_secs(2);
+/// Pause where a source has nothing and does not say when it will.
+const SHORT_WAIT: Duration = Duration::from_millis(20);
+/// Longest sleep before looking whether to stop.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+/// Converters up to this rate are read on request.
+const ON_REQUEST_HZ: f64 = 20.0;

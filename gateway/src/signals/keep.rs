@@ -1,0 +1,39 @@
+//! What was learned, over a restart: one CBOR file for each signal, through the durable store.
+
+use hal::store::Store;
+use sensor_monitor::channel::Stored;
+use sensor_monitor::monitor::Monitor;
+
+/// Folder of the data folder.
+pub const DIR: &str = "signals";
+
+/// Reads what was kept. What cannot be read, or was kept by another version, is learned anew.
+pub(super) fn resume(store: &Store, monitor: &mut Monitor) {
+    let ids: Vec<String> = monitor.channels().iter().map(|c| c.spec().id.clone()).collect();
+    for id in ids {
+        let Ok(Some(bytes)) = store.read(&name(&id), MAX_KEPT) else { continue };
+        let stored = serde_cbor::from_slice::<Stored>(&bytes).ok();
+        if !stored.is_some_and(|stored| monitor.resume(stored, &id)) {
+            tracing::warn!(signal = %id, "what was learned cannot be read; it is learned anew");
+        }
+    }
+}
+
+/// Writes what is new.
+pub(super) fn keep(store: &Store, monitor: &mut Monitor) {
+    for stored in monitor.take_learned() {
+        let written = serde_cbor::to_vec(&stored)
+            .map_err(|e| e.to_string())
+            .and_then(|bytes| store.write_atomic(&name(stored.id()), &bytes).map_err(|e| e.to_string()));
+        if let Err(e) = written {
+            tracing::warn!(signal = %stored.id(), error = %e, "what was learned could not be kept");
+        }
+    }
+}
+
+fn name(id: &str) -> String {
+    format!("{DIR}/{id}.cbor")
+}
+
+/// Largest file read.
+const MAX_KEPT: u64 = 4 << 20;
