@@ -91,6 +91,7 @@ impl Anomaly {
         let what = match (detector, direction) {
             (Detector::Frozen, _) => format!("stands still at {value}"),
             (Detector::Replayed, _) => format!("repeats itself every {magnitude_sigma:.0} readings"),
+            (Detector::Novelty, _) => format!("was never seen before: {value}"),
             (Detector::Limit, Direction::Up) => format!("{value} is above its limit"),
             (Detector::Limit, _) => format!("{value} is below its limit"),
             (Detector::Drift, Direction::Up) => format!("drifts up: {value}{usual}"),

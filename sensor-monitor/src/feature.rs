@@ -177,9 +177,38 @@ impl Feature {
         self.recent.clear();
     }
 
+    /// Asks for another rate of false alarms; only before the limits were found.
+    pub(crate) fn want(&mut self, wanted: Wanted) {
+        if !self.is_judging() {
+            self.wanted = wanted;
+        }
+    }
+
+    /// Whether the limits of the present regime were found.
+    pub(crate) fn is_judging(&self) -> bool {
+        self.suites.contains_key(&self.regime.unwrap_or(0))
+    }
+
+    /// The limits, when this learned exactly what `other` did and is to raise as many false alarms.
+    pub(crate) fn limits_for(&self, other: &Feature) -> Option<Tuning> {
+        let fits = self.is_judging() && self.wanted == other.wanted && self.model() == other.model();
+        self.tunings.get(&self.regime.unwrap_or(0)).filter(|_| fits).cloned()
+    }
+
+    /// Judges by limits that were found for a series like this.
+    pub(crate) fn adopt(&mut self, limits: Tuning) {
+        self.tunings.insert(self.regime.unwrap_or(0), limits);
+    }
+
     /// The last good values, oldest first.
     pub(crate) fn recent(&self) -> Vec<f64> {
         self.recent.iter().copied().collect()
+    }
+
+    /// The last `count` good values, when there are so many.
+    pub(crate) fn last(&self, count: usize) -> Option<Vec<f64>> {
+        let skipped = self.recent.len().checked_sub(count).filter(|_| count > 0)?;
+        Some(self.recent.iter().skip(skipped).copied().collect())
     }
 
     pub(crate) fn model(&self) -> Option<&Model> {

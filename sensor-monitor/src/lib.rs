@@ -17,6 +17,7 @@
 
 pub mod anomaly;
 pub mod baseline;
+pub mod bus;
 pub mod channel;
 pub mod compare;
 pub mod detect;

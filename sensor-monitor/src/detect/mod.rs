@@ -84,6 +84,8 @@ pub enum Detector {
     Replayed,
     /// [`limit::Limit`].
     Limit,
+    /// [`crate::bus`]: something that was never seen while it was learned.
+    Novelty,
 }
 
 /// A standardised value within [`WINSOR`]; `None` when it is no number.

@@ -63,7 +63,8 @@ pub struct Level {
 }
 
 impl Level {
-    const fn bad(flaw: Flaw) -> Level {
+    /// A frame without levels, and why.
+    pub const fn bad(flaw: Flaw) -> Level {
         Level {
             mark: 0.0,
             space: 0.0,

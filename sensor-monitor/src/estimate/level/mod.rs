@@ -3,4 +3,5 @@
 pub mod bus;
 pub mod edge;
 pub mod rms;
+pub mod settle;
 pub mod talker;

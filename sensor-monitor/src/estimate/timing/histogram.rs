@@ -1,5 +1,7 @@
 //! Spans of time in bins of equal ratio: quantiles of any number of turnarounds in a fixed memory.
 
+use serde::{Deserialize, Serialize};
+
 /// Shortest span told apart, seconds; shorter ones are in the first bin.
 pub const SHORTEST: f64 = 1e-7;
 /// Bins for a factor of two: neighbours differ by 2.2 %.
@@ -10,7 +12,8 @@ pub const OCTAVES: usize = 30;
 pub const BINS: usize = BINS_PER_OCTAVE * OCTAVES;
 
 /// Counts of spans by their length.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "Vec<(u16, u64)>", try_from = "Vec<(u16, u64)>")]
 pub struct LogHistogram {
     counts: Vec<u64>,
     total: u64,
@@ -78,6 +81,38 @@ impl LogHistogram {
         self.counts.fill(0);
         self.total = 0;
     }
+}
+
+/// Written as the bins that are not empty.
+impl From<LogHistogram> for Vec<(u16, u64)> {
+    fn from(spans: LogHistogram) -> Vec<(u16, u64)> {
+        (0..).zip(spans.counts).filter(|(_, count)| *count > 0).collect()
+    }
+}
+
+impl TryFrom<Vec<(u16, u64)>> for LogHistogram {
+    type Error = HistogramError;
+
+    fn try_from(bins: Vec<(u16, u64)>) -> Result<LogHistogram, HistogramError> {
+        let mut spans = LogHistogram::default();
+        for (bin, count) in bins {
+            let wrong = HistogramError { bin, count };
+            let slot = spans.counts.get_mut(usize::from(bin)).filter(|c| **c == 0).ok_or(wrong)?;
+            *slot = count;
+            spans.total = spans.total.checked_add(count).ok_or(wrong)?;
+        }
+        Ok(spans)
+    }
+}
+
+/// A stored histogram that none was written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("bin {bin} with {count} spans is twice there, beyond bin {BINS}, or makes the sum too large")]
+pub struct HistogramError {
+    /// The bin.
+    pub bin: u16,
+    /// Its count.
+    pub count: u64,
 }
 
 #[cfg(test)]
