@@ -5,6 +5,7 @@ NAME ?=
 FUZZ_SECONDS ?= 600
 FUZZ_SMOKE_SECONDS ?= 180
 HISTORIES ?= 1000000
+LINES ?= 20
 ARM64_TARGET_DIR ?= target/arm64
 export HEADGATE_ADVISORIES ?= $(abspath ../shared/advisory-db)
 
@@ -31,9 +32,10 @@ fuzz-smoke: ## replay every corpus, then fuzz for FUZZ_SMOKE_SECONDS in all (180
 	@deploy/setup.sh
 	@fuzz/smoke.sh $(FUZZ_SMOKE_SECONDS)
 
-soak: ## the property tests with HISTORIES random histories each (1000000)
+soak: ## the property tests with HISTORIES random histories (1000000), the bus tests on LINES lines (20)
 	@deploy/setup.sh
 	HEADGATE_HISTORIES=$(HISTORIES) cargo test --release --locked --workspace histories -- --nocapture
+	HEADGATE_LINES=$(LINES) cargo test --release --locked -p sensor-monitor --test bus -- --nocapture
 
 bench: ## measure against other programs; NAME picks one measurement
 	@deploy/setup.sh --bench

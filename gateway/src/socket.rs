@@ -73,6 +73,11 @@ async fn call(stream: UnixStream, inbox: Inbox, vault: Option<Vault>) {
     line.push(b'\n');
     let _ = stream.write_all(&line).await;
     let _ = stream.shutdown().await;
+    // A caller that is still sending its image would lose the answer with the connection: what it sends is
+    // taken and dropped, until it has read the answer and hangs up.
+    let mut nowhere = tokio::io::sink();
+    let rest = tokio::io::copy(&mut stream, &mut nowhere);
+    let _ = tokio::time::timeout(HANG_UP, rest).await;
 }
 
 async fn ask(inbox: &Inbox, request: Request, image: Option<ImageIntake>) -> Reply {
@@ -189,6 +194,8 @@ fn converse(
 
 /// Callers served at once.
 const MAX_CALLERS: usize = 16;
+/// How long a caller may go on sending after its answer.
+const HANG_UP: Duration = Duration::from_secs(10);
 /// Longest request line.
 const MAX_LINE: u64 = 512 * 1024;
 /// Longest reply read.

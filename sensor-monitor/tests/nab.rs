@@ -1,8 +1,8 @@
 //! The Numenta Anomaly Benchmark: the files of it that are there, one fixed setting, its own scoring function.
 //!
 //! The recordings are not part of this repository; the folder is `HEADGATE_VECTORS`, or `shared/vectors` beside
-//! the workspace. The score is that of Lavin and Ahmad (2015), arXiv:1510.03336, section III, written from the
-//! text: the first detection in a labelled window earns more the earlier it comes, each detection outside costs
+//! the workspace. The score is that of NAB (Lavin and Ahmad 2015), as its public scorer describes it, written
+//! anew: the first detection in a labelled window earns more the earlier it comes, each detection outside costs
 //! the more the later it is, a window without one costs its whole weight; 0 is a detector that says nothing,
 //! 100 one that is perfect. The first 15 per cent of a file (at most 750 rows) are not scored.
 

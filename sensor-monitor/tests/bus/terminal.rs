@@ -83,6 +83,13 @@ fn converse() -> Vec<Event> {
 
 #[test]
 fn a_turnaround_a_quarter_longer_is_found_on_a_real_terminal_and_an_unchanged_one_is_not() {
+    // The times are real: a machine that is busy with something else gets another try.
+    let tries: Vec<String> = (0..3).map_while(|_| converse_and_judge().err()).collect();
+    assert!(tries.len() < 3, "{tries:?}");
+}
+
+/// One conversation of 20 ms and then of 25 ms; what was not as it should be.
+fn converse_and_judge() -> Result<(), String> {
     let events = converse();
     let window = Duration::from_millis(25);
     // As rare as one a year with windows of 10 s.
@@ -109,10 +116,13 @@ fn a_turnaround_a_quarter_longer_is_found_on_a_real_terminal_and_an_unchanged_on
     // A machine whose times scatter by more than the change cannot show it, and this test says so.
     if median > 24.0 || sigma > 1.5 {
         println!("too loaded to tell 5 ms: nothing is asserted");
-        return;
+        return Ok(());
     }
-    assert_eq!(of_unit(&early), None, "{median} ms +- {sigma} ms");
-    let found = of_unit(&late).expect("five milliseconds later");
+    if let Some(false_alarm) = of_unit(&early) {
+        return Err(format!("unchanged, but told ({median} ms +- {sigma} ms): {false_alarm:?}"));
+    }
+    let found = of_unit(&late).ok_or_else(|| format!("not found ({median} ms +- {sigma} ms)"))?;
     println!("{}", found.anomaly.text("ms"));
-    assert!(found.causes.contains(&Cause::Timing(Talker::Unit(UNIT))), "{found:?}");
+    let named = found.causes.contains(&Cause::Timing(Talker::Unit(UNIT)));
+    if named { Ok(()) } else { Err(format!("found, but not named: {found:?}")) }
 }

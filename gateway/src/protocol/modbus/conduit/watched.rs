@@ -38,14 +38,15 @@ impl Registers {
 
     /// The request that is due, if one is.
     pub(super) fn request(&mut self, now: Mono) -> Option<[u8; 5]> {
-        let next = (0..self.list.len()).min_by_key(|n| self.list[*n].1)?;
-        let (watched, due) = &mut self.list[next];
+        let first = (0..self.list.len()).min_by_key(|n| self.list[*n].1)?;
+        let (watched, due) = &mut self.list[first];
         if *due > now {
             return None;
         }
-        // What was missed is missed: the rhythm goes on from here.
-        *due = (*due + watched.every).max(now);
-        self.asked = next;
+        // What was missed is missed: the rhythm begins anew from here.
+        let next = *due + watched.every;
+        *due = if next > now { next } else { now + watched.every };
+        self.asked = first;
         let [a1, a2] = watched.address.to_be_bytes();
         Some([watched.function, a1, a2, 0, 1])
     }
@@ -87,8 +88,8 @@ mod tests {
         assert_eq!(read(100), Some((10, 0)));
         assert_eq!(read(1000), Some((10, 0)), "late");
         assert_eq!(read(1000), Some((20, 1)));
-        assert_eq!(read(1000), Some((10, 0)), "due now, but only once for all that was missed");
-        assert_eq!(read(1050), None);
+        assert_eq!(read(1099), None, "what was missed is not made up for");
+        assert_eq!(read(1100), Some((10, 0)));
         assert!(Registers::new(vec![], at(0)).due().is_none(), "no registers, nothing to wake for");
     }
 }
