@@ -115,7 +115,9 @@ impl Monitor {
             self.channels.iter_mut().enumerate().filter(|(_, c)| c.spec().plc.as_deref() == Some(plc))
         {
             for series in [Series::Measured, Series::Residual] {
-                let correlation = c.model(series).map_or(1.0, |m| m.correlation_time());
+                // Without a baseline nobody knows how closely readings follow each other, and every slow swing
+                // would look like a change.
+                let Some(correlation) = c.model(series).map(|m| m.correlation_time()) else { continue };
                 let settings = watch::Settings { correlation, ..self.settings };
                 if let Some(watch) = Watch::open(now, &c.recent(series), settings) {
                     watched.push(Watched {

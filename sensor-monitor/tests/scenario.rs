@@ -176,6 +176,18 @@ fn an_update_that_overspeeds_the_drive_is_found_and_named_and_the_replayed_repor
 }
 
 #[test]
+fn an_update_before_anything_was_learned_locks_nothing() {
+    for seed in 1..=20 {
+        let mut plant = Plant::new(seed, None);
+        plant.quietly(300);
+        plant.monitor.accepted(1, "drive-1", plant.now());
+        let found = plant.quietly(8000);
+        assert!(!found.iter().any(is_anomaly), "seed {seed}: {found:?}");
+        assert!(found.iter().any(|n| matches!(n, News::Quiet(1, _))), "seed {seed}: the soak ended");
+    }
+}
+
+#[test]
 fn thirty_days_without_an_attack_raise_nothing() {
     let mut plant = Plant::new(77, Some(learned()));
     let found = plant.quietly(30 * DAY_S);
