@@ -33,9 +33,8 @@ struct Soak {
 
 struct Watched {
     channel: usize,
-    series: Series,
     watch: Watch,
-    /// Reports are watched by their residual; this gives it without judging twice.
+    /// Whether a change locks the controller, or is information only.
     matters: bool,
 }
 
@@ -114,19 +113,18 @@ impl Monitor {
         for (n, c) in
             self.channels.iter_mut().enumerate().filter(|(_, c)| c.spec().plc.as_deref() == Some(plc))
         {
-            for series in [Series::Measured, Series::Residual] {
-                // Without a baseline nobody knows how closely readings follow each other, and every slow swing
-                // would look like a change.
-                let Some(correlation) = c.model(series).map(|m| m.correlation_time()) else { continue };
+            // Without a baseline nobody knows how closely readings follow each other, and every slow swing would
+            // look like a change. The residual has its detectors: they see it as it comes.
+            if let Some(correlation) = c.model(Series::Measured).map(|m| m.correlation_time()) {
                 let settings = watch::Settings { correlation, ..self.settings };
-                if let Some(watch) = Watch::open(now, &c.recent(series), settings) {
-                    watched.push(Watched {
+                let matters = c.spec().kind == Kind::Process;
+                watched.extend(
+                    Watch::open(now, &c.recent(Series::Measured), settings).map(|watch| Watched {
                         channel: n,
-                        series,
                         watch,
-                        matters: c.spec().kind == Kind::Process,
-                    });
-                }
+                        matters,
+                    }),
+                );
             }
             match c.spec().kind {
                 Kind::Bus => c.relearn(Cause::VerifiedUpdate),
@@ -179,7 +177,7 @@ impl Monitor {
             match &event {
                 Event::Anomaly(anomaly) => self.in_soak(channel, anomaly, out),
                 Event::Reading(r) if r.quality.is_good() => {
-                    self.watch(channel, Series::Measured, r.at, r.value, out);
+                    self.watch(channel, r.at, r.value, out);
                 }
                 _ => {}
             }
@@ -201,12 +199,12 @@ impl Monitor {
         }
     }
 
-    fn watch(&mut self, channel: usize, series: Series, at: Mono, value: f64, out: &mut Vec<News>) {
+    fn watch(&mut self, channel: usize, at: Mono, value: f64, out: &mut Vec<News>) {
         for soak in &mut self.soaks {
-            for w in soak.watched.iter_mut().filter(|w| w.channel == channel && w.series == series) {
+            for w in soak.watched.iter_mut().filter(|w| w.channel == channel) {
                 let Some(finding) = w.watch.reading(at, value) else { continue };
                 if w.matters && !std::mem::replace(&mut soak.changed, true) {
-                    let text = words(self.channels[channel].spec().id.as_str(), series, &finding);
+                    let text = words(self.channels[channel].spec().id.as_str(), &finding);
                     out.push(News::ChangedAfterUpdate(soak.case, channel, text));
                 }
             }
@@ -218,7 +216,7 @@ impl Monitor {
         let mut changed = None;
         for w in soak.watched {
             let Some(finding) = w.watch.conclude() else { continue };
-            let line = words(&self.channels[w.channel].spec().id, w.series, &finding);
+            let line = words(&self.channels[w.channel].spec().id, &finding);
             if finding.changed && w.matters && changed.is_none() {
                 changed = Some((w.channel, line.clone()));
             }
@@ -236,9 +234,9 @@ impl Monitor {
 }
 
 /// A finding on one line.
-fn words(signal: &str, series: Series, f: &Finding) -> String {
+fn words(signal: &str, f: &Finding) -> String {
     format!(
-        "{signal} ({series}): {} sigma [{} to {}], spread x{}, {}",
+        "{signal}: {} sigma [{} to {}], spread x{}, {}",
         Figure(f.effect),
         Figure(f.interval.0),
         Figure(f.interval.1),
