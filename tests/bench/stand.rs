@@ -40,6 +40,7 @@ impl Stand {
         bench.reconfigure("in_flight = 8", "in_flight = 128\nmax_stations = 64");
         bench.reconfigure("poll_s = 1", "poll_s = 10");
         bench.reconfigure("recheck_s = 1", "recheck_s = 60");
+        bench.reconfigure("addresses = [\"0-99\"]", "addresses = [\"0-119\"]");
         prepare(bench);
         bench.start();
         wait_for(conduit);
