@@ -4,7 +4,7 @@
 //! the pure crates above take the values defined here ([`clock::Mono`], [`clock::Wall`],
 //! [`reason::ReasonCode`]) and never the machine itself.
 //!
-//! `unsafe` is allowed in one file, `tpm/esys.rs`, which talks to libtss2.
+//! `unsafe` is allowed in one folder, `tpm/esys/`, which talks to libtss2.
 
 pub mod clock;
 pub mod reason;

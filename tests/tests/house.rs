@@ -168,7 +168,7 @@ fn concrete_types_meet_in_app_only() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_file() {
+fn unsafe_code_stands_in_one_folder() {
     for root_file in files().iter().filter(|f| is_crate_root(f)) {
         if root_file.starts_with("hal/") || root_file.starts_with("fuzz/") {
             continue;
@@ -177,7 +177,7 @@ fn unsafe_code_stands_in_one_file() {
         assert!(text.contains("#![forbid(unsafe_code)]"), "{root_file} lacks #![forbid(unsafe_code)]");
     }
     for (path, code) in rust_code() {
-        let here = path == "hal/src/tpm/esys.rs";
+        let here = path.starts_with("hal/src/tpm/esys/");
         assert!(here || !names(&code, "unsafe"), "{path} holds unsafe code");
     }
 }
