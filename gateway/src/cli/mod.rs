@@ -185,10 +185,15 @@ fn judge(config: Config) -> Result<Judge, Failure> {
 
 fn open_image(path: &Path) -> Result<(std::fs::File, u64), Failure> {
     let fail = |e: std::io::Error| Failure::not_found(format!("{}: {e}", path.display()));
+    let not_a_file = || Failure::usage(format!("{}: not a file", path.display()));
+    // Looked at before it is opened, as opening a pipe waits for somebody at its other end.
+    if !std::fs::metadata(path).map_err(fail)?.is_file() {
+        return Err(not_a_file());
+    }
     let file = std::fs::File::open(path).map_err(fail)?;
     let meta = file.metadata().map_err(fail)?;
     if !meta.is_file() {
-        return Err(Failure::usage(format!("{}: not a file", path.display())));
+        return Err(not_a_file());
     }
     Ok((file, meta.len()))
 }

@@ -190,6 +190,9 @@ impl Judge {
         match verdict {
             Ok(released) => {
                 self.settle(case, CaseState::Ready, None, "verified and released");
+                let named =
+                    self.db.write("name a case's image", |tx| case::set_digest(tx, number(case), &digest));
+                self.log(named);
                 Ok(Answer::Deliver(released))
             }
             Err(r) => {
@@ -241,22 +244,15 @@ impl Judge {
         match outcome {
             Outcome::Delivered => {
                 let (now, number) = (self.now(), number(case));
-                let written = self.db.write_with_reserve("record a delivery", |tx| {
-                    if delivery::get(tx, number)?.is_some() {
-                        delivery::advance(tx, number, Phase::Delivered, now)?;
-                    }
-                    case::tell(
-                        tx,
-                        number,
-                        now,
-                        "the controller has taken the image; its identity is read back",
-                    )
-                });
+                let written =
+                    self.db.write_with_reserve("record a delivery", |tx| taken(tx, plc, number, now));
                 self.log(written);
                 self.open_soak(plc, case);
             }
             Outcome::Ready(text) => {
-                let text = format!("{text}; deliver it with: headgate deliver --plc {plc}");
+                let row = case::get(&self.db.rows(), number(case)).ok().flatten();
+                let digest = row.and_then(|r| r.digest).map(|d| crate::vault::hex(&d)).unwrap_or_default();
+                let text = format!("{text}; deliver it with: headgate deliver {digest} --plc {plc}");
                 self.abandon(case);
                 self.settle(case, CaseState::Ready, None, &text);
             }
@@ -412,6 +408,23 @@ impl Judge {
 
 /// A delivery past its point of no return that stopped gives way to another verified image: the controller
 /// needs one that it takes.
+/// The controller has taken the image. From here on the record of the delivery, which a matched image has
+/// not had so far, says that only the reading back is left, whatever happens to this process.
+fn taken(tx: &Tx<'_>, plc: &str, case: CaseNumber, now: Wall) -> Result<(), StateError> {
+    let row = case::get(tx, case)?;
+    if row.as_ref().is_none_or(|row| row.state != CaseState::Delivering) {
+        return Ok(()); // only observed
+    }
+    if delivery::get(tx, case)?.is_none()
+        && let Some(digest) = row.and_then(|row| row.digest)
+    {
+        supersede(tx, plc, case, now)?;
+        delivery::begin(tx, case, plc, &digest, now)?;
+    }
+    delivery::advance(tx, case, Phase::Delivered, now)?;
+    case::tell(tx, case, now, "the controller has taken the image; its identity is read back")
+}
+
 fn supersede(tx: &Tx<'_>, plc: &str, by: CaseNumber, now: Wall) -> Result<(), StateError> {
     let open = delivery::open_deliveries(tx)?;
     let Some(old) = open.iter().find(|d| d.plc == plc && d.case != by && d.phase >= Phase::PastNoReturn)
@@ -419,6 +432,10 @@ fn supersede(tx: &Tx<'_>, plc: &str, by: CaseNumber, now: Wall) -> Result<(), St
         return Ok(());
     };
     delivery::advance(tx, old.case, Phase::Confirmed, now)?;
+    if old.phase == Phase::Delivered {
+        case::tell(tx, old.case, now, &format!("taken; {by} came before its identity was read back"))?;
+        return case::settle(tx, old.case, CaseState::Done, None);
+    }
     case::tell(tx, old.case, now, &format!("given up for {by}, which brings another image"))?;
     case::settle(tx, old.case, CaseState::Refused, Some(why::DELIVERY_UNCONFIRMED))
 }

@@ -6,7 +6,7 @@ use super::Judge;
 use super::conduit::number;
 use crate::protocol::modbus::conduit::ControllerSays;
 use crate::reasons as why;
-use crate::state::case::CaseState;
+use crate::state::case::{self, CaseState};
 use crate::state::delivery::{self, Phase};
 use crate::state::identity::{self, Identity, Seen};
 use crate::transfer::event::CaseId;
@@ -19,6 +19,10 @@ impl Judge {
             }
             return;
         };
+        let known = identity::get(&self.db.rows(), plc).ok().flatten();
+        let changed = known.is_some_and(|k| !k.identity.agrees(&reading));
+        // The regular poll may be the first to see what an update has made of the controller.
+        let case = case.or_else(|| self.not_read_back_yet(plc).filter(|_| changed));
         self.remember_identity(plc, &says);
         let now = self.now();
         let by_case = case.map(number);
@@ -34,7 +38,39 @@ impl Judge {
             Err(e) => tracing::error!(error = %e, plc, "the controller's identity could not be recorded"),
         }
         if let Some(case) = case {
-            self.confirm(plc, case, &format!("identity read back: {} (identity-only)", words(&reading)));
+            let text = format!("identity read back: {} (identity-only)", words(&reading));
+            self.read_back(plc, case, changed, &text);
+        }
+    }
+
+    /// The case whose image the controller of `plc` has taken, or may have, and that waits for its identity.
+    fn not_read_back_yet(&self, plc: &str) -> Option<CaseId> {
+        let open = delivery::open_deliveries(&self.db.rows()).unwrap_or_default();
+        let taken = open.into_iter().find(|d| d.plc == plc && d.phase == Phase::Delivered);
+        taken.map(|d| CaseId(d.case.as_u64())).or_else(|| self.unsure.get(plc).copied())
+    }
+
+    /// Ends the case that was read back. Where nobody knows whether the commit had arrived, the same
+    /// identity as before proves nothing.
+    fn read_back(&mut self, plc: &str, case: CaseId, changed: bool, text: &str) {
+        let unsure = self.unsure.get(plc) == Some(&case);
+        if unsure {
+            self.unsure.remove(plc);
+        }
+        let state = case::state_of(&self.db.rows(), number(case));
+        if !matches!(state, Ok(CaseState::Delivering)) {
+            return; // the poll was faster
+        }
+        match unsure {
+            true if changed => {
+                self.open_soak(plc, case);
+                self.confirm(plc, case, text);
+            }
+            true => {
+                let text = format!("{text}, as before: whether the controller took the image is not known");
+                self.end_case(plc, case, CaseState::Aborted, None, &text);
+            }
+            false => self.confirm(plc, case, text),
         }
     }
 
@@ -65,10 +101,11 @@ impl Judge {
             true,
             &format!("{case}: the controller did not tell its identity in time"),
         );
-        self.confirm(
+        self.read_back(
             plc,
             case,
-            "the controller took the image but did not tell its identity in time (read-back: none)",
+            false,
+            "the controller did not tell its identity in time (read-back: none)",
         );
     }
 }

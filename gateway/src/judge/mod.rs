@@ -56,6 +56,8 @@ pub struct Judge {
         firmware_verifier::identity::Observed<firmware_verifier::identity::ControllerIdentity>,
     >,
     progress: HashMap<String, (CaseId, u64, u64)>,
+    /// Cases by controller whose commit had passed when the gateway restarted: did it take effect?
+    unsure: HashMap<String, CaseId>,
     feed: Option<Arc<tokio::sync::Notify>>,
     signals: Option<crate::signals::Mailbox>,
 }
@@ -106,6 +108,7 @@ impl Judge {
             conduits: Vec::new(),
             identities: HashMap::new(),
             progress: HashMap::new(),
+            unsure: HashMap::new(),
             feed: None,
             signals: None,
         })

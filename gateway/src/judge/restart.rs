@@ -9,7 +9,8 @@ use crate::state::delivery::{self, Delivery, Phase};
 use crate::transfer::event::CaseId;
 
 impl Judge {
-    /// Ends the cases whose transfer died with the last run. Nothing had taken effect in any of them.
+    /// Ends the cases whose transfer died with the last run and had not taken effect. Where the commit of a
+    /// matched image had passed, only the controller knows: it is asked.
     pub fn settle_after_restart(&mut self) {
         let unsettled = case::unsettled(&self.db.rows()).unwrap_or_default();
         let deliveries = delivery::open_deliveries(&self.db.rows()).unwrap_or_default();
@@ -17,6 +18,13 @@ impl Judge {
             let id = CaseId(row.number.as_u64());
             match (deliveries.iter().find(|d| d.case == row.number).map(|d| d.phase), row.state) {
                 (Some(Phase::PastNoReturn | Phase::Delivered), _) | (None, CaseState::Ready) => {}
+                (None, CaseState::Delivering) => {
+                    self.tell_case(
+                        id,
+                        "the gateway restarted around the commit; the controller is asked what it runs",
+                    );
+                    self.unsure.insert(row.plc, id);
+                }
                 (Some(Phase::BeforeNoReturn), _) => {
                     let gone = self.db.write("abandon a delivery", |tx| delivery::abandon(tx, number(id)));
                     self.log(gone);
@@ -41,11 +49,16 @@ impl Judge {
 
     /// Goes on with what a controller is owed, once it is connected.
     pub(super) fn resume(&mut self, conduit: usize, plc: &str) {
+        if let Some(case) = self.unsure.get(plc) {
+            self.command(conduit, Command::Identify(Some(*case)));
+        }
         let open = delivery::open_deliveries(&self.db.rows()).unwrap_or_default();
         let Some(one) = open.into_iter().find(|d| d.plc == plc) else { return };
         match one.phase {
             Phase::PastNoReturn => self.resume_delivery(conduit, plc, &one),
-            Phase::Delivered => self.command(conduit, Command::Identify),
+            Phase::Delivered => {
+                self.command(conduit, Command::Identify(Some(CaseId(one.case.as_u64()))));
+            }
             Phase::BeforeNoReturn | Phase::Confirmed => {}
         }
     }

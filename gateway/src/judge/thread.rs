@@ -175,7 +175,7 @@ impl Judge {
     fn identify(&mut self, plc: &str) -> Result<Answered, Failure> {
         self.plc(plc)?;
         let conduit = self.conduit_of(plc)?;
-        self.command(conduit, Command::Identify);
+        self.command(conduit, Command::Identify(None));
         Ok(Answered::Done { text: format!("{plc} is being asked; headgate plc list shows what it says") })
     }
 

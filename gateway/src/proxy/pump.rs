@@ -40,8 +40,8 @@ pub enum Command {
         /// Whether the old firmware is gone.
         past: bool,
     },
-    /// Read the controller's identity now.
-    Identify,
+    /// Read the controller's identity now; for a case, as after its update.
+    Identify(Option<CaseId>),
 }
 
 /// What a pump tells the rest of the gateway. `conduit` is the number it was started with.
@@ -354,7 +354,7 @@ impl<L: Listener> Pump<L> {
                 Poll::Ready(None) => return std::ops::ControlFlow::Break(()),
                 Poll::Ready(Some(Command::Answer(id, answer))) => self.conduit.answer(id, answer, now),
                 Poll::Ready(Some(Command::Gate(shut))) => self.conduit.gate(shut, now),
-                Poll::Ready(Some(Command::Identify)) => self.conduit.identify(now),
+                Poll::Ready(Some(Command::Identify(case))) => self.conduit.identify(case, now),
                 Poll::Ready(Some(Command::Deliver { case, released, past })) => {
                     if let Err(refusal) = self.conduit.deliver(case, released, past, now) {
                         self.tell(News::NotDelivered(case, refusal));

@@ -120,7 +120,7 @@ pub fn clear_latch(tx: &Tx<'_>, plc: &str) -> Result<bool, StateError> {
 
 impl Identity {
     /// Whether two readings can be of one state. An unread checksum contradicts nothing.
-    fn agrees(&self, other: &Identity) -> bool {
+    pub(crate) fn agrees(&self, other: &Identity) -> bool {
         let checksums = self.checksum.as_ref().zip(other.checksum.as_ref());
         (&self.vendor, &self.product, &self.revision) == (&other.vendor, &other.product, &other.revision)
             && checksums.is_none_or(|(a, b)| a == b)

@@ -135,6 +135,8 @@ enum Deciding {
     Commit,
     /// `stage`: is this image released?
     Judge,
+    /// As `Judge`, and the station has gone: the case gets its verdict, the controller nothing.
+    JudgeLeft,
     /// `stage`: write down that delivery begins.
     Start(Box<Released>),
 }

@@ -281,8 +281,12 @@ impl Conduit {
         Ok(())
     }
 
-    /// Asks for the controller's identity as soon as possible.
-    pub fn identify(&mut self, now: Mono) {
+    /// Asks for the controller's identity as soon as possible. For a case it is read back, as after its
+    /// update: the controller may still have to restart.
+    pub fn identify(&mut self, case: Option<CaseId>, now: Mono) {
+        if case.is_some() && !self.poll.is_reading_back() {
+            self.read_back(case, now);
+        }
         self.poll.soon(now);
     }
 

@@ -122,6 +122,9 @@ impl Engine {
             (State::Deciding { owner, case, since, what: Deciding::Judge }, Answer::Deliver(released)) => {
                 self.start_or_leave(owner, case, since, released, now);
             }
+            (State::Deciding { case, what: Deciding::JudgeLeft, .. }, Answer::Deliver(_)) => {
+                self.left_ready(case);
+            }
             (State::Deciding { owner, case, what: Deciding::Start(released), .. }, Answer::Recorded) => {
                 self.state = State::Delivering { owner: Some(owner), case, asked: None };
                 self.events.push(Event::Deliver(case, *released));
@@ -169,15 +172,24 @@ impl Engine {
     /// The last connection of `station` has closed.
     pub fn station_gone(&mut self, station: Station) {
         // Gathering and matching go on until the idle deadline: some tools connect anew for each request.
-        if let State::Deciding { owner, case, what, .. } = &self.state
-            && *owner == station
-            && matches!(what, Deciding::Judge | Deciding::Start(_))
-        {
-            let ready = Outcome::Ready("the station went away before delivery began".into());
-            let case = *case;
-            self.ask_end(case, ready, None);
-            self.go(State::Idle);
+        let State::Deciding { owner, case, what, .. } = &mut self.state else { return };
+        if *owner != station {
+            return;
         }
+        match what {
+            Deciding::Judge => *what = Deciding::JudgeLeft,
+            Deciding::Start(_) => {
+                let case = *case;
+                self.left_ready(case);
+            }
+            Deciding::Commit | Deciding::JudgeLeft => {}
+        }
+    }
+
+    /// The image could be delivered, and nobody waits for it.
+    fn left_ready(&mut self, case: CaseId) {
+        self.ask_end(case, Outcome::Ready("the station went away before delivery began".into()), None);
+        self.go(State::Idle);
     }
 
     /// The connection to the controller broke. What has landed is unknown, so matching starts over.

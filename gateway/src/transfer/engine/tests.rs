@@ -351,8 +351,14 @@ fn each_step_is_decided_by_what_came_before() {
         (
             "a station that leaves before delivery",
             STAGE,
-            "open=8 +opened open=8 0=abcdefgh commit gone",
+            "open=8 +opened open=8 0=abcdefgh commit gone +deliver",
             "hold ?open(8) ack ack hold ?abcdefgh end:ready",
+        ),
+        (
+            "a station that leaves before the verdict on what it sent",
+            STAGE,
+            "open=8 +opened open=8 0=abcdefgX commit gone +no",
+            "hold ?open(8) ack ack hold ?abcdefgX end:4004",
         ),
         (
             "a station that leaves while gathering",

@@ -125,6 +125,11 @@ impl Poll {
         self.due = Some(now + READ_BACK);
     }
 
+    /// Whether the identity is being read back for a case.
+    pub(super) fn is_reading_back(&self) -> bool {
+        self.after.is_some()
+    }
+
     /// The connection to the controller broke: after an update that is its restart.
     pub(super) fn disconnected(&mut self) {
         if let Some(after) = &mut self.after {

@@ -163,7 +163,7 @@ impl Conduit {
     }
 
     /// Asks the controller what it runs after `case`.
-    fn read_back(&mut self, case: Option<CaseId>, now: Mono) {
+    pub(super) fn read_back(&mut self, case: Option<CaseId>, now: Mono) {
         if let (Some(case), Some(update)) = (case, &self.update) {
             self.poll.after(case, now, update.profile().timing.boot, false);
         }
