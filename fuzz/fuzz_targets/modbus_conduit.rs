@@ -180,7 +180,10 @@ impl Rig {
                 let shut = (code.any() & 1 == 0).then(|| refusal(None));
                 self.conduit.gate(shut, self.now);
             }
-            14 => self.conduit.identify(self.now),
+            14 => {
+                let case = (code.any() & 1 == 0).then(|| CaseId(self.cases));
+                self.conduit.identify(case, self.now);
+            }
             _ => self.write_out(),
         }
     }
