@@ -81,7 +81,9 @@ fn start_signals(
     let (mailbox, mail) = std::sync::mpsc::sync_channel(signals::MAIL);
     let to_judge = inbox.clone();
     let tell: signals::Tell = Box::new(move |news| to_judge.try_send(Message::Signal(news)).is_ok());
-    let watching = Signals::new(&config.signals, config.soak, clock.clone(), store, tell);
+    let regime = |plc: &Plc| Some((plc.slot.as_str().to_owned(), plc.regime.as_ref()?.selector.clone()));
+    let regimes = config.plcs.iter().filter_map(regime).collect();
+    let watching = Signals::new(&config.signals, config.soak, regimes, clock.clone(), store, tell);
     let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
     let thread = thread.map_err(|e| Failure::internal(e.to_string()))?;
     let ending = Arc::new(AtomicBool::new(false));
@@ -124,16 +126,28 @@ async fn start_conduits(
     Ok(links)
 }
 
-/// What a controller is asked about its own signals, and which signal each register is of.
-fn reports(config: &Config, plc: &Plc) -> (Vec<Watched>, Vec<(usize, f64)>) {
+/// What a watched register is for.
+enum Meaning {
+    /// The value of this signal, after this scale.
+    Signal(usize, f64),
+    /// The regime of this controller.
+    Regime(String),
+}
+
+/// What a controller is asked about itself and its signals, and what each register is for.
+fn reports(config: &Config, plc: &Plc) -> (Vec<Watched>, Vec<Meaning>) {
     let of_plc = |s: &&(usize, &config::Signal)| s.1.spec.plc.as_deref() == Some(plc.slot.as_str());
     let signals: Vec<_> = config.signals.iter().enumerate().collect();
     let reported = signals.iter().filter(of_plc).filter_map(|(n, s)| Some((*n, s.reported?)));
     let watched = |(number, (register, every)): (usize, (config::Register, std::time::Duration))| {
         let watched = Watched { function: register.function, address: register.address, every };
-        (watched, (number, register.scale))
+        (watched, Meaning::Signal(number, register.scale))
     };
-    reported.map(watched).unzip()
+    let regime = plc.regime.as_ref().map(|r| {
+        let watched = Watched { function: r.register.function, address: r.register.address, every: r.every };
+        (watched, Meaning::Regime(plc.slot.as_str().to_owned()))
+    });
+    regime.into_iter().chain(reported.map(watched)).unzip()
 }
 
 /// The conduit of one route, shut until the judge opens the gate.
@@ -202,8 +216,8 @@ fn refuse_everything(links: &Links, mut mail: mpsc::Receiver<Message>) {
 struct ToJudge {
     conduit: usize,
     inbox: Inbox,
-    /// Signal and scale of each watched register.
-    reports: Vec<(usize, f64)>,
+    /// What each watched register is for.
+    reports: Vec<Meaning>,
     mailbox: Mailbox,
     clock: Clock,
 }
@@ -215,8 +229,13 @@ impl Listener for ToJudge {
 
     fn tell(&mut self, news: News) {
         if let News::Register(number, value) = news {
-            if let Some((signal, scale)) = self.reports.get(number) {
-                let report = Mail::Report(*signal, self.clock.mono(), f64::from(value) * scale);
+            let said = self.reports.get(number).map(|said| match said {
+                Meaning::Signal(signal, scale) => {
+                    Mail::Report(*signal, self.clock.mono(), f64::from(value) * scale)
+                }
+                Meaning::Regime(plc) => Mail::Regime(plc.clone(), value),
+            });
+            if let Some(report) = said {
                 // A report that finds no room is one that is missed: the signal's own quality shows it.
                 let _ = self.mailbox.try_send(report);
             }

@@ -51,12 +51,33 @@ pub struct Channel {
     measured: Feature,
     reported: Option<Said>,
     limit: Option<Limit>,
-    regime: u16,
+    /// The operating regime; `None`: its controller has one and has not said which.
+    regime: Option<u16>,
+    unjudged: Unjudged,
     last: Option<Reading>,
     said: Option<(Mono, f64)>,
     bad: u32,
     is_lost: bool,
     readings: Vec<Reading>,
+}
+
+/// Readings that were not judged, less those that were: a regime that keeps switching has many of the former.
+#[derive(Debug, Default)]
+struct Unjudged {
+    balance: u32,
+    stands: bool,
+}
+
+impl Unjudged {
+    /// Counts one reading; says when too many were not judged (true), and when they are again (false).
+    fn count(&mut self, is_judged: bool) -> Option<bool> {
+        self.balance = match is_judged {
+            true => self.balance.saturating_sub(1),
+            false => (self.balance + 1).min(UNJUDGED),
+        };
+        let stands = if self.stands { self.balance > 0 } else { self.balance >= UNJUDGED };
+        (std::mem::replace(&mut self.stands, stands) != stands).then_some(stands)
+    }
 }
 
 /// What the controller says of the quantity.
@@ -69,8 +90,14 @@ struct Said {
 /// What a block or a report led to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A new reading, good or not.
-    Reading(Reading),
+    /// A new reading, good or not, and the regime it is of: `None` while the process settles after a switch,
+    /// while it is held back after an update, or where no regime is known.
+    Reading(Reading, Option<u16>),
+    /// Readings that could have been judged mostly were not: their regime was never learned, or switches all
+    /// the time. The regime of the last one.
+    Unjudged(Option<u16>),
+    /// They are judged again.
+    Judged,
     /// A behaviour changed.
     Anomaly(Anomaly),
     /// An alarm is over.
@@ -120,7 +147,8 @@ impl Channel {
             measured: feature(0),
             reported,
             limit: spec.limits.and_then(|range| Limit::new(range).ok()),
-            regime: 0,
+            regime: Some(0),
+            unjudged: Unjudged::default(),
             last: None,
             said: None,
             bad: 0,
@@ -183,19 +211,25 @@ impl Channel {
         self.feature(series)?.evidence()
     }
 
-    /// The last good values of a series, oldest first.
-    pub fn recent(&self, series: Series) -> Vec<f64> {
-        self.feature(series).map(Feature::recent).unwrap_or_default()
-    }
-
     /// How the report follows the measurement.
     pub fn alignment(&self) -> Option<Alignment> {
         self.reported.as_ref().and_then(|s| s.compare.alignment())
     }
 
-    /// The operating regime from here on: a controller's bit, a band of set points.
-    pub fn regime(&mut self, regime: u16) {
+    /// The operating regime from here on: a controller's bit, a band of set points. `None`: it has one that is
+    /// not known yet, and nothing is learned or judged until it is.
+    pub fn set_regime(&mut self, regime: Option<u16>) {
         self.regime = regime;
+    }
+
+    /// The last good values of the measured series in each regime, oldest first.
+    pub(crate) fn recent_by_regime(&self) -> impl Iterator<Item = (u16, Vec<f64>)> {
+        self.measured.recent()
+    }
+
+    /// What was learned of the measured series in one regime.
+    pub(crate) fn model_of(&self, regime: u16) -> Option<&Model> {
+        self.measured.model_of(regime)
     }
 
     /// Takes a block; appends what follows from it.
@@ -218,14 +252,15 @@ impl Channel {
         }
         self.said = Some((at, value));
         said.compare.reported(at, value);
-        let outcome = said.series.take(at, value, self.regime);
+        let Some(regime) = self.regime else { return };
+        let outcome = said.series.take(at, value, regime);
         self.tell(Series::Reported, at, value, outcome, out);
     }
 
     fn reading(&mut self, reading: Reading, out: &mut Vec<Event>) {
         self.last = Some(reading);
-        out.push(Event::Reading(reading));
         if !reading.quality.is_good() {
+            out.push(Event::Reading(reading, None));
             self.bad = self.bad.saturating_add(1);
             if let Quality::Bad(flaw) = reading.quality
                 && self.bad >= LOST_AFTER
@@ -237,19 +272,29 @@ impl Channel {
             return;
         }
         self.bad = 0;
+        let Reading { at, value, .. } = reading;
+        let outcome = self.regime.and_then(|regime| self.measured.take(at, value, regime));
+        let steady = self.regime.and_then(|_| self.measured.steady());
+        out.push(Event::Reading(reading, steady));
         if std::mem::take(&mut self.is_lost) {
             out.push(Event::Back);
         }
-        let Reading { at, value, .. } = reading;
         if let Some(change) = self.limit.as_mut().and_then(|l| l.step(value)) {
             out.push(Event::Anomaly(self.anomaly(Series::Measured, at, value, change, None)));
         }
-        let outcome = self.measured.take(at, value, self.regime);
         self.tell(Series::Measured, at, value, outcome, out);
+        if self.measured.has_learned() && !self.measured.is_held(at) {
+            let is_judged = self.regime.is_some() && self.measured.is_judged();
+            out.extend(self.unjudged.count(is_judged).map(|begins| match begins {
+                true => Event::Unjudged(self.regime),
+                false => Event::Judged,
+            }));
+        }
+        let Some(regime) = self.regime else { return };
         if let Some(said) = &mut self.reported
             && let Some(residual) = said.compare.measured(at, value)
         {
-            let outcome = said.residual.take(residual.at, residual.value, self.regime);
+            let outcome = said.residual.take(residual.at, residual.value, regime);
             self.tell(Series::Residual, residual.at, residual.value, outcome, out);
         }
     }
@@ -289,11 +334,13 @@ impl Channel {
     /// For `time` from `now` on nothing is learned or judged: the controller restarts.
     pub fn hold(&mut self, now: Mono, time: Duration) {
         self.each(|f| f.hold(now, time));
+        self.unjudged = Unjudged::default();
     }
 
     /// A new epoch: after a verified update, or at an operator's word.
     pub fn relearn(&mut self, cause: Cause) {
         self.each(|f| f.relearn(cause));
+        self.unjudged = Unjudged::default();
         if let Some(said) = &mut self.reported {
             said.compare.relearn();
         }
@@ -363,5 +410,7 @@ fn seed(id: &str) -> u64 {
 const DOMAIN: &str = "headgate/signal/v1";
 /// Readings that teach how the report follows the measurement.
 const COMPARED: usize = 256;
+/// So many more readings that were not judged than were are told.
+const UNJUDGED: u32 = 60;
 /// A signal is lost after so many bad readings in a row.
 const LOST_AFTER: u32 = 5;

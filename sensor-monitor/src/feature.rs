@@ -6,7 +6,7 @@ use std::time::Duration;
 use hal::clock::Mono;
 use serde::{Deserialize, Serialize};
 
-use crate::baseline::{Cause, Model, Regimes, Settings, Stored};
+use crate::baseline::{Cause, MAX_REGIMES, Model, Regimes, Settings, Stored};
 use crate::detect::calibrate::{Tuning, Wanted};
 use crate::detect::suite::Suite;
 use crate::detect::{Change, Direction};
@@ -20,7 +20,10 @@ pub(crate) struct Feature {
     tunings: BTreeMap<u16, Tuning>,
     suites: BTreeMap<u16, Suite>,
     regime: Option<u16>,
-    recent: VecDeque<f64>,
+    /// The regime of the last value, unless it settles or is held.
+    steady: Option<u16>,
+    /// The last good values of each regime.
+    recent: BTreeMap<u16, VecDeque<f64>>,
     /// Values until this time are neither learned nor judged.
     hold: Option<Mono>,
     alarm: Option<Alarm>,
@@ -66,7 +69,8 @@ impl Feature {
             tunings: BTreeMap::new(),
             suites: BTreeMap::new(),
             regime: None,
-            recent: VecDeque::with_capacity(RECENT),
+            steady: None,
+            recent: BTreeMap::new(),
             hold: None,
             alarm: None,
             latest: None,
@@ -84,7 +88,7 @@ impl Feature {
     pub(crate) fn resume(&mut self, stored: StoredFeature) {
         if let Ok(regimes) = Regimes::restore(stored.regimes) {
             self.regimes = regimes;
-            self.tunings = stored.tunings.into_iter().take(crate::baseline::MAX_REGIMES).collect();
+            self.tunings = stored.tunings.into_iter().take(MAX_REGIMES).collect();
             self.learned = true;
         }
     }
@@ -92,7 +96,7 @@ impl Feature {
     /// Takes one good value. Gives at most one outcome: an alarm that stands is told once for each direction.
     pub(crate) fn take(&mut self, at: Mono, value: f64, regime: u16) -> Option<Outcome> {
         let outcome = self.judge(at, value, regime);
-        let is_judged = self.hold.is_none() && self.model().is_some();
+        let is_judged = self.steady.is_some() && self.model().is_some();
         self.latest = Some((at, value));
         self.evidence = self
             .suites
@@ -104,22 +108,25 @@ impl Feature {
     }
 
     fn judge(&mut self, at: Mono, value: f64, regime: u16) -> Option<Outcome> {
+        self.steady = None;
         if self.hold.is_some_and(|until| at < until) {
             return None;
         }
         if self.hold.take().is_some() {
             self.suites.values_mut().for_each(Suite::clear);
         }
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(value);
         if self.regime != Some(regime) {
             self.regime = Some(regime);
             self.suites.values_mut().for_each(Suite::clear);
         }
         let ready = self.regimes.get(regime).is_some_and(|b| b.model().is_some());
-        let Some(model) = self.regimes.observe(regime, value) else {
+        let settles = self.regimes.settles(regime);
+        let model = self.regimes.observe(regime, value);
+        if !settles {
+            self.steady = Some(regime);
+            keep(&mut self.recent, regime, value);
+        }
+        let Some(model) = model else {
             let became = !ready && self.regimes.get(regime).is_some_and(|b| b.model().is_some());
             return became.then(|| self.ready(regime));
         };
@@ -200,19 +207,45 @@ impl Feature {
         self.tunings.insert(self.regime.unwrap_or(0), limits);
     }
 
-    /// The last good values, oldest first.
-    pub(crate) fn recent(&self) -> Vec<f64> {
-        self.recent.iter().copied().collect()
+    /// The last good values of each regime, oldest first.
+    pub(crate) fn recent(&self) -> impl Iterator<Item = (u16, Vec<f64>)> {
+        self.recent.iter().map(|(regime, values)| (*regime, values.iter().copied().collect()))
+    }
+
+    /// The regime of the last value; `None` while the process settles after a switch, or on hold.
+    pub(crate) fn steady(&self) -> Option<u16> {
+        self.steady
+    }
+
+    /// Whether the last value was judged.
+    pub(crate) fn is_judged(&self) -> bool {
+        self.evidence.is_some()
+    }
+
+    /// Whether any regime was learned.
+    pub(crate) fn has_learned(&self) -> bool {
+        self.regimes.states().any(|(regime, _)| self.model_of(regime).is_some())
+    }
+
+    /// Whether values are held back at `at`.
+    pub(crate) fn is_held(&self, at: Mono) -> bool {
+        self.hold.is_some_and(|until| at < until)
     }
 
     /// The last `count` good values, when there are so many.
     pub(crate) fn last(&self, count: usize) -> Option<Vec<f64>> {
-        let skipped = self.recent.len().checked_sub(count).filter(|_| count > 0)?;
-        Some(self.recent.iter().skip(skipped).copied().collect())
+        let recent = self.recent.get(&self.regime.unwrap_or(0))?;
+        let skipped = recent.len().checked_sub(count).filter(|_| count > 0)?;
+        Some(recent.iter().skip(skipped).copied().collect())
     }
 
     pub(crate) fn model(&self) -> Option<&Model> {
-        self.regimes.get(self.regime.unwrap_or(0)).and_then(|b| b.model())
+        self.model_of(self.regime.unwrap_or(0))
+    }
+
+    /// What was learned of one regime.
+    pub(crate) fn model_of(&self, regime: u16) -> Option<&Model> {
+        self.regimes.get(regime).and_then(|b| b.model())
     }
 
     /// What was learned in the epoch before, for comparison.
@@ -253,7 +286,19 @@ fn suite(model: &Model, wanted: Wanted, seed: u64, known: Option<&Tuning>) -> Op
     Some((Suite::new(model, wanted, tuning.clone()).ok()?, tuning))
 }
 
-/// Good values kept: what a watch compares with after an update.
+/// Adds a value to those of its regime; a regime beyond the most that are learned is not kept either.
+fn keep(recent: &mut BTreeMap<u16, VecDeque<f64>>, regime: u16, value: f64) {
+    if !recent.contains_key(&regime) && recent.len() >= MAX_REGIMES {
+        return;
+    }
+    let values = recent.entry(regime).or_insert_with(|| VecDeque::with_capacity(RECENT));
+    if values.len() == RECENT {
+        values.pop_front();
+    }
+    values.push_back(value);
+}
+
+/// Good values kept of a regime: what a watch compares with after an update.
 pub(crate) const RECENT: usize = 1024;
 /// An alarm ends after so many values without another change.
 const QUIET: u32 = 60;

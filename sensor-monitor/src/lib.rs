@@ -26,5 +26,6 @@ mod feature;
 mod measure;
 pub mod monitor;
 pub mod reasons;
+pub mod regime;
 pub mod rng;
 pub mod watch;

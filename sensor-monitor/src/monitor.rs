@@ -9,7 +9,7 @@ use std::time::Duration;
 use hal::clock::Mono;
 use hal::sensor::Block;
 
-use crate::anomaly::{Anomaly, Figure, Kind, Series};
+use crate::anomaly::{Anomaly, Figure, Kind};
 use crate::baseline::Cause;
 use crate::channel::{Channel, Event, Stored};
 use crate::watch::{self, Finding, Watch};
@@ -33,6 +33,8 @@ struct Soak {
 
 struct Watched {
     channel: usize,
+    /// Like is compared with like: readings of the regime that those before the update were of.
+    regime: u16,
     watch: Watch,
     /// Whether a change locks the controller, or is information only.
     matters: bool,
@@ -90,12 +92,12 @@ impl Monitor {
         self.events = events;
     }
 
-    /// The operating regime of a controller.
-    pub fn regime(&mut self, plc: &str, regime: u16) {
+    /// The operating regime of a controller; `None`: it has regimes and has not said which.
+    pub fn set_regime(&mut self, plc: &str, regime: Option<u16>) {
         self.channels
             .iter_mut()
             .filter(|c| c.spec().plc.as_deref() == Some(plc))
-            .for_each(|c| c.regime(regime));
+            .for_each(|c| c.set_regime(regime));
     }
 
     /// An operator has the signal learned anew.
@@ -115,16 +117,12 @@ impl Monitor {
         {
             // Without a baseline nobody knows how closely readings follow each other, and every slow swing would
             // look like a change. The residual has its detectors: they see it as it comes.
-            if let Some(correlation) = c.model(Series::Measured).map(|m| m.correlation_time()) {
-                let settings = watch::Settings { correlation, ..self.settings };
+            for (regime, before) in c.recent_by_regime() {
+                let Some(model) = c.model_of(regime) else { continue };
+                let settings = watch::Settings { correlation: model.correlation_time(), ..self.settings };
                 let matters = c.spec().kind == Kind::Process;
-                watched.extend(
-                    Watch::open(now, &c.recent(Series::Measured), settings).map(|watch| Watched {
-                        channel: n,
-                        watch,
-                        matters,
-                    }),
-                );
+                let watch = Watch::open(now, &before, settings);
+                watched.extend(watch.map(|watch| Watched { channel: n, regime, watch, matters }));
             }
             match c.spec().kind {
                 Kind::Bus => c.relearn(Cause::VerifiedUpdate),
@@ -176,9 +174,8 @@ impl Monitor {
         for event in events.drain(..) {
             match &event {
                 Event::Anomaly(anomaly) => self.in_soak(channel, anomaly, out),
-                Event::Reading(r) if r.quality.is_good() => {
-                    self.watch(channel, r.at, r.value, out);
-                }
+                Event::Reading(r, Some(regime)) => self.watch(channel, *regime, r.at, r.value, out),
+                Event::Unjudged(_) => self.unjudged_in_soak(channel, out),
                 _ => {}
             }
             out.push(News::Signal(channel, event));
@@ -199,9 +196,25 @@ impl Monitor {
         }
     }
 
-    fn watch(&mut self, channel: usize, at: Mono, value: f64, out: &mut Vec<News>) {
+    /// Nothing to compare a process signal with: an update that makes its controller say so is not taken at
+    /// its word.
+    fn unjudged_in_soak(&mut self, channel: usize, out: &mut Vec<News>) {
+        let spec = self.channels[channel].spec();
+        let mine = |s: &&mut Soak| spec.plc.as_ref() == Some(&s.plc) && !s.changed;
+        if spec.kind == Kind::Process
+            && let Some(soak) = self.soaks.iter_mut().find(mine)
+        {
+            soak.changed = true;
+            let text =
+                format!("{}: runs as it never did while it was learned, so nothing judges it", spec.id);
+            out.push(News::ChangedAfterUpdate(soak.case, channel, text));
+        }
+    }
+
+    fn watch(&mut self, channel: usize, regime: u16, at: Mono, value: f64, out: &mut Vec<News>) {
         for soak in &mut self.soaks {
-            for w in soak.watched.iter_mut().filter(|w| w.channel == channel) {
+            let mine = |w: &&mut Watched| w.channel == channel && w.regime == regime;
+            for w in soak.watched.iter_mut().filter(mine) {
                 let Some(finding) = w.watch.reading(at, value) else { continue };
                 if w.matters && !std::mem::replace(&mut soak.changed, true) {
                     let text = words(self.channels[channel].spec().id.as_str(), &finding);

@@ -39,4 +39,8 @@ hal::reasons! {
         "Temperature, supply, disk wear, memory, or a network interface of this gateway is outside its limits."
         "Heat, an ageing disk, overload, or a bad cable."
         "headgate signals list shows the figure.";
+    REGIME_UNKNOWN 9010 70 Operator "operating regime never learned"
+        "The controller runs in a regime in which its signals were not learned, or switches all the time, so nothing judges them."
+        "A set point or mode that is new to the plant, a configuration that reads the wrong register, or a controller that hides behind it."
+        "Look at the machine. If the regime is right it is learned by itself and the alarm ends; headgate signals list shows how far.";
 }

@@ -46,9 +46,78 @@ fn a_single_sample_between_two_blocks_says_nothing_of_the_rate() {
         channel.block(&Block { at: Mono(at), period_ns, samples, lost: 0, quality: Quality::Good }, &mut out);
         at += length * 1_000_000;
     }
-    let qualities: Vec<Quality> =
-        out.iter().filter_map(|e| if let Event::Reading(r) = e { Some(r.quality) } else { None }).collect();
+    let qualities: Vec<Quality> = out
+        .iter()
+        .filter_map(|e| if let Event::Reading(r, _) = e { Some(r.quality) } else { None })
+        .collect();
     assert_eq!(qualities, [Quality::Good; 3]);
+}
+
+/// Feeds `count` readings of a regime; gives the events that are neither readings nor learned baselines.
+fn feed(channel: &mut Channel, rng: &mut Rng, second: &mut u64, regime: u16, count: u64) -> Vec<Event> {
+    let mut out = Vec::new();
+    channel.set_regime(Some(regime));
+    for _ in 0..count {
+        *second += 1;
+        let value = 24.7 * f64::from(1 + regime) + 0.01 * rng.normal();
+        channel.block(&Block::single(Mono(*second * 1_000_000_000), value, Quality::Good), &mut out);
+    }
+    out.retain(|e| !matches!(e, Event::Reading(..) | Event::Learned(_)));
+    out
+}
+
+#[test]
+fn nothing_is_learned_before_the_controller_says_its_regime() {
+    let mut channel = Channel::new(spec());
+    channel.set_regime(None);
+    let mut out = Vec::new();
+    for n in 1..600_u64 {
+        channel.block(&Block::single(Mono(n * 1_000_000_000), 24.7, Quality::Good), &mut out);
+    }
+    assert_eq!(channel.progress(), 0.0);
+    assert!(out.iter().all(|e| matches!(e, Event::Reading(_, None))), "{out:?}");
+}
+
+#[test]
+fn a_regime_that_was_never_learned_is_told_once_and_ends_when_it_is() {
+    let (mut channel, mut rng, mut second) = (Channel::new(spec()), Rng::new(7), 0);
+    assert_eq!(
+        feed(&mut channel, &mut rng, &mut second, 0, 700),
+        [],
+        "the first regime is learned in silence"
+    );
+    assert_eq!(feed(&mut channel, &mut rng, &mut second, 1, 59), []);
+    assert_eq!(feed(&mut channel, &mut rng, &mut second, 1, 1), [Event::Unjudged(Some(1))]);
+    assert_eq!(feed(&mut channel, &mut rng, &mut second, 1, 400), [], "it is told once");
+    assert_eq!(
+        feed(&mut channel, &mut rng, &mut second, 1, 400),
+        [Event::Judged],
+        "it was learned meanwhile"
+    );
+    assert_eq!(
+        feed(&mut channel, &mut rng, &mut second, 0, 200),
+        [],
+        "going back to a known one is no change"
+    );
+}
+
+#[test]
+fn a_regime_that_switches_all_the_time_hides_nothing() {
+    let (mut channel, mut rng, mut second) = (Channel::new(Spec { settle: 10, ..spec() }), Rng::new(7), 0);
+    for regime in [0, 1] {
+        feed(&mut channel, &mut rng, &mut second, regime, 700);
+    }
+    feed(&mut channel, &mut rng, &mut second, 0, 200);
+    let mut told = Vec::new();
+    for switch in 0..10 {
+        told.extend(feed(&mut channel, &mut rng, &mut second, 1 - switch % 2, 11));
+    }
+    assert!(matches!(told[..], [Event::Unjudged(Some(_))]), "{told:?}");
+    let mut told = Vec::new();
+    for switch in 0..6 {
+        told.extend(feed(&mut channel, &mut rng, &mut second, switch % 2, 200));
+    }
+    assert_eq!(told, [Event::Judged], "an ordinary switch now and then is none");
 }
 
 fn spec() -> Spec {

@@ -106,7 +106,7 @@ impl Plant {
         let mut out = Vec::new();
         for _ in 0..seconds {
             self.second(false, &mut out);
-            out.retain(|n| !matches!(n, News::Signal(_, Event::Reading(_))));
+            out.retain(|n| !matches!(n, News::Signal(_, Event::Reading(..))));
         }
         out
     }
@@ -192,6 +192,49 @@ fn thirty_days_without_an_attack_raise_nothing() {
     let mut plant = Plant::new(77, Some(learned()));
     let found = plant.quietly(30 * DAY_S);
     assert!(!found.iter().any(is_anomaly), "{found:?}");
+}
+
+#[test]
+fn after_an_update_like_is_compared_with_like_and_an_unknown_regime_locks() {
+    let mut spec = spec();
+    (spec.reported, spec.learning) = (None, Learning::new(1024, 256, 0.0).unwrap());
+    let settings = watch::Settings { lasts: Duration::from_secs(1800), ..watch::Settings::default() };
+    let mut monitor = Monitor::new(vec![Channel::new(spec)], settings);
+    let (mut rng, mut second, mut out) = (Rng::new(5), 0u64, Vec::new());
+    let mut run = |monitor: &mut Monitor, out: &mut Vec<News>, regime: u16, seconds: u64, value: f64| {
+        monitor.set_regime("drive-1", Some(regime));
+        for _ in 0..seconds {
+            second += 1;
+            let now = Mono(second * 1_000_000_000);
+            monitor.block(0, &Block::single(now, value + rng.normal(), Quality::Good), out);
+            monitor.tick(now, out);
+        }
+        Mono(second * 1_000_000_000)
+    };
+    let changed = |out: &[News]| out.iter().filter(|n| matches!(n, News::ChangedAfterUpdate(..))).count();
+    run(&mut monitor, &mut out, 0, 3000, 700.0);
+    let now = run(&mut monitor, &mut out, 1, 3000, 1064.0);
+    out.clear();
+    monitor.accepted(1, "drive-1", now);
+    // The set point changes in the soak: both speeds are known, and both are as they were.
+    run(&mut monitor, &mut out, 1, 900, 1064.0);
+    run(&mut monitor, &mut out, 0, 1000, 700.0);
+    assert_eq!(changed(&out), 0, "{out:?}");
+    let line = out.iter().find_map(|n| if let News::Quiet(1, line) = n { Some(line) } else { None });
+    assert_eq!(line.unwrap().matches("no change that matters").count(), 2, "{line:?}");
+    // The slow regime runs otherwise after the next update, while the last readings before it were fast.
+    let now = run(&mut monitor, &mut out, 1, 900, 1064.0);
+    monitor.accepted(2, "drive-1", now);
+    run(&mut monitor, &mut out, 1, 300, 1064.0);
+    assert_eq!(changed(&out), 0);
+    run(&mut monitor, &mut out, 0, 600, 703.0);
+    assert_eq!(changed(&out), 1, "a change in one regime is found in it");
+    monitor.settled("drive-1");
+    // A third update has the controller say that it runs as it never did.
+    let now = run(&mut monitor, &mut out, 1, 4000, 1064.0);
+    monitor.accepted(3, "drive-1", now);
+    run(&mut monitor, &mut out, 2, 200, 1410.0);
+    assert_eq!(changed(&out), 2, "an unknown regime after an update is not taken at its word");
 }
 
 #[test]

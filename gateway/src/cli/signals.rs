@@ -66,6 +66,9 @@ fn one(s: &SignalRow) -> String {
     if let Some(reported) = s.reported {
         out += &format!("  the controller reports {} {}\n", Figure(reported), s.unit);
     }
+    if let Some(regime) = &s.regime {
+        out += &format!("  regime: {regime}\n");
+    }
     if let Some((lag, scale)) = s.follows {
         out += &format!("  its report is {lag:.1} s late; one unit of it is {} measured\n", Figure(scale));
     }

@@ -69,6 +69,7 @@ fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
     if let Some(zone) = raw.zone.as_ref().filter(|z| !zones.contains(z)) {
         return Err(format!("zone {zone:?} has no [[zone]] table"));
     }
+    let regime = raw.regime.map(super::regime::check).transpose()?;
     let slot = Slot::new(&raw.id).map_err(|e| e.to_string())?;
     let product = Product::new(&raw.vendor, &raw.model).map_err(|e| e.to_string())?;
     let safety = raw.class == file::Class::Safety;
@@ -84,7 +85,7 @@ fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
             ));
         }
     }
-    Ok(Plc { slot, product, zone: raw.zone, safety, enforce: raw.mode == Mode::Enforce, routes })
+    Ok(Plc { slot, product, zone: raw.zone, safety, enforce: raw.mode == Mode::Enforce, routes, regime })
 }
 
 fn unique(plcs: &[Plc], plc: Plc) -> Checked<Plc> {

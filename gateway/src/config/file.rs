@@ -61,6 +61,17 @@ pub(super) struct Plc {
     pub(super) routes: Vec<Route>,
     #[serde(default)]
     pub(super) allow: Vec<Allow>,
+    pub(super) regime: Option<Regime>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Regime {
+    pub(super) register: u32,
+    pub(super) bit: Option<u8>,
+    pub(super) bands: Option<Vec<u16>>,
+    pub(super) hysteresis: Option<u16>,
+    pub(super) poll_ms: Option<u64>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -181,6 +192,7 @@ pub(super) enum Measure {
 pub(super) enum Source {
     Iio { device: String, channel: u32, rate_hz: f64, factor: Option<f64>, root: Option<String> },
     Ads1115 { bus: String, address: u8, input: u8, range_v: Option<f64>, rate_hz: f64 },
+    Mcp3208 { bus: String, input: u8, reference_v: f64, rate_hz: f64 },
     Modbus { target: String, unit: u8, register: u32, scale: Option<f64>, poll_ms: Option<u64> },
     File { path: String, column: String, time: Option<String>, rate_hz: f64 },
     Health { vital: String, poll_ms: Option<u64> },

@@ -17,8 +17,10 @@ use crate::transfer::engine::Way;
 mod check;
 mod file;
 pub mod profiles;
+mod regime;
 mod signal;
 
+pub use regime::Regime;
 pub use signal::{Input, Register, Signal};
 
 /// Everything the gateway was told.
@@ -68,6 +70,8 @@ pub struct Plc {
     pub enforce: bool,
     /// Its conduits.
     pub routes: Vec<Route>,
+    /// How it says in which regime it runs, if it has several.
+    pub regime: Option<Regime>,
 }
 
 /// One conduit to a controller.

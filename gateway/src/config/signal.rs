@@ -45,6 +45,8 @@ pub enum Input {
     Iio { root: PathBuf, device: String, channel: u32, rate_hz: f64, factor: f64 },
     /// An ADS1115 on an I2C bus.
     Ads1115 { bus: PathBuf, address: u8, input: u8, range_v: f64, rate_hz: f64 },
+    /// An MCP3208 on an SPI bus.
+    Mcp3208 { bus: PathBuf, input: u8, reference_v: f64, rate_hz: f64 },
     /// A transducer with an address of its own.
     Modbus { target: SocketAddr, unit: u8, register: Register, every: Duration },
     /// A recorded file, played at its own pace: to try a configuration.
@@ -53,7 +55,14 @@ pub enum Input {
     Health { vital: String, every: Duration },
 }
 
-type Checked<T> = Result<T, String>;
+impl Input {
+    /// Whether its samples are evenly spaced, so that a tone or a level can be read from them.
+    fn is_waveform(&self) -> bool {
+        matches!(self, Input::Iio { .. } | Input::File { .. })
+    }
+}
+
+pub(super) type Checked<T> = Result<T, String>;
 
 pub(super) fn check_all(raw: Vec<file::Signal>, plcs: &[Plc], base: &Path) -> Checked<Vec<Signal>> {
     if raw.len() > MAX_SIGNALS {
@@ -93,6 +102,12 @@ fn check(raw: file::Signal, plcs: &[Plc], base: &Path) -> Checked<Signal> {
     }
     let (input, sampled) = input(raw.source, base)?;
     let measure = measure(raw.measure, raw.nominal_hz, raw.reference)?;
+    if measure != Measure::Value && !input.is_waveform() {
+        return Err(format!(
+            "measure {measure:?} needs a waveform, and this source gives one sample at a time: use kind = \"iio\" \
+             (the kernel has drivers with a buffer for these converters), or measure = \"value\""
+        ));
+    }
     let window = raw.window_s.unwrap_or(if measure == Measure::Value { 0.0 } else { 1.0 });
     let window = seconds("window_s", window, 0.0, 60.0)?;
     if window.is_zero() && measure != Measure::Value {
@@ -138,10 +153,6 @@ fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
         hz if (0.001..=1e6).contains(&hz) => Ok(Duration::from_secs_f64(1.0 / hz)),
         hz => Err(format!("rate_hz {hz}: 0.001 to 1000000")),
     };
-    let poll = |ms: Option<u64>| match ms.unwrap_or(1000) {
-        ms @ 10..=3_600_000 => Ok(Duration::from_millis(ms)),
-        ms => Err(format!("poll_ms {ms}: 10 to 3600000")),
-    };
     Ok(match raw {
         file::Source::Iio { device, channel, rate_hz, factor, root } => {
             let root = root.map_or_else(|| PathBuf::from(IIO), |r| base.join(r));
@@ -154,6 +165,12 @@ fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
             }
             let range_v = finite("range_v", range_v.unwrap_or(4.096))?;
             (Input::Ads1115 { bus: bus.into(), address, input, range_v, rate_hz }, rate(rate_hz)?)
+        }
+        file::Source::Mcp3208 { bus, input, reference_v, rate_hz } => {
+            if input > 7 || !(0.25..=7.0).contains(&reference_v) {
+                return Err("an MCP3208 has inputs 0 to 7 and a reference_v of 0.25 to 7".into());
+            }
+            (Input::Mcp3208 { bus: bus.into(), input, reference_v, rate_hz }, rate(rate_hz)?)
         }
         file::Source::Modbus { target, unit, register, scale, poll_ms } => {
             let target = target.parse().map_err(|_| format!("target {target:?}: write ADDRESS:PORT"))?;
@@ -211,16 +228,21 @@ fn reported(raw: &file::Reported, has_plc: bool) -> Checked<(Register, Duration,
     if !has_plc {
         return Err("reported without plc: name the controller that says it".into());
     }
-    let every = match raw.poll_ms.unwrap_or(1000) {
-        ms @ 10..=3_600_000 => Duration::from_millis(ms),
-        ms => return Err(format!("reported: poll_ms {ms}: 10 to 3600000")),
-    };
+    let every = poll(raw.poll_ms).map_err(|e| format!("reported: {e}"))?;
     let lag = seconds("reported: max_lag_s", raw.max_lag_s.unwrap_or(10.0), 0.1, 600.0)?;
     Ok((register(raw.register, raw.scale)?, every, lag))
 }
 
+/// Time between two reads, 1 s unless given.
+pub(super) fn poll(ms: Option<u64>) -> Checked<Duration> {
+    match ms.unwrap_or(1000) {
+        ms @ 10..=3_600_000 => Ok(Duration::from_millis(ms)),
+        ms => Err(format!("poll_ms {ms}: 10 to 3600000")),
+    }
+}
+
 /// Registers as manuals number them: 30001 is the first input register, 40001 the first holding register.
-fn register(number: u32, scale: Option<f64>) -> Checked<Register> {
+pub(super) fn register(number: u32, scale: Option<f64>) -> Checked<Register> {
     let (function, first) = match number {
         30_001..=39_999 => (4, 30_001),
         40_001..=49_999 => (3, 40_001),

@@ -82,6 +82,47 @@ fn each_mistake_is_named_with_what_would_do() {
     }
 }
 
+const SIGNAL: &str = r#"
+[plc.regime]
+register = 40020
+bands = [100, 500]
+hysteresis = 5
+[[signal]]
+id = "pump-3.shaft"
+plc = "pump-3"
+source = { kind = "mcp3208", bus = "/dev/spidev0.0", input = 2, reference_v = 3.3, rate_hz = 10 }
+"#;
+
+#[test]
+fn each_mistake_of_a_signal_or_a_regime_is_named_with_what_would_do() {
+    let good = GOOD.replace("[mqtt]", &format!("{SIGNAL}[mqtt]"));
+    let config = parse(&good).unwrap();
+    let regime = config.plcs[0].regime.as_ref().unwrap();
+    assert_eq!((regime.register.function, regime.register.address), (3, 19));
+    assert!(matches!(config.signals[0].input, Input::Mcp3208 { input: 2, .. }));
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("a bit and bands", "hysteresis = 5", "bit = 1", "write bit = 0 to 15, or bands"),
+        ("neither bit nor bands", "bands = [100, 500]\nhysteresis = 5", "", "write bit = 0 to 15, or bands"),
+        ("hysteresis of a bit", "bands = [100, 500]", "bit = 1", "hysteresis belongs to bands"),
+        ("bit 16", "bands = [100, 500]\nhysteresis = 5", "bit = 16", "bit 16: 0 to 15"),
+        ("bands that fall", "[100, 500]", "[500, 100]", "limits 500 and 100: they must rise"),
+        ("a register of nowhere", "40020", "19", "register 19: write 30001"),
+        ("input 8", "input = 2", "input = 8", "inputs 0 to 7"),
+        (
+            "a tone of single samples",
+            "rate_hz = 10 }",
+            "rate_hz = 10 }\nnominal_hz = 24.7",
+            "needs a waveform",
+        ),
+        ("unknown key with its line", "bands =", "band =", "unknown field `band`"),
+    ];
+    for (what, from, to, expected) in cases {
+        assert!(good.contains(from), "{what}");
+        let error = parse(&good.replacen(from, to, 1)).expect_err(what).to_string();
+        assert!(error.contains(expected), "{what}: {error}");
+    }
+}
+
 #[test]
 fn a_second_file_adds_controllers_but_not_a_second_gateway() {
     let more = GOOD[GOOD.find("[[plc]]").unwrap()..GOOD.find("[mqtt]").unwrap()]

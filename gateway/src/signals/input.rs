@@ -7,7 +7,7 @@ use std::sync::mpsc::TrySendError;
 use std::time::Duration;
 
 use hal::clock::{Clock, Mono};
-use hal::sensor::adc::{self, Ads1115};
+use hal::sensor::adc::{self, Ads1115, Mcp3208, Pins};
 use hal::sensor::current_loop::LoopSource;
 use hal::sensor::health::{Health, Vital};
 use hal::sensor::iio::{Buffered, Device, Plan};
@@ -122,6 +122,10 @@ fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
         Input::Ads1115 { bus, address, input, range_v, rate_hz } => {
             let setup = ads1115(*input, *range_v, *rate_hz);
             let chip = Ads1115::open(bus, *address, setup)?;
+            Box::new(Polled::new(chip, Duration::from_secs_f64(1.0 / rate_hz)))
+        }
+        Input::Mcp3208 { bus, input, reference_v, rate_hz } => {
+            let chip = Mcp3208::open(bus, Pins::Single(*input), *reference_v)?;
             Box::new(Polled::new(chip, Duration::from_secs_f64(1.0 / rate_hz)))
         }
         Input::File { path, column, time } => {

@@ -21,6 +21,7 @@ use sensor_monitor::anomaly::Series;
 use sensor_monitor::channel::{Channel, Event};
 use sensor_monitor::monitor::{self, Monitor};
 use sensor_monitor::reasons as why;
+use sensor_monitor::regime::Selector;
 
 mod input;
 mod keep;
@@ -37,6 +38,8 @@ pub enum Mail {
     Block(usize, Block),
     /// The controller of signal `.0` reports this value, in the signal's unit.
     Report(usize, Mono, f64),
+    /// What controller `.0` has in the register that says its regime.
+    Regime(String, u16),
     /// A controller took a verified image: case and controller.
     Accepted(u64, String),
     /// A person has looked at a controller that had changed.
@@ -78,6 +81,8 @@ type Cause = (Option<String>, ReasonCode);
 /// The thread's own state.
 pub struct Signals {
     monitor: Monitor,
+    /// The regime of each controller that has several.
+    regimes: BTreeMap<String, Selector>,
     clock: Clock,
     store: Option<Store>,
     tell: Tell,
@@ -95,18 +100,22 @@ impl Signals {
     pub fn new(
         signals: &[crate::config::Signal],
         soak: sensor_monitor::watch::Settings,
+        regimes: BTreeMap<String, Selector>,
         clock: Clock,
         store: Option<Store>,
         tell: Tell,
     ) -> Signals {
         let channels = signals.iter().map(|s| Channel::new(s.spec.clone())).collect();
         let mut monitor = Monitor::new(channels, soak);
+        for plc in regimes.keys() {
+            monitor.set_regime(plc, None);
+        }
         if let Some(store) = &store {
             keep::resume(store, &mut monitor);
         }
         let sent = vec![None; signals.len()];
         let (waiting, standing, news) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Signals { monitor, clock, store, tell, waiting, standing, sent, news }
+        Signals { monitor, regimes, clock, store, tell, waiting, standing, sent, news }
     }
 
     /// Works until told to stop.
@@ -133,6 +142,15 @@ impl Signals {
         match mail {
             Mail::Block(signal, block) => self.monitor.block(signal, &block, &mut news),
             Mail::Report(signal, at, value) => self.monitor.report(signal, at, value, &mut news),
+            Mail::Regime(plc, value) => {
+                if let Some(selector) = self.regimes.get_mut(&plc) {
+                    let before = selector.current();
+                    let regime = selector.take(value);
+                    if before != Some(regime) {
+                        self.monitor.set_regime(&plc, Some(regime));
+                    }
+                }
+            }
             Mail::Accepted(case, plc) => {
                 let now = self.clock.mono();
                 self.monitor.accepted(case, &plc, now);
@@ -150,7 +168,7 @@ impl Signals {
                 }
                 reply(found.is_some());
             }
-            Mail::List(reply) => reply(row::rows(&self.monitor)),
+            Mail::List(reply) => reply(row::rows(&self.monitor, &self.regimes)),
             Mail::Stop => {}
         }
         self.news = news;
@@ -181,7 +199,7 @@ impl Signals {
         let spec = self.monitor.channels()[signal].spec();
         let (plc, id, unit) = (spec.plc.clone(), spec.id.clone(), spec.unit.clone());
         match event {
-            Event::Reading(reading) => {
+            Event::Reading(reading, _) => {
                 let due = self.sent[signal].is_none_or(|at| reading.at.since(at) >= PUBLISH_EVERY);
                 if due {
                     self.sent[signal] = Some(reading.at);
@@ -200,6 +218,16 @@ impl Signals {
                 self.standing.entry((plc.clone(), why::SIGNAL_LOST)).or_default().insert((signal, None));
                 self.say(News::Raise(plc, why::SIGNAL_LOST, format!("{id}: {flaw}")));
             }
+            Event::Unjudged(regime) => {
+                let rule = plc.as_ref().and_then(|plc| self.regimes.get(plc)).map(Selector::rule);
+                let name = rule.zip(regime).map_or("unknown".into(), |(rule, regime)| rule.name(regime));
+                let text = format!(
+                    "{id}: nothing judges it; regime {name} was never learned, or it keeps switching"
+                );
+                self.standing.entry((plc.clone(), why::REGIME_UNKNOWN)).or_default().insert((signal, None));
+                self.say(News::Raise(plc, why::REGIME_UNKNOWN, text));
+            }
+            Event::Judged => self.remove(&(plc, why::REGIME_UNKNOWN), |(s, _)| *s == signal),
             Event::Back => {
                 let key = (plc, why::SIGNAL_LOST);
                 self.remove(&key, |(s, _)| *s == signal);

@@ -1,8 +1,11 @@
 //! Signals as people and programs see them.
 
+use std::collections::BTreeMap;
+
 use sensor_monitor::anomaly::Series;
 use sensor_monitor::channel::Channel;
 use sensor_monitor::monitor::Monitor;
+use sensor_monitor::regime::Selector;
 use serde::{Deserialize, Serialize};
 
 /// One signal.
@@ -24,6 +27,9 @@ pub struct SignalRow {
     pub reported: Option<f64>,
     /// How long after the fact it says so, in seconds, and measured units for each reported one.
     pub follows: Option<(f64, f64)>,
+    /// The regime of its controller, where that has several; what was learned is of this one.
+    #[serde(default)]
+    pub regime: Option<String>,
     /// Share that is learned, 0 to 1.
     pub learned: f64,
     /// Whether an alarm stands.
@@ -51,12 +57,13 @@ pub struct SeriesRow {
     pub before: Option<(f64, f64)>,
 }
 
-pub(super) fn rows(monitor: &Monitor) -> Vec<SignalRow> {
-    monitor.channels().iter().map(|c| row(c, monitor)).collect()
+pub(super) fn rows(monitor: &Monitor, regimes: &BTreeMap<String, Selector>) -> Vec<SignalRow> {
+    monitor.channels().iter().map(|c| row(c, monitor, regimes)).collect()
 }
 
-fn row(channel: &Channel, monitor: &Monitor) -> SignalRow {
+fn row(channel: &Channel, monitor: &Monitor, regimes: &BTreeMap<String, Selector>) -> SignalRow {
     let spec = channel.spec();
+    let selector = spec.plc.as_ref().and_then(|plc| regimes.get(plc));
     let last = channel.last();
     let series = [Series::Measured, Series::Reported, Series::Residual];
     let soak = monitor.soaks().find(|(_, plc, _)| spec.plc.as_deref() == Some(plc));
@@ -69,6 +76,7 @@ fn row(channel: &Channel, monitor: &Monitor) -> SignalRow {
         quality: last.map(|r| r.quality.to_string()),
         reported: channel.said().map(|(_, value)| value),
         follows: channel.alignment().map(|a| (a.lag.as_secs_f64(), a.scale)),
+        regime: selector.map(|s| s.current().map_or("not read yet".into(), |now| s.rule().name(now))),
         learned: channel.progress(),
         alarm: channel.in_alarm(),
         soak: soak.map(|(case, ..)| crate::transfer::event::CaseId(case).to_string()),

@@ -58,6 +58,15 @@ impl Regimes {
         if became { None } else { baseline.model() }
     }
 
+    /// Whether the next value, in this regime, comes while the process settles after a switch.
+    pub fn settles(&self, regime: u16) -> bool {
+        match self.current {
+            Some(current) if current != regime => self.settings.settle > 0,
+            Some(_) => self.settling > 0,
+            None => false,
+        }
+    }
+
     /// The baseline of a regime.
     pub fn get(&self, regime: u16) -> Option<&Baseline> {
         self.baselines.get(&regime)

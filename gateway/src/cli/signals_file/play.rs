@@ -187,7 +187,8 @@ impl<'a> Player<'a> {
 
     fn event(&mut self, event: Event, at: Mono) {
         match event {
-            Event::Reading(reading) => self.reading(reading),
+            Event::Reading(reading, _) => self.reading(reading),
+            Event::Unjudged(_) | Event::Judged => {} // a record has one regime
             Event::Anomaly(anomaly) => self.out.anomalies.push(anomaly),
             Event::Cleared(series) => self.out.cleared.push((at, series)),
             Event::Lost(flaw) => self.out.lost.push((at, None, flaw)),
