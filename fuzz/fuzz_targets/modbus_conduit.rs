@@ -101,6 +101,8 @@ impl Rig {
             way,
             enforce,
             max_stations: STATIONS,
+            max_per_address: STATIONS,
+            longest_transfer: Duration::from_secs(3600),
             in_flight: 1 + usize::from(second >> 2 & 3),
             reply: Duration::from_secs(1),
             poll_every: (second & 0x10 != 0).then_some(Duration::from_secs(3)),

@@ -157,6 +157,8 @@ fn conduit(plc: &Plc, route: &Route, clock: &Clock) -> Conduit {
         way: route.update.as_ref().map_or(Way::Stage, |(way, _)| *way),
         enforce: plc.enforce,
         max_stations: route.max_stations,
+        max_per_address: route.max_per_address,
+        longest_transfer: route.longest_transfer,
         in_flight: route.in_flight,
         reply: route.reply,
         poll_every: route.poll_every,

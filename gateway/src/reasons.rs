@@ -95,7 +95,7 @@ hal::reasons! {
     TOO_MANY_STATIONS 6015 40 Integrator "too many connections"
         "More connections than the conduit serves; the newest was closed."
         "A tool that never closes connections, or a flood."
-        "Raise max_stations of the route if they are all legitimate.";
+        "Raise max_stations of the route, or max_per_address, if they are all legitimate.";
     CHANGED_OUTSIDE 6016 70 Operator "changed outside the gate"
         "The controller's identity changed without a case at this gateway."
         "Somebody updated it past the gateway, or replaced it."
@@ -116,6 +116,10 @@ hal::reasons! {
         "After an update the controller did not tell its identity in time."
         "It still boots, or does not support identification."
         "headgate plc identify ID; check the controller.";
+    TRANSFER_TOO_LONG 6021 40 Engineer "transfer took too long"
+        "A transfer was not over within the time that the route allows; the controller is free for others."
+        "A tool that sends very slowly or began anew again and again, or an attempt to keep others from updating."
+        "Start the update again after a pause; raise transfer_s of the route if the controller needs longer.";
     TPM_UNAVAILABLE 7001 71 Integrator "TPM unavailable"
         "The TPM does not answer, so nothing can be verified and the gate is shut for firmware."
         "The TPM or its driver is gone, or another program holds it."

@@ -110,7 +110,7 @@ fn only_looks(request: &Request) -> bool {
         request,
         R::Status
             | R::VaultList
-            | R::ReleaseList
+            | R::ReleaseList { .. }
             | R::TrustShow
             | R::PlcList
             | R::Case { .. }

@@ -203,7 +203,7 @@ fn staged(judge: &mut Judge) -> bool {
 }
 
 fn released(judge: &mut Judge) -> bool {
-    match judge.ask(Request::ReleaseList, None) {
+    match judge.ask(Request::ReleaseList { digest: None }, None) {
         Ok(Answered::Releases { releases }) => {
             assert!(releases.is_empty() || staged(judge), "a release never names an image that is not there");
             releases.iter().any(|r| r.digest == digest() && r.uses_left == 1)
@@ -245,7 +245,9 @@ fn stories(judge: &mut Judge) -> Vec<String> {
 /// there to be delivered, and a use of the release is gone for each delivery that began.
 fn delivered(judge: &mut Judge) -> bool {
     let told = stories(judge);
-    let Ok(Answered::Releases { releases }) = judge.ask(Request::ReleaseList, None) else { return false };
+    let Ok(Answered::Releases { releases }) = judge.ask(Request::ReleaseList { digest: None }, None) else {
+        return false;
+    };
     let begun = told.iter().filter(|s| s.contains("delivery begins")).count();
     let given_back = told.iter().filter(|s| s.contains("before anything was written")).count();
     let uses = usize::try_from(releases[0].uses_left).unwrap();

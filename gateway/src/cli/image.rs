@@ -48,25 +48,28 @@ pub(super) struct Stage {
 pub(super) enum VaultVerb {
     /// Every image, staged and refused, and every release.
     List,
-    /// The releases.
-    Show,
+    /// The releases: all of them, or those of one image.
+    Show {
+        /// SHA-256, or its first digits, 8 or more.
+        digest: Option<String>,
+    },
     /// Copy an image out.
     Export {
-        /// SHA-256, or its first digits.
+        /// SHA-256, or its first digits, 8 or more.
         digest: String,
         /// A new file.
         to: PathBuf,
     },
     /// Remove an image.
     Rm {
-        /// SHA-256.
+        /// SHA-256, or its first digits, 8 or more.
         digest: String,
     },
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Release {
-    /// SHA-256 of a staged image, or its first digits.
+    /// SHA-256 of a staged image, or its first digits, 8 or more.
     digest: String,
     #[command(flatten)]
     of: super::OfPlc,
@@ -89,7 +92,7 @@ pub(super) struct Release {
 
 #[derive(Debug, Args)]
 pub(super) struct OnPlc {
-    /// SHA-256 of the image, or its first digits.
+    /// SHA-256 of the image, or its first digits, 8 or more.
     pub(super) digest: String,
     /// Controller id from the configuration.
     #[arg(long, value_name = "ID")]
@@ -113,7 +116,7 @@ pub(super) fn stage(context: &Context, v: Stage) -> Result<Said, Failure> {
 pub(super) fn vault(context: &Context, verb: VaultVerb) -> Result<Said, Failure> {
     context.ask(&match verb {
         VaultVerb::List => Request::VaultList,
-        VaultVerb::Show => Request::ReleaseList,
+        VaultVerb::Show { digest } => Request::ReleaseList { digest },
         VaultVerb::Rm { digest } => Request::VaultRemove { digest },
         VaultVerb::Export { digest, to } => {
             let to = std::path::absolute(&to).map_err(|e| Failure::usage(e.to_string()))?;

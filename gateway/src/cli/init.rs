@@ -1,6 +1,6 @@
 //! `headgate init`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
@@ -30,7 +30,7 @@ pub(super) struct Init {
 pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
     let request = match &v.site_key {
         Some(site_key) if !v.request_only => {
-            let site_key = read_text(site_key)?;
+            let site_key = public_half(site_key)?;
             let mut judge = Judge::open(Arc::new(context.load()?), Clock::system())?;
             let request = judge.init(&site_key, v.again)?;
             serde_json::to_string_pretty(&request).map_err(|e| Failure::internal(e.to_string()))?
@@ -47,4 +47,18 @@ pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
          and here again:\n  headgate trust approve-pcrs approval.json"
     );
     Ok(Said::Words(words, json!({ "schema": 1, "request": path.to_string() })))
+}
+
+/// The text of a site key's public half. The private one has no business on a gateway, so it is named.
+fn public_half(path: &Path) -> Result<String, Failure> {
+    let text = read_text(path)?;
+    if text.contains("PRIVATE KEY") {
+        return Err(Failure::usage(format!(
+            "{} is the private half of a site key: whoever has it can approve any boot state, so it never \
+             comes to a gateway. Take it off this machine and give the public half, which headgate site-key new \
+             wrote beside it (site.pub)",
+            path.display()
+        )));
+    }
+    Ok(text)
 }

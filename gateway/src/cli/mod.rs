@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use hal::clock::Clock;
 
 use crate::config::Config;
+use crate::judge::rows::Status;
 use crate::judge::{Answered, Failure, Judge, Request};
 use crate::socket;
+use crate::vault::IMAGE_LIMIT;
 
 mod config;
 mod demo;
@@ -108,6 +110,9 @@ enum Said {
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        Err(e) if e.use_stderr() && wants_json() => {
+            return print::failure(&Failure::usage(e.to_string().trim_end()), true);
+        }
         Err(e) => {
             let _ = e.print();
             return if e.use_stderr() { 2 } else { 0 };
@@ -118,6 +123,11 @@ pub fn main() -> u8 {
         Ok(said) => print::said(said, context.json),
         Err(failure) => print::failure(&failure, context.json),
     }
+}
+
+/// Whether the command line asks for JSON, although it cannot be parsed.
+fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|a| a != "--").any(|a| a == "--json")
 }
 
 fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
@@ -159,6 +169,9 @@ impl Context {
         if let Some(reply) = socket::ask_running(&config.socket, request, None) {
             return reply;
         }
+        if !config.data.exists() {
+            return in_no_folder(&config, request);
+        }
         judge(config)?.ask(request.clone(), None)
     }
 
@@ -166,14 +179,33 @@ impl Context {
     fn ask_with_image(&self, request: &Request, image: &Path) -> Result<Said, Failure> {
         let config = self.load()?;
         let (mut file, len) = open_image(image)?;
+        if len > IMAGE_LIMIT {
+            return Err(crate::vault::VaultError::too_large(len).into());
+        }
         if let Some(reply) = socket::ask_running(&config.socket, request, Some((&mut file, len))) {
             return reply.map(|a| Said::Answer(Box::new(a)));
+        }
+        if !config.data.exists() {
+            return Err(not_provisioned(&config));
         }
         let mut judge = judge(config)?;
         let mut intake = judge.vault.intake(len)?;
         intake.write_from(&mut file)?;
         judge.ask(request.clone(), Some(intake)).map(|a| Said::Answer(Box::new(a)))
     }
+}
+
+/// What there is to say before `headgate init` has made the data folder: looking makes none.
+fn in_no_folder(config: &Config, request: &Request) -> Result<Answered, Failure> {
+    match request {
+        Request::Status => Ok(Answered::Status(Box::new(Status::before_init(config)))),
+        _ => Err(not_provisioned(config)),
+    }
+}
+
+fn not_provisioned(config: &Config) -> Failure {
+    let text = format!("there is no data folder {}; headgate init makes it", config.data.display());
+    Failure::new(crate::reasons::NOT_PROVISIONED, text)
 }
 
 /// The data folder, opened by this command alone.

@@ -143,6 +143,8 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[Path
         }
         Access::List => allow.iter().map(|a| rule(a, raw.unit)).collect::<Checked<_>>()?,
     };
+    let max_stations = bounded("max_stations", raw.max_stations.unwrap_or(64) as u64, 1..4097)?;
+    let share = raw.max_per_address.map_or(max_stations.div_ceil(2), |n| n as u64);
     Ok(Route {
         update,
         unit: raw.unit,
@@ -150,7 +152,13 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[Path
         target,
         allow: AllowList::new(rules),
         in_flight: bounded("in_flight", raw.in_flight.unwrap_or(1) as u64, 1..1025)? as usize,
-        max_stations: bounded("max_stations", raw.max_stations.unwrap_or(64) as u64, 1..4097)? as usize,
+        max_stations: max_stations as usize,
+        max_per_address: bounded("max_per_address", share, 1..max_stations + 1)? as usize,
+        longest_transfer: Duration::from_secs(bounded(
+            "transfer_s",
+            raw.transfer_s.unwrap_or(LONGEST_TRANSFER_S),
+            1..86_401,
+        )?),
         reply: Duration::from_millis(bounded("reply_ms", raw.reply_ms.unwrap_or(1000), 10..60_001)?),
         poll_every: match raw.poll_s.unwrap_or(10) {
             0 => None,
@@ -266,6 +274,9 @@ fn mqtt(raw: file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
     })
 }
 
+/// Seconds a transfer may take: the largest image of a shipped profile needs half of it in file records at
+/// 100 ms each.
+const LONGEST_TRANSFER_S: u64 = 3600;
 /// Where the package keeps state.
 const DATA: &str = "/var/lib/headgate";
 /// Where the package puts the management socket.

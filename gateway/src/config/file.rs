@@ -102,6 +102,8 @@ pub(super) struct Route {
     pub(super) access: Access,
     pub(super) in_flight: Option<usize>,
     pub(super) max_stations: Option<usize>,
+    pub(super) max_per_address: Option<usize>,
+    pub(super) transfer_s: Option<u64>,
     pub(super) reply_ms: Option<u64>,
     pub(super) poll_s: Option<u64>,
 }

@@ -91,6 +91,10 @@ pub struct Route {
     pub in_flight: usize,
     /// Most connections of stations.
     pub max_stations: usize,
+    /// Most of them from one address.
+    pub max_per_address: usize,
+    /// Longest transfer from its first step to its commit.
+    pub longest_transfer: Duration,
     /// Time limit of one reply.
     pub reply: Duration,
     /// Time between two identity polls.

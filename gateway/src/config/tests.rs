@@ -43,6 +43,8 @@ fn the_documented_configuration_is_accepted() {
     let plc = config.plc("pump-3").unwrap();
     assert!(plc.enforce && !plc.safety);
     assert_eq!(plc.routes[0].update.as_ref().map(|(way, _)| *way), Some(Way::Match));
+    assert_eq!((plc.routes[0].max_stations, plc.routes[0].max_per_address), (64, 32));
+    assert_eq!(plc.routes[0].longest_transfer, Duration::from_secs(3600));
     assert_eq!(config.data, Path::new("/var/lib/headgate"));
     assert_eq!(config.mqtt.unwrap().tls.unwrap().ca, Path::new("/etc/headgate/ca.pem"));
 }
@@ -61,6 +63,8 @@ fn each_mistake_is_named_with_what_would_do() {
         ("no address", "0.0.0.0:1502", "pump", "write ADDRESS:PORT"),
         ("address range backwards", "0-199", "199-0", "write \"100\" or \"100-199\""),
         ("function nobody has", "\"reads\", 6", "\"writes\"", "write a number or \"reads\""),
+        ("more for one address than for all", "unit = 1", "unit = 1\nmax_per_address = 65", "1 to 64"),
+        ("a transfer of no time", "unit = 1", "unit = 1\ntransfer_s = 0", "1 to 86400"),
         ("PCR 24", "[0, 2, 4, 7]", "[24]", "0 to 23"),
         ("name with a slash", "cell-4", "cell/4", "part of MQTT topics"),
         ("TLS without CA", "ca = \"ca.pem\"", "", "mqtts needs ca"),

@@ -80,8 +80,12 @@ pub enum Request {
         /// The conditions.
         terms: rows::Terms,
     },
-    /// Every release.
-    ReleaseList,
+    /// Every release, or those of one image.
+    ReleaseList {
+        /// The image.
+        #[serde(default)]
+        digest: Option<String>,
+    },
     /// Take a release back.
     Withdraw {
         /// The image.
@@ -308,6 +312,9 @@ impl From<crate::vault::VaultError> for Failure {
             VaultError::Missing { .. } => Failure::not_found(e.to_string()),
             VaultError::NotWhole { .. } | VaultError::Altered { .. } => {
                 Failure::new(crate::reasons::VAULT_ALTERED, e.to_string())
+            }
+            VaultError::TooLarge { .. } => {
+                Failure::new(firmware_verifier::reasons::IMAGE_TOO_LARGE, e.to_string())
             }
             _ if e.is_full() => Failure::new(crate::reasons::DISK_FULL, e.to_string()),
             _ => Failure::internal(e.to_string()),

@@ -98,9 +98,7 @@ impl Judge {
     ) -> Result<Answered, Failure> {
         self.gate_open().map_err(gate_failure)?;
         let digest = self.find_image(digest)?;
-        if self.plc(plc)?.safety {
-            return Err(Failure::usage(format!("{plc} is a safety controller: nothing is delivered to it")));
-        }
+        self.takes_updates(plc)?;
         let now = self.now();
         let (window, expires) = life(&terms, now)?;
         let staged = self.vault.prove(&digest)?;
@@ -114,14 +112,27 @@ impl Judge {
             signer: verified.signer().id.to_string(),
             policy_epoch: verified.policy_epoch(),
         };
+        let before = release::get(&self.db.rows(), &digest, plc)?;
         self.db.write("release an image", |tx| release::add(tx, &staged, plc, &terms, now))?;
+        let replaced = before.map_or(String::new(), |before| before.replaced_by(&terms));
+        let (digest, uses) = (vault::hex(&digest), terms.uses);
         Ok(Answered::Done {
-            text: format!(
-                "released: {} for {plc}, {} time(s), until {expires}",
-                vault::hex(&digest),
-                terms.uses
-            ),
+            text: format!("released: {digest} for {plc}, {uses} time(s), until {expires}{replaced}"),
         })
+    }
+
+    /// Whether any update may ever pass to a controller, by its configuration.
+    pub(super) fn takes_updates(&self, plc: &str) -> Result<(), Failure> {
+        let config = self.plc(plc)?;
+        if config.safety {
+            return Err(Failure::usage(format!("{plc} is a safety controller: nothing is delivered to it")));
+        }
+        if config.routes.iter().all(|r| r.update.is_none()) {
+            return Err(Failure::usage(format!(
+                "{plc} takes no updates: its [[plc.route]] carries process traffic only; give it way and profile"
+            )));
+        }
+        Ok(())
     }
 
     pub(super) fn withdraw(&mut self, digest: &str, plc: &str) -> Result<Answered, Failure> {
@@ -132,7 +143,9 @@ impl Judge {
         }
     }
 
-    pub(super) fn releases(&self) -> Result<Answered, Failure> {
+    /// Every release, or those of the image that `digest` names.
+    pub(super) fn releases(&self, digest: Option<&str>) -> Result<Answered, Failure> {
+        let digest = digest.map(|d| self.find_image(d)).transpose()?;
         let row = |r: Release| ReleaseRow {
             digest: vault::hex(&r.digest),
             plc: r.plc,
@@ -146,7 +159,9 @@ impl Judge {
                 expires: Some(r.terms.expires),
             },
         };
-        Ok(Answered::Releases { releases: release::list(&self.db.rows())?.into_iter().map(row).collect() })
+        let named = |r: &Release| digest.is_none_or(|d| d == r.digest);
+        let all = release::list(&self.db.rows())?.into_iter();
+        Ok(Answered::Releases { releases: all.filter(named).map(row).collect() })
     }
 
     pub(super) fn vault_list(&self) -> Answered {
@@ -166,23 +181,26 @@ impl Judge {
     }
 
     pub(super) fn vault_remove(&mut self, digest: &str) -> Result<Answered, Failure> {
-        let digest = parse_digest(digest)?;
+        let (area, digest) = self.find_in(&[Area::Vault, Area::Quarantine], digest)?;
         if release::names_image(&self.db.rows(), &digest)? {
             return Err(Failure::usage("a release or a delivery needs this image; withdraw it first"));
         }
-        let areas = [Area::Vault, Area::Quarantine];
-        let area = areas.into_iter().find(|a| self.vault.list(*a).iter().any(|s| s.digest == digest));
-        let area = area.ok_or_else(|| Failure::not_found(format!("no image {}", vault::hex(&digest))))?;
         self.vault.remove(area, &digest)?;
         Ok(Answered::Done { text: format!("removed: {}", vault::hex(&digest)) })
     }
 
     pub(super) fn vault_export(&self, digest: &str, to: &std::path::Path) -> Result<Answered, Failure> {
         let digest = self.find_image(digest)?;
-        let fail = |e: std::io::Error| Failure::internal(format!("{}: {e}", to.display()));
-        let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(to).map_err(fail)?;
-        self.vault.export(Area::Vault, &digest, &mut file)?;
-        file.sync_all().map_err(fail)?;
+        let said = |e: std::io::Error| format!("{}: {e}", to.display());
+        let new = std::fs::OpenOptions::new().write(true).create_new(true).open(to);
+        let mut file = new.map_err(|e| Failure::usage(said(e)))?;
+        let exported = self.vault.export(Area::Vault, &digest, &mut file).map_err(Failure::from);
+        let whole = exported.and_then(|()| file.sync_all().map_err(|e| Failure::internal(said(e))));
+        if let Err(failure) = whole {
+            // Nobody shall take half an image for one.
+            let _ = std::fs::remove_file(to);
+            return Err(failure);
+        }
         Ok(Answered::Done { text: format!("exported: {}", to.display()) })
     }
 
@@ -319,18 +337,28 @@ impl Judge {
             .map_err(|e: VaultError| refusal(why::VAULT_ALTERED, None, e.to_string(), "the stored bytes"))
     }
 
-    /// A digest, or the first digits of one that names a single image.
+    /// A digest in the vault, or the first digits of one that names a single image.
     pub(super) fn find_image(&self, text: &str) -> Result<ImageDigest, Failure> {
+        self.find_in(&[Area::Vault], text).map(|(_, digest)| digest)
+    }
+
+    /// As [`Judge::find_image`], in the first of `areas` that has it.
+    fn find_in(&self, areas: &[Area], text: &str) -> Result<(Area, ImageDigest), Failure> {
         let text = text.strip_prefix("sha256:").unwrap_or(text).to_ascii_lowercase();
-        let images = self.vault.list(Area::Vault);
-        let mut matching =
-            images.iter().filter(|s| text.len() >= 8 && vault::hex(&s.digest).starts_with(&text));
-        match (matching.next(), matching.next()) {
-            (Some(one), None) => Ok(one.digest),
-            (Some(_), Some(_)) => Err(Failure::usage(format!("{text:?} begins more than one digest"))),
-            _ => Err(Failure::not_found(format!(
-                "no image {text:?} in the vault; give at least 8 digits of its SHA-256"
-            ))),
+        let is_prefix = (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+        if !is_prefix {
+            return Err(Failure::usage(format!(
+                "{text:?} is no SHA-256: give its 64 hexadecimal digits, or the first 8 or more of them"
+            )));
+        }
+        let all = areas.iter().flat_map(|a| self.vault.list(*a).into_iter().map(|s| (*a, s.digest)));
+        let mut matching: Vec<_> = all.filter(|(_, d)| vault::hex(d).starts_with(&text)).collect();
+        let one = matching.first().copied();
+        matching.retain(|(_, digest)| one.is_some_and(|(_, first)| *digest != first));
+        match (one, matching.is_empty()) {
+            (Some(one), true) => Ok(one),
+            (Some(_), false) => Err(Failure::usage(format!("{text:?} begins more than one digest"))),
+            (None, _) => Err(Failure::not_found(format!("no image {text:?}; headgate vault list shows all"))),
         }
     }
 
@@ -421,11 +449,6 @@ fn life(terms: &rows::Terms, now: Wall) -> Result<(Option<Window>, Wall), Failur
         _ if terms.uses == 0 => Err(Failure::usage("uses must be 1 or more")),
         _ => Ok((window, expires)),
     }
-}
-
-fn parse_digest(text: &str) -> Result<ImageDigest, Failure> {
-    vault::from_hex(text.strip_prefix("sha256:").unwrap_or(text))
-        .ok_or_else(|| Failure::usage(format!("{text:?} is no SHA-256 in 64 hexadecimal digits")))
 }
 
 /// Policy of this version: built in. It becomes a number of its own once policies can change.

@@ -5,6 +5,8 @@ use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
 
 use super::message::EvidenceRow;
+use crate::config::{Config, Plc, Route};
+use crate::transfer::engine::Way;
 
 /// Conditions of a release.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,6 +61,51 @@ pub struct Status {
     pub outbox: u64,
     /// What the TPM was asked to do since the start: NV increments, signatures, unseals.
     pub tpm_usage: [u64; 3],
+}
+
+impl Status {
+    /// How a gateway is whose data folder `headgate init` has not made yet.
+    pub(crate) fn before_init(config: &Config) -> Status {
+        let text = format!("shut for firmware: no data folder {} yet: headgate init", config.data.display());
+        Status {
+            gateway: config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            running: false,
+            gate: super::GateStatus { open: false, code: Some(crate::reasons::NOT_PROVISIONED), text },
+            plcs: config.plcs.iter().map(|plc| PlcRow::configured(plc, std::iter::empty())).collect(),
+            open_cases: Vec::new(),
+            alarms: Vec::new(),
+            outbox: 0,
+            tpm_usage: [0; 3],
+        }
+    }
+}
+
+impl PlcRow {
+    /// What the configuration alone says of a controller; `links`: whether each conduit of it that runs is
+    /// connected.
+    pub(super) fn configured(plc: &Plc, mut links: impl Iterator<Item = bool>) -> PlcRow {
+        let way = |way: Way| if way == Way::Match { "match" } else { "stage" };
+        let mut route = |r: &Route| RouteRow {
+            listen: r.listen.to_string(),
+            target: r.target.to_string(),
+            way: r.update.as_ref().map(|(w, _)| way(*w).into()),
+            profile: r.update.as_ref().map(|(_, p)| p.id.clone()),
+            connected: links.next(),
+        };
+        PlcRow {
+            id: plc.slot.as_str().into(),
+            vendor: plc.product.vendor().into(),
+            model: plc.product.model().into(),
+            mode: if plc.enforce { "enforce" } else { "observe" }.into(),
+            routes: plc.routes.iter().map(&mut route).collect(),
+            locked: None,
+            identity: None,
+            read_at: None,
+            changed_outside: None,
+            delivery: None,
+        }
+    }
 }
 
 /// A stored image.

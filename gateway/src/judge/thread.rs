@@ -6,13 +6,12 @@ use tokio::sync::mpsc::Receiver;
 
 use super::identity::words;
 use super::message::{Answered, Failure, Message, Request};
-use super::rows::{CaseRow, HabitRow, PlcRow, RouteRow, Status};
+use super::rows::{CaseRow, HabitRow, PlcRow, Status};
 use super::trust::gate_failure;
 use super::{Judge, why};
 use crate::proxy::pump::Command;
 use crate::state::case::{self, Case, NewCase};
 use crate::state::{identity, learned, outbox};
-use crate::transfer::engine::Way;
 use crate::transfer::event::CaseId;
 use crate::vault::{self, ImageIntake, Sidecar};
 
@@ -91,7 +90,7 @@ impl Judge {
             Request::VaultRemove { digest } => self.vault_remove(&digest),
             Request::VaultExport { digest, to } => self.vault_export(&digest, &to),
             Request::Release { digest, plc, terms } => self.release(&digest, &plc, terms),
-            Request::ReleaseList => self.releases(),
+            Request::ReleaseList { digest } => self.releases(digest.as_deref()),
             Request::Withdraw { digest, plc } => self.withdraw(&digest, &plc),
             Request::Deliver { digest, plc } => self.deliver(&digest, &plc),
             Request::TrustShow => self.trust_show(),
@@ -145,28 +144,14 @@ impl Judge {
         for (index, plc) in self.config.plcs.iter().enumerate() {
             let id = plc.slot.as_str();
             let known = identity::get(&self.db.rows(), id)?;
-            let mut links = self.conduits.iter().filter(|c| c.plc == index).map(|c| c.up);
-            let route = |r: &crate::config::Route| RouteRow {
-                listen: r.listen.to_string(),
-                target: r.target.to_string(),
-                way: r
-                    .update
-                    .as_ref()
-                    .map(|(way, _)| if *way == Way::Match { "match" } else { "stage" }.into()),
-                profile: r.update.as_ref().map(|(_, p)| p.id.clone()),
-                connected: links.next(),
-            };
+            let links = self.conduits.iter().filter(|c| c.plc == index).map(|c| c.up);
             rows.push(PlcRow {
-                id: id.into(),
-                vendor: plc.product.vendor().into(),
-                model: plc.product.model().into(),
-                mode: if plc.enforce { "enforce" } else { "observe" }.into(),
-                routes: plc.routes.iter().map(route).collect(),
                 locked: self.lock_words(id),
                 identity: known.as_ref().map(|k| words(&k.identity)),
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),
                 delivery: self.progress.get(id).map(|(case, done, len)| (case.to_string(), *done, *len)),
+                ..PlcRow::configured(plc, links)
             });
         }
         Ok(rows)
@@ -182,9 +167,7 @@ impl Judge {
     /// The gateway installs a released image itself.
     fn deliver(&mut self, digest: &str, plc: &str) -> Result<Answered, Failure> {
         let digest = self.find_image(digest)?;
-        if self.plc(plc)?.safety {
-            return Err(Failure::usage(format!("{plc} is a safety controller: nothing is delivered to it")));
-        }
+        self.takes_updates(plc)?;
         let conduit = self.conduit_of(plc)?;
         if !self.conduits[conduit].up {
             return Err(Failure::new(why::CONTROLLER_SILENT, format!("{plc} is not connected")));

@@ -185,6 +185,29 @@ pub fn give_back(tx: &Tx<'_>, digest: &ImageDigest, plc: &str, case: CaseNumber)
 }
 
 impl Release {
+    /// What a new release of the same image for the same controller on `terms` changes, in words that begin
+    /// a line.
+    pub fn replaced_by(&self, terms: &Terms) -> String {
+        let old = &self.terms;
+        let mut changes = Vec::new();
+        let mut changed = |what: &str, was: String, is: String| {
+            if was != is {
+                changes.push(format!("{what} {was} -> {is}"));
+            }
+        };
+        let any = |s: &[String]| if s.is_empty() { "any".into() } else { s.join(", ") };
+        let no = |text: Option<String>| text.unwrap_or_else(|| "none".into());
+        let window = |w: Option<Window>| no(w.map(|w| format!("{}..{}", w.from, w.to)));
+        changed("uses left", self.uses_left.to_string(), terms.uses.to_string());
+        changed("stations", any(&old.stations), any(&terms.stations));
+        changed("window", window(old.window), window(terms.window));
+        changed("ticket", no(old.ticket.clone()), no(terms.ticket.clone()));
+        changed("until", old.expires.to_string(), terms.expires.to_string());
+        changed("signer", old.signer.clone(), terms.signer.clone());
+        let what = if changes.is_empty() { "nothing changed".into() } else { changes.join("; ") };
+        format!("\nthis replaces the release of {}: {what}", self.created)
+    }
+
     /// Whether `station` may use it at `now`.
     pub fn allows(&self, station: &str, now: Wall) -> bool {
         let terms = &self.terms;
@@ -273,6 +296,30 @@ pub(super) mod tests {
         assert!(db.write("test", |tx| withdraw(tx, image.digest(), "p")).unwrap());
         assert!(!db.write("test", |tx| withdraw(tx, image.digest(), "p")).unwrap());
         assert!(!names_image(&db.rows(), image.digest()).unwrap());
+    }
+
+    #[test]
+    fn a_release_says_what_another_one_changes() {
+        let was = Release { digest: [1; 32], plc: "p".into(), terms: terms(2), uses_left: 1, created: at(1) };
+        let window = Some(Window { from: at(5), to: at(9) });
+        let cases: &[(&str, Terms, &[&str])] = &[
+            ("the same", terms(1), &["replaces the release of", "nothing changed"]),
+            ("more uses", terms(3), &["uses left 1 -> 3"]),
+            (
+                "another station",
+                Terms { stations: vec!["10.0.0.9".into()], ..terms(1) },
+                &["any -> 10.0.0.9"],
+            ),
+            ("a window", Terms { window, ..terms(1) }, &["window none -> ", ".."]),
+            ("no ticket", Terms { ticket: None, ..terms(1) }, &["ticket CHG-9 -> none"]),
+            ("another end", Terms { expires: at(2000), ..terms(1) }, &["until "]),
+            ("another signer", Terms { signer: "key-2".into(), ..terms(1) }, &["signer key-1 -> key-2"]),
+        ];
+        for (what, terms, expected) in cases {
+            let said = was.replaced_by(terms);
+            assert!(expected.iter().all(|e| said.contains(e)), "{what}: {said}");
+            assert_eq!(said.matches(" -> ").count(), usize::from(*what != "the same"), "{what}: {said}");
+        }
     }
 
     #[test]

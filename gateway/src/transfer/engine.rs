@@ -48,6 +48,8 @@ pub struct Settings {
     pub commit_polls: bool,
     /// Longest silence of a station within a transfer.
     pub idle: Duration,
+    /// Longest transfer from its first step to its commit. It holds no commit and no delivery up.
+    pub longest: Duration,
     /// Longest time a station's commit may wait for the gateway before the tool gives up.
     pub patience: Duration,
 }
@@ -77,6 +79,8 @@ pub struct Engine {
     shut: Option<Refusal>,
     asked: u32,
     last_step: Mono,
+    /// Since when a station holds this controller; beginning anew does not make it later.
+    began: Mono,
     events: Vec<Event>,
     version: u64,
 }
@@ -98,6 +102,8 @@ enum State {
         released: Vec<Released>,
         landed: Coverage,
         declared: Option<u64>,
+        /// An opening step has passed: the controller may have something to give up.
+        passed: bool,
         /// The controller has accepted the last opening step: what it holds is known.
         open: bool,
     },
@@ -150,6 +156,7 @@ impl Engine {
             shut: None,
             asked: 0,
             last_step: Mono(0),
+            began: Mono(0),
             events: Vec::new(),
             version: 0,
         }
@@ -268,11 +275,21 @@ impl Engine {
     fn reject(&mut self, from: Station, refusal: Refusal, now: Mono) -> Decision {
         self.last_step = now;
         self.events.push(Event::Refused(from, refusal.clone()));
-        if matches!(self.state, State::Matching { .. }) && self.settings.enforce {
-            self.events.push(Event::AbortController);
-        }
+        self.abort_controller();
         self.end(Outcome::Refused(refusal.clone()), State::Refused { owner: from, refusal: refusal.clone() });
         self.or_pass(Decision::Refuse(refusal))
+    }
+
+    /// Sends the profile's abort to a controller in which an update has been opened and not committed.
+    fn abort_controller(&mut self) {
+        let opened = match &self.state {
+            State::Matching { passed, .. } => *passed,
+            State::Deciding { what, .. } => matches!(what, Deciding::Commit),
+            _ => false,
+        };
+        if opened && self.settings.enforce {
+            self.events.push(Event::AbortController);
+        }
     }
 
     fn hold_or_pass(&self) -> Decision {

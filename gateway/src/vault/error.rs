@@ -88,6 +88,11 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// For an image of `len` bytes, more than any may have.
+    pub fn too_large(len: u64) -> VaultError {
+        VaultError::TooLarge { what: "the image", found: len, limit: super::IMAGE_LIMIT }
+    }
+
     /// Whether making room would help.
     pub fn is_full(&self) -> bool {
         match self {

@@ -5,7 +5,7 @@ use std::io::Read;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::digest::{self, ImageDigest};
-use super::{Area, IMAGE_LIMIT, Refused, Sidecar, Vault, VaultError};
+use super::{Area, Refused, Sidecar, Vault, VaultError};
 
 /// An image being taken in. Dropped unfinished, it leaves nothing behind.
 pub struct ImageIntake {
@@ -53,7 +53,6 @@ impl ImageIntake {
     pub(super) fn new(vault: Vault, limit: u64) -> Result<ImageIntake, VaultError> {
         let file = vault.store().intake(Area::Vault.dir())?;
         let in_flight = InFlight { vault: vault.clone(), bytes: 0 };
-        let limit = limit.min(IMAGE_LIMIT);
         Ok(ImageIntake { vault, file, hash: Context::new(&SHA256), limit, in_flight, measure_at: 0 })
     }
 

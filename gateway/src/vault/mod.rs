@@ -83,8 +83,12 @@ impl Vault {
         Ok(Vault { inner: Arc::new(Inner { store, limits, shelves: Mutex::new(shelves) }) })
     }
 
-    /// Starts taking in an image of at most `limit` bytes (and never more than [`IMAGE_LIMIT`]).
+    /// Starts taking in an image of at most `limit` bytes. [`VaultError::TooLarge`] when that is more than
+    /// [`IMAGE_LIMIT`], before anything is read.
     pub fn intake(&self, limit: u64) -> Result<ImageIntake, VaultError> {
+        if limit > IMAGE_LIMIT {
+            return Err(VaultError::too_large(limit));
+        }
         ImageIntake::new(self.clone(), limit)
     }
 

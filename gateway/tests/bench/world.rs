@@ -825,6 +825,8 @@ fn conduit(plan: &Plan, now: Mono) -> Conduit {
         way: plan.way,
         enforce: plan.enforce,
         max_stations: 8,
+        max_per_address: 8,
+        longest_transfer: Duration::from_secs(3600),
         in_flight: plan.in_flight,
         reply: REPLY,
         poll_every: plan.poll.then_some(Duration::from_secs(2)),

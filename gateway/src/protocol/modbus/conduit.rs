@@ -132,8 +132,15 @@ impl Conduit {
         }
     }
 
-    /// A station has connected; `None` when the conduit serves as many as it may.
+    /// A station has connected; `None` when the conduit serves as many as it may, or as many of its address.
     pub fn station_connected(&mut self, station: Station) -> Option<SessionId> {
+        let share = self.settings.max_per_address;
+        if self.sessions.iter().flatten().filter(|s| s.station == station).count() >= share {
+            let expected = format!("at most {share} connections from one address (max_per_address)");
+            self.reports
+                .refused(station, why::TOO_MANY_STATIONS, || ("one more connection".into(), expected));
+            return None;
+        }
         let free = self.sessions.iter().position(Option::is_none);
         let index = match free {
             Some(index) => index,
@@ -143,7 +150,7 @@ impl Conduit {
                 self.sessions.len() - 1
             }
             None => {
-                let expected = format!("at most {} connections", self.settings.max_stations);
+                let expected = format!("at most {} connections (max_stations)", self.settings.max_stations);
                 self.reports
                     .refused(station, why::TOO_MANY_STATIONS, || ("one more connection".into(), expected));
                 return None;

@@ -131,7 +131,7 @@ impl Engine {
             }
             (State::Deciding { owner, case, what, .. }, Answer::Refused(refusal)) => {
                 if matches!(what, Deciding::Commit) {
-                    self.events.push(Event::AbortController);
+                    self.events.push(Event::AbortController); // only an opened controller gets this far
                 }
                 self.events.push(Event::Refused(owner, refusal.clone()));
                 self.ask_end(case, Outcome::Refused(refusal.clone()), None);
@@ -159,9 +159,7 @@ impl Engine {
         if let State::Opening { owner, .. } | State::Matching { owner, .. } | State::Deciding { owner, .. } =
             self.state
         {
-            if self.settings.way == Way::Match {
-                self.events.push(Event::AbortController);
-            }
+            self.abort_controller();
             self.end(Outcome::Aborted(AbortReason::GateShut), State::Refused { owner, refusal });
         } else if let State::Staging(s) = &self.state {
             let owner = s.owner;
@@ -216,7 +214,12 @@ impl Engine {
             State::Idle => None,
             State::Delivering { asked, .. } => asked.map(|at| at + JUDGE_TIMEOUT),
             State::Opening { since, .. } | State::Deciding { since, .. } => Some(*since + JUDGE_TIMEOUT),
-            _ => Some(self.last_step + self.settings.idle),
+            State::Matching { .. } | State::Staging(_) => {
+                Some((self.last_step + self.settings.idle).min(self.began + self.settings.longest))
+            }
+            State::Committing { .. } | State::Done { .. } | State::Refused { .. } => {
+                Some(self.last_step + self.settings.idle)
+            }
         }
     }
 
@@ -239,8 +242,15 @@ impl Engine {
                 self.asked += 1; // a late answer finds no question
                 self.end(Outcome::Refused(refusal.clone()), State::Refused { owner, refusal });
             }
+            State::Matching { owner, .. } | State::Staging(Staging { owner, .. })
+                if now >= self.began + self.settings.longest =>
+            {
+                let owner = *owner;
+                let refusal = self.too_long();
+                self.reject(owner, refusal, now);
+            }
             State::Matching { .. } => {
-                self.events.push(Event::AbortController);
+                self.abort_controller();
                 self.end(Outcome::Aborted(AbortReason::StationSilent), State::Idle);
             }
             State::Committing { .. } => self.controller_gone(),
@@ -272,7 +282,7 @@ impl Engine {
         let gathered = early.map_or_else(|| Staging::new(owner, None), |s| *s);
         self.state = if matching {
             let landed = Coverage::default();
-            State::Matching { owner, case, released, landed, declared: None, open: false }
+            State::Matching { owner, case, released, landed, declared: None, passed: false, open: false }
         } else {
             let only = if by_itself { released } else { Vec::new() };
             State::Staging(Staging { case, released: digests, only, ..gathered })
@@ -297,6 +307,15 @@ impl Engine {
         let digest = released.verified.digest();
         self.state = State::Deciding { owner, case, since: now, what: Deciding::Start(Box::new(released)) };
         self.ask(Question::Start { case, digest });
+    }
+
+    fn too_long(&self) -> Refusal {
+        Refusal {
+            code: why::TRANSFER_TOO_LONG,
+            case: self.case(),
+            found: format!("no commit after {} s", self.settings.longest.as_secs()),
+            expected: "a transfer that is over by then".into(),
+        }
     }
 
     pub(super) fn judge_silent(&self) -> Refusal {

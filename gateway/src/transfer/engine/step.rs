@@ -4,6 +4,7 @@ use hal::clock::Mono;
 
 use super::staging::{Staging, incomplete, keep_equal, too_large, within};
 use super::{Deciding, Engine, Event, State, Way};
+use crate::reasons as why;
 use crate::transfer::coverage::Coverage;
 use crate::transfer::event::{AbortReason, Decision, Outcome, Question, Station};
 use crate::transfer::image::Released;
@@ -23,8 +24,9 @@ impl Engine {
         if let Some(refusal) = self.foreign(from) {
             return self.refuse(from, refusal);
         }
+        // Whoever held the controller too long lets others have a turn first.
         if let State::Refused { owner, refusal } = &self.state
-            && again
+            && (again || refusal.code == why::TRANSFER_TOO_LONG)
             && *owner == from
         {
             return self.or_pass(Decision::Refuse(refusal.clone()));
@@ -32,9 +34,9 @@ impl Engine {
         self.last_step = now;
         match &mut self.state {
             State::Opening { .. } => self.hold_or_pass(),
-            State::Matching { landed, declared: known, open, .. } if !(first && landed.end() > 0) => {
+            State::Matching { landed, declared: known, passed, open, .. } if !(first && landed.end() > 0) => {
                 // What the controller makes of bytes it got before is its own affair: all are due again.
-                (*landed, *open) = (Coverage::default(), false);
+                (*landed, *passed, *open) = (Coverage::default(), true, false);
                 *known = declared.or(*known);
                 Decision::Pass
             }
@@ -176,7 +178,9 @@ impl Engine {
             let refusal = too_large(len, self.settings.max_image, None);
             return self.refuse(from, refusal);
         }
-        if self.case().is_some() {
+        if self.case().is_none() {
+            self.began = now;
+        } else {
             self.end(Outcome::Aborted(AbortReason::Replaced), State::Idle);
         }
         let early = (!self.settings.enforce).then(|| Box::new(Staging::new(from, declared)));

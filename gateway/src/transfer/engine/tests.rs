@@ -54,6 +54,7 @@ const MATCH: Settings = Settings {
     implicit_commit: false,
     commit_polls: false,
     idle: Duration::from_secs(10),
+    longest: Duration::from_secs(30),
     patience: Duration::from_secs(2),
 };
 const STAGE: Settings = Settings { way: Way::Stage, ..MATCH };
@@ -254,7 +255,7 @@ fn each_step_is_decided_by_what_came_before() {
             "a gate that shuts over a held step",
             MATCH,
             "open=8 shut again=8 +opened",
-            "hold ?open(8) abort 4004 end:StationSilent",
+            "hold ?open(8) 4004 end:StationSilent",
         ),
         // Match.
         (
@@ -316,6 +317,79 @@ fn each_step_is_decided_by_what_came_before() {
             MATCH,
             "open=8 +opened open=8 wait=10",
             "hold ?open(8) pass abort end:StationSilent",
+        ),
+        (
+            "a silent station whose opening step never passed",
+            MATCH,
+            "open=8 +opened gone wait=10",
+            "hold ?open(8) end:StationSilent",
+        ),
+        (
+            "a gate that shuts over one",
+            MATCH,
+            "open=8 +opened shut open=8",
+            "hold ?open(8) end:GateShut 4004",
+        ),
+        (
+            "a gate that shuts under a transfer",
+            MATCH,
+            "open=8 +opened open=8 ok 0=abcd ok shut 4=efgh",
+            "hold ?open(8) pass pass abort end:GateShut 4004",
+        ),
+        (
+            "a gate that shuts over a held commit",
+            MATCH,
+            "open=8 +opened open=8 ok 0=abcdefgh ok commit shut commit",
+            "hold ?open(8) pass pass hold ?commit abort end:GateShut 4004",
+        ),
+        // A transfer that never ends.
+        (
+            "a byte now and then does not keep a controller",
+            MATCH,
+            "open=8 +opened open=8 ok wait=9 0=a ok wait=9 0=a ok wait=9 0=a ok wait=3 0=a",
+            "hold ?open(8) pass pass pass pass abort end:6021 6021",
+        ),
+        (
+            "nor does a staged one",
+            STAGE,
+            "open=8 +opened open=8 wait=9 0=a wait=9 0=a wait=9 0=a wait=3 0=a",
+            "hold ?open(8) ack ack ack ack end:6021 6021",
+        ),
+        (
+            "nor do opening steps",
+            STAGE,
+            "open=8 +opened open=8 wait=9 unlock wait=9 unlock wait=9 unlock wait=3",
+            "hold ?open(8) ack ack ack ack end:6021",
+        ),
+        (
+            "nor does beginning anew",
+            MATCH,
+            "open=8 +opened open=8 ok 0=abcd ok wait=9 open=8 +opened open=8 ok wait=9 0=a ok wait=9 0=a ok wait=3",
+            "hold ?open(8) pass pass hold end:Replaced ?open(8) pass pass pass abort end:6021",
+        ),
+        (
+            "another station has its turn",
+            STAGE,
+            "open=8 +opened open=8 wait=9 0=a wait=9 0=a wait=9 0=a wait=3 open=8 B:open=8",
+            "hold ?open(8) ack ack ack ack end:6021 6021 hold ?open(8)",
+        ),
+        (
+            "and the first again once it has been silent, with all its time",
+            STAGE,
+            "open=8 +opened open=8 wait=9 0=a wait=9 0=a wait=9 0=a wait=3 wait=10 open=8 +opened open=8 wait=9 0=a",
+            "hold ?open(8) ack ack ack ack end:6021 hold ?open(8) ack ack",
+        ),
+        (
+            "a commit on its way is not given up for it",
+            MATCH,
+            "open=8 +opened open=8 ok wait=9 0=a ok wait=9 0=a ok wait=9 0=abcdefgh ok commit +commit wait=5 committed",
+            "hold ?open(8) pass pass pass pass hold ?commit end:delivered",
+        ),
+        (
+            "nor is a delivery",
+            STAGE,
+            "by-hand at-edge +recorded wait=100 wait=100 delivered",
+            "deliver ?past go-on end:delivered",
         ),
         (
             "a station that aborts",

@@ -137,7 +137,9 @@ impl Poll {
         }
     }
 
-    /// A reply, or its absence: what to report, if anything.
+    /// A reply, or its absence: what to report, if anything. The first reading after a start is reported as
+    /// any other: whether it is what an update has made of the controller, the judge knows, who knows the
+    /// reading before.
     pub(super) fn replied(
         &mut self,
         says: Option<ControllerSays>,
@@ -148,10 +150,12 @@ impl Poll {
             self.last = says.clone().or(self.last.take());
             return says.map(|says| (None, says));
         };
-        let changed = says.is_some() && says != self.last;
+        let first = self.last.is_none();
+        let changed = says.is_some() && !first && says != self.last;
         if now < after.until && !changed && !(says.is_some() && after.running) {
             self.due = Some(now + READ_BACK);
-            return None;
+            self.last = says.clone().or(self.last.take());
+            return says.filter(|_| first).map(|says| (None, says));
         }
         self.after = None;
         self.due = self.every.map(|every| now + every);
@@ -193,6 +197,16 @@ mod tests {
         poll.after(case, Mono(4), boot, false);
         poll.disconnected();
         assert!(poll.replied(revision(2), Mono(5)).is_some(), "the same identity, but after a restart");
+
+        let mut fresh = Poll::new(None, Mono(5));
+        fresh.after(case, Mono(5), boot, false);
+        assert_eq!(
+            fresh.replied(revision(1), Mono(5)).map(|(case, _)| case),
+            Some(None),
+            "perhaps the old one"
+        );
+        assert_eq!(fresh.replied(revision(1), Mono(6)), None, "said once");
+        assert_eq!(fresh.replied(revision(2), Mono(7)).map(|(case, _)| case), Some(Some(case)));
 
         poll.after(case, Mono(6), boot, false);
         let late = Mono(6) + boot;

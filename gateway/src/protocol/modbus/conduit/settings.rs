@@ -17,6 +17,10 @@ pub struct Settings {
     pub enforce: bool,
     /// Most connections of stations.
     pub max_stations: usize,
+    /// Most connections from one address.
+    pub max_per_address: usize,
+    /// Longest transfer from its first step to its commit.
+    pub longest_transfer: Duration,
     /// Requests under way to the controller at once.
     pub in_flight: usize,
     /// Time limit of one reply of the controller.
@@ -36,6 +40,7 @@ impl Settings {
             implicit_commit: profile.is_some_and(Profile::commits_implicitly),
             commit_polls: profile.is_some_and(|p| p.status.is_some()),
             idle: profile.map_or(seconds(10), |p| p.timing.idle),
+            longest: self.longest_transfer,
             patience: profile.map_or(seconds(1), |p| p.timing.tool),
         }
     }

@@ -24,8 +24,17 @@ fn conduit(way: Way, in_flight: usize) -> Conduit {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/profiles/generic-linear.toml");
     let profile = Profile::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
     let reads = Rule { unit: 1, functions: Functions::reads(), addresses: vec![], stations: vec![] };
-    let settings =
-        Settings { unit: 1, way, enforce: true, max_stations: 4, in_flight, reply: REPLY, poll_every: None };
+    let settings = Settings {
+        unit: 1,
+        way,
+        enforce: true,
+        max_stations: 4,
+        max_per_address: 3,
+        longest_transfer: Duration::from_secs(60),
+        in_flight,
+        reply: REPLY,
+        poll_every: None,
+    };
     let update = Update::new(Arc::new(profile), vec![]);
     let mut conduit = Conduit::new(settings, AllowList::new(vec![reads]), Some(update), at(0));
     conduit.controller_connected(at(0));
@@ -106,6 +115,23 @@ fn two_stations_that_wait_for_room_take_turns() {
         let answered = frames(conduit.station_output(id).unwrap()).len();
         assert!((4..=6).contains(&answered), "{answered} of 10 answers");
     }
+}
+
+#[test]
+fn one_address_cannot_take_every_place() {
+    let mut conduit = conduit(Way::Match, 1);
+    let mut places: Vec<SessionId> = (0..3).map(|_| station(&mut conduit, 1)).collect();
+    let connect =
+        |conduit: &mut Conduit, n: u8| conduit.station_connected(Station([127, 0, 0, n].into())).is_some();
+    assert!(!connect(&mut conduit, 1), "its share is taken");
+    let [report] = &conduit.take_reports()[..] else { panic!("one report") };
+    assert_eq!((report.code, report.count), (why::TOO_MANY_STATIONS, 1));
+    assert!(report.expected.contains("at most 3 connections from one address"), "{}", report.expected);
+    assert!(connect(&mut conduit, 2), "the last place is another's");
+    assert!(!connect(&mut conduit, 3), "now the conduit is full");
+    assert!(conduit.take_reports()[0].expected.contains("at most 4 connections"));
+    conduit.station_closed(places.remove(0));
+    assert!(connect(&mut conduit, 1), "a place that was given back counts no more");
 }
 
 #[test]
