@@ -24,6 +24,8 @@ const TUNED_AT_ONCE: usize = 4;
 /// One in so many windows must be independent. Levels follow the temperature over minutes; the whitening filter
 /// takes that away, and the uncertainty of the mean is in the limits.
 const EFFECTIVE: u32 = 64;
+/// Windows after which a series without a number in half of them is a rare one.
+const RARE: u64 = 64;
 /// A shift is one when it is beyond so many of its own standard errors.
 const SURE: f64 = 4.0;
 
@@ -34,6 +36,8 @@ struct Series {
     /// Mean while learning: what the median of a rate does not show.
     mean: f64,
     taken: u64,
+    /// Windows that passed while it was learned.
+    passed: u64,
     last: Option<(Mono, f64)>,
     trip: Option<Trip>,
 }
@@ -75,6 +79,7 @@ impl AllSeries {
             false_alarms_per_year: self.settings.false_alarms_per_year / self.series.len().max(1) as f64,
             interval_s: self.settings.window.as_secs_f64(),
         };
+        self.series.values_mut().filter(|s| s.feature.model().is_none()).for_each(|s| s.passed += 1);
         let mut tuned = 0;
         for &(talker, quantity, value) in values {
             let settings = &self.settings;
@@ -177,7 +182,8 @@ impl AllSeries {
 
     /// The series that is learned least, and how much of it.
     pub(super) fn slowest(&self) -> Option<(Talker, Quantity, f64)> {
-        let progress = self.series.iter().map(|(&(t, q), s)| (t, q, s.feature.progress()));
+        let progress =
+            self.series.iter().filter(|(_, s)| !s.is_rare()).map(|(&(t, q), s)| (t, q, s.feature.progress()));
         progress.min_by(|a, b| a.2.total_cmp(&b.2))
     }
 
@@ -187,7 +193,11 @@ impl AllSeries {
     }
 
     pub(super) fn is_judging(&self) -> bool {
-        !self.series.is_empty() && self.series.values().all(|s| s.feature.is_judging())
+        !self.series.is_empty() && self.series.values().all(|s| s.is_rare() || s.feature.is_judging())
+    }
+
+    pub(super) fn take_learned(&mut self) -> bool {
+        self.series.values_mut().fold(false, |any, s| s.feature.take_learned() || any)
     }
 
     pub(super) fn gap(&mut self) {
@@ -204,7 +214,7 @@ impl AllSeries {
         for ((_, _), s) in self.series.iter_mut().filter(|((t, q), _)| which(*t, *q)) {
             s.feature.relearn(cause);
             s.feature.hold(now, settles);
-            (s.mean, s.taken, s.trip) = (0.0, 0, None);
+            (s.mean, s.taken, s.passed, s.trip) = (0.0, 0, 0, None);
         }
     }
 
@@ -225,7 +235,8 @@ impl AllSeries {
         {
             let mut series = Series::new(&self.settings, talker, quantity);
             series.feature.resume(feature);
-            (series.mean, series.taken) = (if mean.is_finite() { mean } else { 0.0 }, taken);
+            (series.mean, series.taken, series.passed) =
+                (if mean.is_finite() { mean } else { 0.0 }, taken, taken);
             self.series.insert((talker, quantity), series);
         }
     }
@@ -248,9 +259,16 @@ impl Series {
             feature: Feature::new(baseline::Settings { learning, settle: 0 }, wanted, seed),
             mean: 0.0,
             taken: 0,
+            passed: 0,
             last: None,
             trip: None,
         }
+    }
+
+    /// Whether most windows have no number for it, such as a gap in an answer that nearly always comes whole.
+    /// It is learned, too, but nobody waits for it.
+    fn is_rare(&self) -> bool {
+        self.passed >= RARE && self.taken < self.passed / 2
     }
 
     /// How far the last `windows` lie from what was learned, and the standard error of that.

@@ -105,6 +105,16 @@ impl Bus {
         self.previous.get(&unit)
     }
 
+    /// The units on its list, by address.
+    pub fn units(&self) -> impl Iterator<Item = &Fingerprint> {
+        self.units.values()
+    }
+
+    /// What is new since the bus was learned, as far as it was told.
+    pub fn novelties(&self) -> impl Iterator<Item = Novelty> {
+        self.told.iter().copied()
+    }
+
     /// The last number of a quantity; [`hal::sensor::Flaw::NotMeasured`] when there never was one.
     pub fn reading(&self, talker: Talker, quantity: Quantity) -> Reading {
         self.series.reading(talker, quantity)
@@ -158,9 +168,20 @@ impl Bus {
         self.advance(now, out);
     }
 
+    /// The line was not heard until `now`: what was counted of the open window is worth nothing.
+    pub fn gap(&mut self, now: Mono) {
+        if self.began.is_some() {
+            self.restart(now);
+        }
+    }
+
     /// A verified update of `unit` was delivered: its timing, patterns and clock are learned anew, and what
     /// they were is kept. Its level and edges go on.
     pub fn expected_change(&mut self, unit: u8, firmware: Firmware, now: Mono) {
+        if !self.is_known() && self.units.len() < MAX_UNITS {
+            // Updated before anybody asked it: its first epoch has a firmware already.
+            self.units.entry(unit).or_insert_with(|| Fingerprint::new(unit, None));
+        }
         if let Some(known) = self.units.get_mut(&unit) {
             let before = std::mem::replace(known, Fingerprint::new(unit, Some(firmware)));
             // An epoch that was hardly begun is no epoch to compare with.
@@ -196,6 +217,11 @@ impl Bus {
             previous: self.previous.values().cloned().collect(),
             series: self.series.stored(),
         }
+    }
+
+    /// Whether a series was learned since the last call, so that there is more to keep.
+    pub fn take_learned(&mut self) -> bool {
+        self.series.take_learned()
     }
 
     /// Goes on with what was kept.
@@ -359,7 +385,7 @@ impl Bus {
         let Some(known) = self.units.get_mut(&unit) else {
             let novelty = match event.seen {
                 Seen::Request { .. } => Novelty::Asked(unit),
-                Seen::Turnaround(_) | Seen::Stranger => Novelty::Talker(unit),
+                Seen::Turnaround(_) | Seen::Untimed | Seen::Stranger => Novelty::Talker(unit),
                 _ => return,
             };
             if is_known {

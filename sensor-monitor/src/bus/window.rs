@@ -74,6 +74,7 @@ impl Window {
                     .map_or(0, |asked| event.at.0.saturating_sub(asked.0).saturating_sub(ns));
                 self.busy_ns = self.busy_ns.saturating_add(answer);
             }
+            Seen::Untimed => self.asked = None,
             Seen::Stranger => self.unasked = self.unasked.saturating_add(1),
             _ => {}
         }

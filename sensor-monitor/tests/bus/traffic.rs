@@ -167,3 +167,46 @@ fn what_was_stored_for_another_bus_is_not_taken_up() {
         assert!(Bus::new(settings()).resume(other).is_err(), "{to}");
     }
 }
+
+#[test]
+fn a_number_that_is_rare_does_not_hold_back_the_rest() {
+    let (mut bus, mut traffic) = (Bus::new(settings()), Traffic::new());
+    for _ in 0..160 {
+        traffic.windows(&mut bus, 8);
+        let gap = Event { at: Mono(traffic.at), unit: Some(1), seen: Seen::Gap(2_000_000) };
+        bus.event(&gap, &mut Vec::new());
+        if bus.is_judging() {
+            assert_eq!(bus.progress(), 1.0);
+            return;
+        }
+    }
+    panic!("not learned: {:?}", bus.slowest());
+}
+
+#[test]
+fn a_line_that_was_unplugged_is_neither_silent_nor_changed() {
+    let (bus, traffic) = learned();
+    for told in [false, true] {
+        let (mut bus, mut traffic) = (bus.clone(), Traffic { at: traffic.at, ..Traffic::new() });
+        traffic.windows(&mut bus, 20);
+        traffic.at += 12 * SECOND + SECOND / 3;
+        if told {
+            bus.gap(Mono(traffic.at));
+        }
+        let news = traffic.windows(&mut bus, 100);
+        assert_eq!(news.contains(&News::Silent), !told, "{news:?}");
+        assert_eq!(first_cause(&news), None, "{news:?}");
+    }
+}
+
+#[test]
+fn a_unit_that_was_updated_before_it_was_asked_has_its_firmware_from_the_first_epoch_on() {
+    let (mut bus, mut traffic) = (Bus::new(settings()), Traffic::new());
+    bus.expected_change(2, Firmware([7; 32]), Mono(traffic.at));
+    bus.expected_change(9, Firmware([9; 32]), Mono(traffic.at));
+    traffic.windows(&mut bus, 300);
+    let firmware: Vec<_> = bus.units().map(|u| (u.unit, u.firmware.map(|f| f.0[0]))).collect();
+    assert_eq!(firmware, [(1, None), (2, Some(7)), (9, Some(9))]);
+    bus.expected_change(77, Firmware([7; 32]), Mono(traffic.at));
+    assert_eq!(bus.units().count(), 3, "who was never heard while the bus was learned stays new");
+}

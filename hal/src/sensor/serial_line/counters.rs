@@ -9,8 +9,22 @@ use super::super::{SourceError, Tree};
 /// Where the kernel's serial drivers list their ports, one file for each driver: `serial` for the 8250
 /// family, `ttyAMA` for the PL011, `IMX-uart` for i.MX.
 pub const DRIVERS: &str = "/proc/tty/driver";
-/// Most lines of the table that are looked at.
+/// Every driver of terminals, with the names that its devices have.
+pub const TABLE: &str = "/proc/tty/drivers";
+/// Most lines of a table that are looked at.
 pub const MAX_LINES: usize = 512;
+
+/// Driver and port of a device such as `/dev/ttyS1`, by the text of [`TABLE`] (`show_tty_range` of the kernel's
+/// tty core); `None` when no driver there has such devices.
+pub fn find(table: &str, device: &str) -> Option<(String, u32)> {
+    table.lines().take(MAX_LINES).find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let (driver, prefix) = (words.next()?, words.next()?);
+        let port = device.strip_prefix(prefix)?;
+        let is_name = !driver.contains('/') && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+        is_name.then(|| port.parse().ok().map(|port| (driver.to_owned(), port))).flatten()
+    })
+}
 
 /// Counts of one port since its driver was loaded. They are 32 bits wide and wrap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -128,10 +142,30 @@ mod tests {
         assert_eq!(later.since(all).received, (1 << 31) + 1);
     }
 
+    #[test]
+    fn a_device_belongs_to_the_driver_that_names_it() {
+        let table = "/dev/tty             /dev/tty        5       0 system:/dev/tty\n\
+            serial               /dev/ttyS       4 64-111 serial\n\
+            usbserial            /dev/ttyUSB   188 0-511 serial\n\
+            pty_slave            /dev/pts      136 0-1048575 pty:slave\n";
+        for (device, expected) in [
+            ("/dev/ttyS1", Some(("serial", 1))),
+            ("/dev/ttyUSB12", Some(("usbserial", 12))),
+            ("/dev/ttyS", None),
+            ("/dev/pts/4", None),
+            ("/dev/tty9999999999", None),
+            ("", None),
+        ] {
+            let found = find(table, device);
+            assert_eq!(found.as_ref().map(|(d, p)| (d.as_str(), *p)), expected, "{device}");
+        }
+    }
+
     proptest! {
         #[test]
         fn any_text_gives_counts_or_none(text in "\\PC{0,80}|[0-9]: (tx|rx|fe|oe):-?[0-9]{1,30} (tx|pe):[0-9]{1,12}") {
             let _ = Counters::parse(&text, 0);
+            let _ = find(&text, "/dev/ttyS0");
         }
     }
 }

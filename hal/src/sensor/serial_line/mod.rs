@@ -1,7 +1,8 @@
 //! A serial line seen from beside: who answers how fast, with which gaps, and what goes wrong on the wire.
 //!
 //! [`Observer`] is pure: it takes pieces of bytes with the time they were read and tells [`Event`]s for each
-//! unit. It never writes to the line. [`counters`] reads what the kernel's driver has counted.
+//! unit. [`Tap`] stands before it where both sides are heard through one port, as on two wires. [`Port`] opens
+//! such a port, and never for writing. [`counters`] reads what the kernel's driver has counted.
 //!
 //! # How true the times are
 //!
@@ -15,12 +16,17 @@
 //! `low_latency` and a trigger level of 1 less). Judge distributions, never single values.
 
 pub mod counters;
+mod form;
 mod observer;
+mod port;
 mod rtu;
+mod tap;
 
 pub use counters::Counters;
 pub use observer::{Event, MAX_UNITS, Observer, Seen, Side, Totals};
+pub use port::{Format, Parity, Port};
 pub use rtu::{Frame, MAX_FRAME, crc16};
+pub use tap::Tap;
 
 use std::time::Duration;
 

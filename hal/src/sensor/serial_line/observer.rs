@@ -44,6 +44,8 @@ pub enum Seen {
     },
     /// A whole answer, exceptions included: nanoseconds from the end of the request to its first character.
     Turnaround(u64),
+    /// A whole answer that was read together with its request, so that nobody can say when it began.
+    Untimed,
     /// The longest silence inside an answer that came in several pieces, in nanoseconds.
     Gap(u64),
     /// An exception answer and its code.
@@ -134,6 +136,37 @@ impl Observer {
         }
     }
 
+    /// Takes a whole frame that somebody else has cut off and knows the side of.
+    pub(super) fn frame(&mut self, side: Side, frame: Frame, out: &mut Vec<Event>) {
+        self.time_out(frame.start, out);
+        match side {
+            Side::Station => self.requested(Some(frame), out),
+            Side::Units => self.answered(Some(frame), out),
+        }
+    }
+
+    /// Whether a request waits for its answer.
+    pub(super) fn waits(&self) -> bool {
+        self.asked.as_ref().is_some_and(|a| !a.timed_out)
+    }
+
+    /// Whether a request to `unit` waits for an answer with `function`, exceptions included.
+    pub(super) fn waits_for(&self, unit: u8, function: u8) -> bool {
+        let fits = |a: &Asked| !a.timed_out && a.unit == unit && a.function == function & 0x7F;
+        self.asked.as_ref().is_some_and(fits)
+    }
+
+    /// Whether `bytes` are the last request, which was not answered.
+    pub(super) fn asked_last(&self, bytes: &[u8]) -> bool {
+        self.asked.as_ref().is_some_and(|a| a.bytes == bytes)
+    }
+
+    /// The line was not heard for a while: no answer is waited for, and counting starts anew.
+    pub(super) fn forget(&mut self) {
+        self.asked = None;
+        self.counters = None;
+    }
+
     /// Takes what the kernel's driver has counted until `at`; what is new is told. The first reading is where
     /// counting starts.
     pub fn counters(&mut self, at: Mono, now: Counters, out: &mut Vec<Event>) {
@@ -210,8 +243,11 @@ impl Observer {
             return;
         }
         let Some(asked) = self.asked.take() else { return };
-        let turnaround = frame.start.0.saturating_sub(asked.end.0);
-        self.tell(frame.end, Some(unit), Seen::Turnaround(turnaround), out);
+        let seen = match frame.start.0.saturating_sub(asked.end.0) {
+            0 => Seen::Untimed,
+            turnaround => Seen::Turnaround(turnaround),
+        };
+        self.tell(frame.end, Some(unit), seen, out);
         if let Some(gap) = frame.gap_ns {
             self.tell(frame.end, Some(unit), Seen::Gap(gap), out);
         }
@@ -226,7 +262,7 @@ impl Observer {
             let totals = self.totals.entry(unit).or_default();
             let count = match seen {
                 Seen::Request { .. } => Some(&mut totals.requests),
-                Seen::Turnaround(_) => Some(&mut totals.answers),
+                Seen::Turnaround(_) | Seen::Untimed => Some(&mut totals.answers),
                 Seen::Exception(_) => Some(&mut totals.exceptions),
                 Seen::Broken(_) => Some(&mut totals.broken),
                 Seen::Retry => Some(&mut totals.retries),
