@@ -38,7 +38,8 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (inbox, mail) = mpsc::channel(MAIL);
     let vault = judge.as_ref().map(|j| j.vault.clone());
     let store = judge.as_ref().map(|j| j.store.clone());
-    let (mailbox, ending, measuring) = start_signals(&config, &clock, store, &inbox)?;
+    let Measuring { mailbox, ending, threads: measuring } =
+        start_signals(&config, &clock, store.as_ref(), &inbox)?;
     let links = start_conduits(&config, &clock, &inbox, &mailbox).await?;
     let bell = Arc::new(tokio::sync::Notify::new());
     if let Some(mqtt) = config.mqtt.clone() {
@@ -67,28 +68,40 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let _ = inbox.send(Message::Stop).await;
     ending.store(true, Ordering::Relaxed);
     let _ = mailbox.try_send(Mail::Stop);
-    let _ = tokio::task::spawn_blocking(move || (judging.join(), measuring.join())).await;
+    let join = move || measuring.into_iter().chain([judging]).for_each(|thread| drop(thread.join()));
+    let _ = tokio::task::spawn_blocking(join).await;
     Ok(())
 }
 
-/// The inputs and the thread that judges what they measure; what it says goes to the judge.
+/// What measures, and how it is reached and ended.
+struct Measuring {
+    mailbox: Mailbox,
+    ending: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// The inputs, the buses, and the threads that judge what they measure; what those say goes to the judge.
 fn start_signals(
     config: &Config,
     clock: &Clock,
-    store: Option<hal::store::Store>,
+    store: Option<&hal::store::Store>,
     inbox: &Inbox,
-) -> Result<(Mailbox, Arc<AtomicBool>, std::thread::JoinHandle<()>), Failure> {
+) -> Result<Measuring, Failure> {
     let (mailbox, mail) = std::sync::mpsc::sync_channel(signals::MAIL);
-    let to_judge = inbox.clone();
-    let tell: signals::Tell = Box::new(move |news| to_judge.try_send(Message::Signal(news)).is_ok());
+    let tell = || -> signals::Tell {
+        let to_judge = inbox.clone();
+        Box::new(move |news| to_judge.try_send(Message::Signal(news)).is_ok())
+    };
     let regime = |plc: &Plc| Some((plc.slot.as_str().to_owned(), plc.regime.as_ref()?.selector.clone()));
     let regimes = config.plcs.iter().filter_map(regime).collect();
-    let watching = Signals::new(&config.signals, config.soak, regimes, clock.clone(), store, tell);
-    let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
-    let thread = thread.map_err(|e| Failure::internal(e.to_string()))?;
     let ending = Arc::new(AtomicBool::new(false));
+    let (buses, mut threads) = signals::bus::start(&config.buses, clock, store, tell, &ending);
+    let watching =
+        Signals::new(&config.signals, config.soak, regimes, clock.clone(), store.cloned(), buses, tell());
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
+    threads.push(thread.map_err(|e| Failure::internal(e.to_string()))?);
     signals::start(&config.signals, clock, &mailbox, &ending);
-    Ok((mailbox, ending, thread))
+    Ok(Measuring { mailbox, ending, threads })
 }
 
 type Links = Vec<(usize, mpsc::Sender<Command>)>;

@@ -108,7 +108,10 @@ fn words(answer: &Answered) -> String {
         Answered::Plcs { plcs } => plcs.iter().map(plc_words).collect(),
         Answered::Cases { cases } => cases.iter().map(case_words).collect(),
         Answered::Alarms { alarms } => alarms.iter().map(alarm_words).collect(),
-        Answered::Signals { signals } => signals.iter().map(super::signals::line).collect(),
+        Answered::Signals { signals, buses } => {
+            let signals = signals.iter().map(super::signals::line);
+            signals.chain(buses.iter().map(super::signals::bus::list)).collect()
+        }
         Answered::Learned { habits } => format!("{} habits", habits.len()),
     }
 }

@@ -7,13 +7,15 @@ use super::{Context, Said, signals_file};
 use crate::judge::{Answered, Failure, Request};
 use crate::signals::SignalRow;
 
+pub(super) mod bus;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Signals {
-    /// Every signal: its value, what it is worth, and how far it is learned.
+    /// Every signal and field bus: its value, what it is worth, and how far it is learned.
     List,
-    /// One signal with what was learned of each of its series.
+    /// One signal with what was learned of each of its series, or one bus with its talkers.
     Show {
-        /// Signal id.
+        /// Signal or bus id.
         signal: String,
     },
     /// Run a recorded file through the detectors and say what they find. Needs no configuration and no gateway.
@@ -22,7 +24,7 @@ pub(super) enum Signals {
     Plot(signals_file::Plot),
     /// Forget what is usual and learn it anew: after a change that is right.
     Learn {
-        /// Signal id.
+        /// Signal or bus id.
         signal: String,
     },
 }
@@ -31,12 +33,18 @@ pub(super) fn signals(context: &Context, verb: Signals) -> Result<Said, Failure>
     match verb {
         Signals::List => context.ask(&Request::Signals),
         Signals::Show { signal } => {
-            let Answered::Signals { mut signals } = context.answer(&Request::Signals)? else {
+            let Answered::Signals { mut signals, buses } = context.answer(&Request::Signals)? else {
                 return Err(Failure::internal("another answer than asked for"));
             };
+            if let Some(row) = buses.iter().find(|bus| bus.id == signal) {
+                let json = serde_json::json!({ "schema": 1, "bus": row });
+                return Ok(Said::Words(bus::show(row), json));
+            }
             signals.retain(|s| s.id == signal);
             let Some(row) = signals.pop() else {
-                return Err(Failure::not_found(format!("no signal {signal:?}; headgate signals list")));
+                return Err(Failure::not_found(format!(
+                    "no signal or bus {signal:?}; headgate signals list"
+                )));
             };
             let json = serde_json::json!({ "schema": 1, "signal": row });
             Ok(Said::Words(one(&row), json))

@@ -18,6 +18,11 @@ pub(super) struct File {
     #[serde(default, rename = "signal")]
     pub(super) signals: Vec<Signal>,
     pub(super) soak: Option<Soak>,
+    #[serde(default, rename = "bus")]
+    raw_buses: Vec<super::bus::Raw>,
+    /// The buses with their lines, filled by [`merge`].
+    #[serde(skip)]
+    pub(super) buses: Vec<super::bus::Typed>,
     /// File of each controller, filled by [`merge`].
     #[serde(skip)]
     pub(super) from: Vec<String>,
@@ -251,6 +256,7 @@ pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), Conf
     whole.mqtt = whole.mqtt.take().or(part.mqtt);
     whole.soak = whole.soak.take().or(part.soak);
     whole.signals.extend(part.signals);
+    whole.buses.extend(part.raw_buses.into_iter().map(|bus| super::bus::Typed::new(name, text, bus)));
     whole.zones.extend(part.zones);
     whole.from.extend(part.plcs.iter().map(|_| name.to_string()));
     whole.plcs.extend(part.plcs);

@@ -14,12 +14,14 @@ use crate::protocol::modbus::profile::Profile;
 use crate::shield::allow::AllowList;
 use crate::transfer::engine::Way;
 
+mod bus;
 mod check;
 mod file;
 pub mod profiles;
 mod regime;
 mod signal;
 
+pub use bus::Bus;
 pub use regime::Regime;
 pub use signal::{Input, Register, Signal};
 
@@ -40,6 +42,8 @@ pub struct Config {
     pub mqtt: Option<Mqtt>,
     /// Every signal, in the order of the file.
     pub signals: Vec<Signal>,
+    /// Every field bus that is listened to, in the order of the file.
+    pub buses: Vec<Bus>,
     /// The watch after an update.
     pub soak: sensor_monitor::watch::Settings,
 }

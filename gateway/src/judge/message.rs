@@ -143,11 +143,11 @@ pub enum Request {
         /// Why.
         reason: String,
     },
-    /// Every signal as it is now.
+    /// Every signal and field bus as it is now.
     Signals,
-    /// Learn a signal anew.
+    /// Learn a signal or a bus anew.
     SignalLearn {
-        /// The signal.
+        /// The signal or bus.
         signal: String,
     },
     /// One case with its story.
@@ -239,6 +239,9 @@ pub enum Answered {
     Signals {
         /// Every one, in the order of the configuration.
         signals: Vec<crate::signals::SignalRow>,
+        /// Every field bus, in the order of the configuration.
+        #[serde(default)]
+        buses: Vec<crate::signals::BusRow>,
     },
     /// Habits.
     Learned {

@@ -39,7 +39,7 @@ pub use thread::run;
 pub(crate) use walk::walk;
 
 /// Directories of the data folder.
-const DIRS: &[&str] = &["vault", "quarantine", "approvals", crate::signals::DIR];
+const DIRS: &[&str] = &["vault", "quarantine", "approvals", crate::signals::DIR, crate::signals::bus::DIR];
 
 /// Everything the gateway knows and may do with it.
 pub struct Judge {

@@ -2,12 +2,13 @@
 //! back. The gateway prepares it; a person starts it.
 
 use hal::clock::Wall;
-use sensor_monitor::reasons::{BEHAVIOUR_CHANGED, CHANGED_AFTER_UPDATE, SIGNAL_REPEATS};
+use sensor_monitor::reasons::{BEHAVIOUR_CHANGED, CHANGED_AFTER_UPDATE, NEW_ON_BUS, SIGNAL_REPEATS};
 use serde_json::json;
 
 use super::conduit::number;
 use super::message::{Answered, Failure, Request};
 use super::{Judge, refusal};
+use crate::signals::bus::{self, Update};
 use crate::signals::{Mail, Mailbox, News};
 use crate::state::case;
 use crate::state::outbox::Kind;
@@ -32,6 +33,18 @@ impl Judge {
                 self.tell_signals(Mail::Accepted(case.0, open.plc));
             }
         }
+        self.remind_buses();
+    }
+
+    /// What each controller on a bus took last: the bus may have missed it when the gateway ended.
+    fn remind_buses(&self) {
+        let on_a_bus = |id: &str| self.config.buses.iter().any(|b| b.units.values().any(|plc| plc == id));
+        for plc in self.config.plcs.iter().map(|p| p.slot.as_str()).filter(|id| on_a_bus(id)) {
+            let Ok(newest) = soak::newest(&self.db.rows(), plc) else { continue };
+            let (case, digest) =
+                newest.map_or((bus::NONE_YET, [0; 32]), |soak| (soak.case.as_u64(), soak.digest));
+            self.tell_signals(Mail::Updated(Update { case, plc: plc.into(), digest, again: true }));
+        }
     }
 
     /// A controller took the image of `case`.
@@ -42,6 +55,9 @@ impl Judge {
         let now = self.now();
         let ends = Wall { ms: now.ms.saturating_add(lasts), ..now };
         let opened = self.db.write("open a soak", |tx| soak::open(tx, number(case), plc, &digest, ends, now));
+        if !matches!(opened, Ok(false)) && !self.config.buses.is_empty() {
+            self.tell_signals(Mail::Updated(Update { case: case.0, plc: plc.into(), digest, again: false }));
+        }
         match opened {
             Ok(true) if self.watches(plc) => {
                 self.tell_case(case, &format!("its signals are watched until {ends}"));
@@ -71,12 +87,14 @@ impl Judge {
     pub(super) fn signal_news(&mut self, news: News) {
         match news {
             News::Raise(plc, code, text) => {
-                // What is read of a process stays to be seen by a person; a limit ends with its cause.
-                let latched = code == BEHAVIOUR_CHANGED || code == SIGNAL_REPEATS;
+                // What is read of a process, or talked once, stays to be seen by a person; a limit ends with
+                // its cause.
+                let latched = [BEHAVIOUR_CHANGED, SIGNAL_REPEATS, NEW_ON_BUS].contains(&code);
                 self.raise(plc.as_deref(), code, latched, &text);
             }
             News::Clear(plc, code) => self.clear_alarm(plc.as_deref(), code),
             News::Changed(case, plc, signal, text) => self.lock(CaseId(case), &plc, &signal, &text),
+            News::Told(case, text) => self.tell_case(CaseId(case), &text),
             News::Quiet(case, text) => self.end_soak(CaseId(case), SoakState::Quiet, &text),
             News::Reading(signal, unit, value, quality) => {
                 let body = json!({
@@ -172,16 +190,17 @@ impl Judge {
             return Some((request, reply));
         }
         let mail = match request {
-            Request::Signals => Mail::List(Box::new(move |signals| {
-                let _ = reply.send(Ok(Answered::Signals { signals }));
+            Request::Signals => Mail::List(Box::new(move |signals, buses| {
+                let _ = reply.send(Ok(Answered::Signals { signals, buses }));
             })),
             Request::SignalLearn { signal } => {
                 let text = format!("{signal} is learned anew; headgate signals list shows how far it is");
                 Mail::Learn(
                     signal.clone(),
                     Box::new(move |found| {
-                        let missing =
-                            || Failure::not_found(format!("no signal {signal:?}; headgate signals list"));
+                        let missing = || {
+                            Failure::not_found(format!("no signal or bus {signal:?}; headgate signals list"))
+                        };
                         let _ = reply.send(if found { Ok(Answered::Done { text }) } else { Err(missing()) });
                     }),
                 )

@@ -216,7 +216,7 @@ impl Measure for OneVital {
 }
 
 /// Waits, but not past a stop.
-fn pause(mut time: Duration, stop: &AtomicBool) {
+pub(super) fn pause(mut time: Duration, stop: &AtomicBool) {
     while !time.is_zero() && !stop.load(Ordering::Relaxed) {
         let piece = time.min(LONGEST_WAIT);
         std::thread::sleep(piece);

@@ -6,6 +6,8 @@
 //!   the judge ----orders----> +---------+ --------> data/signals/ID.cbor, what was learned
 //! ```
 //!
+//! Field buses have threads of their own ([`bus`]); orders for them come through here.
+//!
 //! Nothing here lies on the way of a packet or of a verdict. When this thread is busy (finding thresholds takes
 //! seconds on a small box), blocks wait in a bounded queue, and what does not fit is counted as lost.
 
@@ -23,11 +25,16 @@ use sensor_monitor::monitor::{self, Monitor};
 use sensor_monitor::reasons as why;
 use sensor_monitor::regime::Selector;
 
+use self::tell::Telling;
+
+pub mod bus;
 mod input;
 mod keep;
 mod row;
+mod tell;
 mod transducer;
 
+pub use bus::BusRow;
 pub use input::start;
 pub use keep::DIR;
 pub use row::{SeriesRow, SignalRow};
@@ -42,12 +49,14 @@ pub enum Mail {
     Regime(String, u16),
     /// A controller took a verified image: case and controller.
     Accepted(u64, String),
+    /// A controller took a verified image, or has taken one before; for the buses that it is on.
+    Updated(bus::Update),
     /// A person has looked at a controller that had changed.
     Settled(String),
-    /// A person wants this signal learned anew; the answer is false when there is none.
+    /// A person wants this signal or bus learned anew; the answer is false when there is none.
     Learn(String, Box<dyn FnOnce(bool) + Send>),
-    /// Every signal as it is now.
-    List(Box<dyn FnOnce(Vec<SignalRow>) + Send>),
+    /// Every signal and every bus as it is now.
+    List(Box<dyn FnOnce(Vec<SignalRow>, Vec<BusRow>) + Send>),
     /// End.
     Stop,
 }
@@ -55,7 +64,7 @@ pub enum Mail {
 /// What the rest of the gateway is told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
-    /// An alarm about a controller, or the gateway (`None`): code and text.
+    /// An alarm about a controller, a bus, or the gateway (`None`): code and text.
     Raise(Option<String>, ReasonCode, String),
     /// The last signal of this controller with this code is well again.
     Clear(Option<String>, ReasonCode),
@@ -67,6 +76,8 @@ pub enum News {
     Reading(String, String, f64, String),
     /// A baseline became ready.
     Learned(String, Series),
+    /// Something to tell in the story of this case.
+    Told(u64, String),
 }
 
 /// A way to the signals' thread.
@@ -85,9 +96,8 @@ pub struct Signals {
     regimes: BTreeMap<String, Selector>,
     clock: Clock,
     store: Option<Store>,
-    tell: Tell,
-    /// News that found no room, oldest first.
-    waiting: Vec<News>,
+    buses: Vec<bus::Handle>,
+    telling: Telling,
     /// What is in alarm, by controller and code.
     standing: BTreeMap<Cause, BTreeSet<(usize, Option<Series>)>>,
     /// When each signal was last sent to the broker.
@@ -103,6 +113,7 @@ impl Signals {
         regimes: BTreeMap<String, Selector>,
         clock: Clock,
         store: Option<Store>,
+        buses: Vec<bus::Handle>,
         tell: Tell,
     ) -> Signals {
         let channels = signals.iter().map(|s| Channel::new(s.spec.clone())).collect();
@@ -114,8 +125,8 @@ impl Signals {
             keep::resume(store, &mut monitor);
         }
         let sent = vec![None; signals.len()];
-        let (waiting, standing, news) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Signals { monitor, regimes, clock, store, tell, waiting, standing, sent, news }
+        let (telling, standing, news) = (Telling::new(tell), BTreeMap::new(), Vec::new());
+        Signals { monitor, regimes, clock, store, buses, telling, standing, sent, news }
     }
 
     /// Works until told to stop.
@@ -166,9 +177,17 @@ impl Signals {
                     self.monitor.learn(signal);
                     self.well(signal, None);
                 }
-                reply(found.is_some());
+                let bus = self.buses.iter().find(|bus| bus.id() == id);
+                bus.into_iter().for_each(bus::Handle::learn);
+                reply(found.is_some() || bus.is_some());
             }
-            Mail::List(reply) => reply(row::rows(&self.monitor, &self.regimes)),
+            Mail::Updated(update) => self.buses.iter().for_each(|bus| bus.updated(update.clone())),
+            Mail::List(reply) => {
+                reply(
+                    row::rows(&self.monitor, &self.regimes),
+                    self.buses.iter().map(bus::Handle::row).collect(),
+                );
+            }
             Mail::Stop => {}
         }
         self.news = news;
@@ -187,12 +206,7 @@ impl Signals {
                 monitor::News::Quiet(case, text) => self.say(News::Quiet(case, text)),
             }
         }
-        while !self.waiting.is_empty() {
-            if !(self.tell)(self.waiting[0].clone()) {
-                break;
-            }
-            self.waiting.remove(0);
-        }
+        self.telling.flush();
     }
 
     fn event(&mut self, signal: usize, event: Event) {
@@ -266,19 +280,8 @@ impl Signals {
         }
     }
 
-    /// Readings may be dropped when nobody takes them; everything else waits.
     fn say(&mut self, news: News) {
-        if self.waiting.is_empty() && (self.tell)(news.clone()) {
-            return;
-        }
-        if matches!(news, News::Reading(..)) {
-            return;
-        }
-        if self.waiting.len() < MAX_WAITING {
-            self.waiting.push(news);
-        } else {
-            tracing::error!(?news, "the judge takes no news of signals");
-        }
+        self.telling.say(news);
     }
 
     fn keep(&mut self) {
@@ -290,8 +293,6 @@ impl Signals {
 
 /// Blocks and orders that may wait for the thread.
 pub const MAIL: usize = 4096;
-/// News that may wait for the judge.
-const MAX_WAITING: usize = 1024;
 /// A reading of each signal goes to the broker this often.
 const PUBLISH_EVERY: Duration = Duration::from_secs(10);
 /// Longest sleep.

@@ -27,7 +27,7 @@ pub(super) const TABLE: &str = "
 pub enum Source {
     /// The gateway itself.
     Gateway,
-    /// One controller.
+    /// One controller, or one field bus; no two of them have the same id.
     Plc(String),
 }
 

@@ -197,7 +197,8 @@ impl AllSeries {
     }
 
     pub(super) fn take_learned(&mut self) -> bool {
-        self.series.values_mut().fold(false, |any, s| s.feature.take_learned() || any)
+        // Every series is asked: each forgets that it has learned.
+        self.series.values_mut().filter_map(|s| s.feature.take_learned().then_some(())).count() > 0
     }
 
     pub(super) fn gap(&mut self) {

@@ -140,7 +140,7 @@ impl World {
         let end = Instant::now() + within;
         loop {
             let reply = socket::ask_running(&self.dir.join("headgate.sock"), &Request::Signals, None);
-            if let Some(Ok(Answered::Signals { mut signals })) = reply
+            if let Some(Ok(Answered::Signals { mut signals, .. })) = reply
                 && let Some(row) = signals.pop()
                 && right(&row)
             {

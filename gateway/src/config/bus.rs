@@ -1,0 +1,193 @@
+//! `[[bus]]`: a field bus that is listened to, from what was typed to what can be opened.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hal::sensor::serial_line::{Format, Line, Parity};
+use sensor_monitor::bus::Settings;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, Plc, Signal};
+
+/// One bus and where it is heard.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bus {
+    /// How it is judged; `settings.id` is its name.
+    pub settings: Settings,
+    /// The port that hears it.
+    pub device: PathBuf,
+    /// Speed and format of the port.
+    pub format: Format,
+    /// How long the station waits for an answer.
+    pub reply: Duration,
+    /// Controllers by their address on the bus.
+    pub units: BTreeMap<u8, String>,
+}
+
+/// As typed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    id: Spanned<String>,
+    device: String,
+    baud: Option<u32>,
+    parity: Option<RawParity>,
+    stop: Option<u8>,
+    reply_ms: Option<u64>,
+    window_s: Option<f64>,
+    learn: Option<u32>,
+    false_alarms_per_year: Option<f64>,
+    settles_s: Option<u64>,
+    #[serde(default)]
+    units: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum RawParity {
+    None,
+    Even,
+    Odd,
+}
+
+/// A table with its file and line.
+#[derive(Debug)]
+pub(super) struct Typed {
+    file: String,
+    line: usize,
+    raw: Raw,
+}
+
+impl Typed {
+    pub(super) fn new(file: &str, text: &str, raw: Raw) -> Typed {
+        let before = text.get(..raw.id.span().start).unwrap_or_default();
+        Typed { file: file.into(), line: 1 + before.matches('\n').count(), raw }
+    }
+}
+
+type Checked<T> = Result<T, String>;
+
+/// What the others are called; a bus is the source of its alarms, and must not be taken for one of them.
+pub(super) struct Others<'a> {
+    pub(super) gateway: &'a str,
+    pub(super) plcs: &'a [Plc],
+    pub(super) signals: &'a [Signal],
+}
+
+pub(super) fn check_all(
+    typed: Vec<Typed>,
+    others: &Others<'_>,
+    base: &Path,
+) -> Result<Vec<Bus>, ConfigError> {
+    let mut buses: Vec<Bus> = Vec::new();
+    for Typed { file, line, raw } in typed {
+        let id = raw.id.as_ref().clone();
+        let bus = check(raw, others, base).and_then(|bus| unique(&buses, bus));
+        let what = |what| ConfigError { file, what: format!("line {line}: bus {id:?}: {what}") };
+        buses.push(bus.map_err(what)?);
+    }
+    Ok(buses)
+}
+
+fn unique(buses: &[Bus], bus: Bus) -> Checked<Bus> {
+    if buses.len() == MAX_BUSES {
+        return Err(format!("there are {MAX_BUSES} buses already, the most that one gateway listens to"));
+    }
+    if buses.iter().any(|b| b.settings.id == bus.settings.id) {
+        return Err("this id is used twice".into());
+    }
+    match buses.iter().find(|b| b.device == bus.device) {
+        Some(other) => {
+            Err(format!("device {:?} is heard by bus {:?} already", bus.device, other.settings.id))
+        }
+        None => Ok(bus),
+    }
+}
+
+fn check(raw: Raw, others: &Others<'_>, base: &Path) -> Checked<Bus> {
+    let id = raw.id.into_inner();
+    check_id(&id, others)?;
+    let baud = bounded("baud", raw.baud.unwrap_or(19_200), 300, 4_000_000)?;
+    let parity = match raw.parity.unwrap_or(RawParity::Even) {
+        RawParity::None => Parity::None,
+        RawParity::Even => Parity::Even,
+        RawParity::Odd => Parity::Odd,
+    };
+    // Modbus over Serial Line V1.02 §2.5.1: eleven bits, so two stop bits where there is no parity.
+    let stop = raw.stop.unwrap_or(if parity == Parity::None { 2 } else { 1 });
+    let format = Format { baud, parity, two_stop: bounded("stop", stop, 1, 2)? == 2 };
+    let rate = raw.false_alarms_per_year.unwrap_or(1.0);
+    if !(1e-3..=1e5).contains(&rate) {
+        return Err(format!("false_alarms_per_year {rate}: 0.001 to 100000"));
+    }
+    let window = raw.window_s.unwrap_or(10.0);
+    if !(0.05..=600.0).contains(&window) {
+        return Err(format!(
+            "window_s {window}: 0.05 to 600; each unit should be polled several times in it"
+        ));
+    }
+    let line = Line { baud, bits: format.bits(), slack: SLACK };
+    let settings = Settings {
+        window: Duration::from_secs_f64(window),
+        learning: bounded("learn", raw.learn.unwrap_or(1080), 256, 65_536)?,
+        false_alarms_per_year: rate,
+        settles: Duration::from_secs(bounded("settles_s", raw.settles_s.unwrap_or(60), 0, 86_400)?),
+        ..Settings::new(id, line)
+    };
+    Ok(Bus {
+        settings,
+        device: base.join(raw.device),
+        format,
+        reply: Duration::from_millis(bounded("reply_ms", raw.reply_ms.unwrap_or(1000), 10, 60_000)?),
+        units: units(raw.units, others.plcs)?,
+    })
+}
+
+fn check_id(id: &str, others: &Others<'_>) -> Checked<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    if id.is_empty() || id.len() > 64 || !id.chars().all(plain) || id.starts_with('.') {
+        return Err("an id is 1 to 64 letters, digits, '.', '-' or '_' (it names a file and a topic)".into());
+    }
+    let taken = [
+        ("a controller", others.plcs.iter().any(|p| p.slot.as_str() == id)),
+        ("a signal", others.signals.iter().any(|s| s.spec.id == id)),
+        ("the gateway", others.gateway == id),
+    ];
+    match taken.iter().find(|(_, is_taken)| *is_taken) {
+        Some((whose, _)) => Err(format!("{whose} has this id; its alarms could not be told apart")),
+        None => Ok(()),
+    }
+}
+
+fn units(raw: BTreeMap<String, String>, plcs: &[Plc]) -> Checked<BTreeMap<u8, String>> {
+    let mut units = BTreeMap::new();
+    for (unit, plc) in raw {
+        let address = unit.parse::<u8>().ok().filter(|u| (1..=247).contains(u));
+        let address = address.ok_or_else(|| format!("units: {unit:?}: addresses on a bus are 1 to 247"))?;
+        if !plcs.iter().any(|p| p.slot.as_str() == plc) {
+            return Err(format!("units: {unit} = {plc:?}: there is no [[plc]] table with this id"));
+        }
+        units.insert(address, plc);
+    }
+    Ok(units)
+}
+
+fn bounded<T: PartialOrd + std::fmt::Display>(what: &str, found: T, least: T, most: T) -> Checked<T> {
+    if found >= least && found <= most {
+        Ok(found)
+    } else {
+        Err(format!("{what} {found}: {least} to {most}"))
+    }
+}
+
+/// Buses of one gateway: each has two threads.
+const MAX_BUSES: usize = 8;
+/// What driver and scheduler may add to a silence inside a frame before it counts as the frame's end. Frames of
+/// known functions are cut by their length and do not wait for it.
+const SLACK: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+#[path = "bus_tests.rs"]
+mod tests;
