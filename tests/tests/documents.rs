@@ -18,11 +18,13 @@ fn every_key_of_the_configuration_is_described() {
         "[[plc]]",
         "[[plc]]\n[[plc.route]]",
         "[[plc]]\n[[plc.allow]]",
+        "[[plc]]\n[plc.regime]",
         "[mqtt]",
         "[[signal]]",
         "[[signal]]\nsource = { kind = \"iio\" }",
         "[[signal]]\n[signal.loop]",
         "[[signal]]\n[signal.reported]",
+        "[[bus]]",
         "[soak]",
     ] {
         let typed = format!("{table}\nno_such_key = 1\n");
