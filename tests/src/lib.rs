@@ -17,6 +17,8 @@ use hal::tpm::swtpm::Swtpm;
 
 pub mod disk;
 pub mod peers;
+pub mod relay;
+mod vendor;
 
 /// Debian's u-boot for QEMU's arm64 board: the real image of these tests.
 pub const IMAGE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";

@@ -1,27 +1,7 @@
 //! The main job, from outside: what is released lands, what is not does not, and people are told why.
 
 use headgate_tests::peers::{mbpoll, python, run, start_python};
-use headgate_tests::{Bench, Plc, alarm, digest, eventually, free_address, image, wait_for};
-
-/// Makes a vendor's Ed25519 key with OpenSSL and trusts it for acme's px-200.
-fn trust_acme(bench: &Bench) {
-    let dir = bench.dir.path();
-    assert_eq!(run(dir, "openssl", &["genpkey", "-algorithm", "ed25519", "-out", "acme.pem"]).code, 0);
-    assert_eq!(run(dir, "openssl", &["pkey", "-in", "acme.pem", "-pubout", "-out", "acme.pub"]).code, 0);
-    bench.headgate(&["trust", "add", "acme.pub", "--name", "acme", "--vendor", "acme", "--model", "px-200"]);
-}
-
-/// Signs an image with OpenSSL, stages and releases it.
-fn release(bench: &Bench, name: &str, image: &[u8], plc: &str) -> String {
-    bench.write(name, image);
-    let sig = format!("{name}.sig");
-    let sign = ["pkeyutl", "-sign", "-rawin", "-inkey", "acme.pem", "-in", name, "-out", &sig];
-    assert_eq!(run(bench.dir.path(), "openssl", &sign).code, 0);
-    bench.headgate(&["stage", name, "--plc", plc]);
-    let digest = gateway::vault::hex(&digest(image));
-    bench.headgate(&["release", &digest, "--plc", plc]);
-    digest
-}
+use headgate_tests::{Bench, Plc, alarm, eventually, free_address, image, wait_for};
 
 fn old_firmware() -> Vec<u8> {
     image().iter().take(4096).map(|b| b ^ 0x5A).collect()
@@ -30,7 +10,7 @@ fn old_firmware() -> Vec<u8> {
 fn bench_with(profile: &str, way: &str) -> (Bench, Plc) {
     let mut bench = Bench::new();
     let plc = bench.controller("pump-3", profile, way, &old_firmware());
-    trust_acme(&bench);
+    bench.trust_acme();
     bench.start();
     (bench, plc)
 }
@@ -55,7 +35,7 @@ fn plays(profile: &str, way: &str, shape: &str, len: usize, extra: &[&str]) {
     assert_eq!(said.code, 1, "an image nobody released: {}", said.text);
     assert_eq!(plc.flash(), old_firmware(), "and the flash is as it was");
 
-    release(&bench, "new.bin", &new, "pump-3");
+    bench.release("new.bin", &new, "pump-3");
     let said = station("new.bin", &["--flip", &(len / 2).to_string()]);
     assert_eq!(said.code, 1, "one flipped bit: {}", said.text);
     assert_eq!(plc.flash(), old_firmware(), "and the flash is as it was");
@@ -243,7 +223,7 @@ fn tokio_modbus_speaks_through_the_gate() {
 fn an_observing_conduit_passes_everything_learns_and_says_what_it_would_have_done() {
     let mut bench = Bench::new();
     let plc = bench.controller("pump-3", "generic-file-record", "match", &old_firmware());
-    trust_acme(&bench);
+    bench.trust_acme();
     bench.reconfigure("mode = \"enforce\"", "mode = \"observe\"");
     bench.start();
     for _ in 0..3 {
@@ -307,7 +287,7 @@ fn a_staged_image_waits_for_its_release_and_is_delivered_by_command() {
     assert_eq!(said.code, 1, "nobody released it: {}", said.text);
     let vault = bench.json(&["vault", "list"]);
     assert_eq!(vault["quarantine"][0]["refused"][0], "HG-4001", "it is kept for a look: {vault}");
-    let digest = release(&bench, "new.bin", &new, "pump-3");
+    let digest = bench.release("new.bin", &new, "pump-3");
     bench.headgate(&["withdraw", &digest, "--plc", "pump-3"]);
     let (code, text) = bench.refused(&["deliver", &digest, "--plc", "pump-3"]);
     assert!(code == 60, "withdrawn: {code} {text}");
@@ -323,7 +303,7 @@ fn a_staged_image_waits_for_its_release_and_is_delivered_by_command() {
 fn a_delivery_that_cannot_go_on_gives_way_to_another_verified_image() {
     let (mut bench, plc) = bench_with("ocp-rackmon-panasonic", "stage");
     let (first, second) = (image()[..96 * 1500].to_vec(), image()[96..96 * 51].to_vec());
-    let digest = release(&bench, "first.bin", &first, "pump-3");
+    let digest = bench.release("first.bin", &first, "pump-3");
     bench.headgate(&["deliver", &digest, "--plc", "pump-3"]);
     eventually("the old firmware is gone", || plc.flash().is_empty().then_some(()));
     bench.kill();
@@ -333,8 +313,8 @@ fn a_delivery_that_cannot_go_on_gives_way_to_another_verified_image() {
     bench.start();
     assert_eq!(bench.wait_alarm("HG-6018")["latched"], true);
     assert!(plc.flash().is_empty(), "nothing unverified is delivered, even now");
-    trust_acme(&bench);
-    let digest = release(&bench, "second.bin", &second, "pump-3");
+    bench.trust_acme();
+    let digest = bench.release("second.bin", &second, "pump-3");
     bench.headgate(&["deliver", &digest, "--plc", "pump-3"]);
     plc.wait_flash(&second);
     bench.wait_status("both cases are closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
