@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use hal::clock::Clock;
-use hal::sensor::serial_line::{Event, Line, Observer, Seen, Side, crc16};
+use hal::sensor::serial_line::{Event, Format, Line, Observer, Parity, Port, Seen, Side, crc16};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
@@ -103,4 +103,38 @@ fn the_turnaround_of_a_unit_is_measured_on_a_real_terminal() {
     // Two sleeping threads on a loaded machine; half of all answers within 20 ms is no measurement, but proof
     // that the times are those of this conversation.
     assert!(us(0.5) < 20_000, "{late:?}");
+}
+
+/// A terminal whose other end is held, and the name it is opened by.
+fn named() -> (File, std::path::PathBuf) {
+    let near: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&near).unwrap();
+    unlockpt(&near).unwrap();
+    let name = ptsname(&near, Vec::new()).unwrap().into_string().unwrap();
+    (near.into(), name.into())
+}
+
+#[test]
+fn a_port_is_heard_raw_until_it_hangs_up_and_what_is_none_is_refused() {
+    let format = Format { baud: 115_200, parity: Parity::None, two_stop: false };
+    for (path, expected) in [("/dev/null", "expected a serial port"), ("/dev/no-such-port", "No such file")] {
+        let refused = Port::open(std::path::Path::new(path), format).unwrap_err().to_string();
+        assert!(refused.contains(path) && refused.contains(expected), "{refused}");
+    }
+    let (mut near, name) = named();
+    let mut port = Port::open(&name, format).unwrap();
+    let mut buffer = [0; 64];
+    assert_eq!(port.read(&mut buffer, Duration::from_millis(1)).unwrap(), 0);
+    // Each of these means something to a terminal that is not raw.
+    let bytes = [3, 4, b'\r', b'\n', 0x11, 0x13, 0x1A, 0xFF, 0];
+    near.write_all(&bytes).unwrap();
+    let mut heard = Vec::new();
+    while heard.len() < bytes.len() {
+        let have = port.read(&mut buffer, Duration::from_secs(5)).unwrap();
+        assert!(have > 0, "only {heard:?}");
+        heard.extend_from_slice(&buffer[..have]);
+    }
+    assert_eq!(heard, bytes);
+    drop(near);
+    assert!(port.read(&mut buffer, Duration::from_secs(5)).is_err(), "a line that is gone is no silence");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hal::clock::Mono;
 use hal::sensor::serial_line::{Event, Line, Seen, Side};
-use sensor_monitor::bus::{Bus, Cause, Firmware, News, Novelty, Settings, Stored, Talker};
+use sensor_monitor::bus::{Bus, Cause, Firmware, News, Novelty, Quantity, Settings, Stored, Talker};
 use sensor_monitor::rng::Rng;
 
 const LINE: Line = Line { baud: 19_200, bits: 11, slack: Duration::ZERO };
@@ -209,4 +209,22 @@ fn a_unit_that_was_updated_before_it_was_asked_has_its_firmware_from_the_first_e
     assert_eq!(firmware, [(1, None), (2, Some(7)), (9, Some(9))]);
     bus.expected_change(77, Firmware([7; 32]), Mono(traffic.at));
     assert_eq!(bus.units().count(), 3, "who was never heard while the bus was learned stays new");
+}
+
+#[test]
+fn polls_that_follow_one_another_are_learned_from_the_fewest_windows() {
+    let mut bus = Bus::new(Settings { learning: 0, ..settings() });
+    let (mut out, mut rng, mut polls) = (Vec::new(), Rng::new(7), 8.0);
+    for second in 1..=300_u64 {
+        // Each window resembles the one before: without a filter it could not be judged.
+        polls = 8.0 + 0.8 * (polls - 8.0) + rng.normal();
+        for poll in 0..polls.clamp(2.0, 20.0) as u64 {
+            let at = second * SECOND + poll * 40_000_000;
+            let seen = [(at, Seen::Request { function: 3 }), (at + 20_000_000, Seen::Turnaround(9_000_000))];
+            for (at, seen) in seen {
+                bus.event(&Event { at: Mono(at), unit: Some(1), seen }, &mut out);
+            }
+        }
+    }
+    assert!(bus.usual(Talker::Unit(1), Quantity::Polls).is_some(), "{:?}", bus.slowest());
 }

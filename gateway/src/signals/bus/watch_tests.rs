@@ -148,3 +148,51 @@ fn what_was_learned_is_taken_up_after_a_restart() {
     }
     assert!(rig.raised().iter().any(|(code, _)| *code == 9008), "it still knows who belongs here");
 }
+
+fn update_of(case: u64, again: bool) -> Update {
+    Update { case, plc: "pump-3".into(), digest: [case as u8; 32], again }
+}
+
+#[test]
+fn an_update_that_was_missed_when_the_gateway_died_begins_its_epoch_after_the_start_and_once() {
+    // What the bus hears after its start, and the firmware of the unit then.
+    let cases: [(&str, Vec<Update>, Option<u8>); 5] = [
+        ("none yet", vec![update_of(NONE_YET, true)], None),
+        ("one that is older than the bus", vec![update_of(5, true)], None),
+        ("the first one was missed", vec![update_of(NONE_YET, true), update_of(5, true)], Some(5)),
+        (
+            "it is no news twice",
+            vec![update_of(5, false), update_of(5, true), update_of(NONE_YET, true)],
+            Some(5),
+        ),
+        ("another controller's", vec![Update { plc: "pump-9".into(), ..update_of(6, false) }], None),
+    ];
+    for (what, updates, firmware) in cases {
+        let disk = SimDisk::new();
+        let open = || Store::open(disk.clone(), &[DIR], Fuse::never()).unwrap();
+        let mut rig = Rig::new(Some(open()));
+        rig.polls(60, 12);
+        for one in updates {
+            rig.watch.take(Heard::Updated(Mono(rig.ms * 1_000_000), one));
+            rig.watch.keep();
+            // The gateway dies after each.
+            rig = Rig { ms: rig.ms, ..Rig::new(Some(open())) };
+        }
+        let found = rig.watch.bus.fingerprint(7).and_then(|unit| unit.firmware);
+        assert_eq!(found.map(|f| f.0[0]), firmware, "{what}");
+    }
+}
+
+#[test]
+fn a_damaged_file_is_learned_anew() {
+    let disk = SimDisk::new();
+    let open = || Store::open(disk.clone(), &[DIR], Fuse::never()).unwrap();
+    let mut rig = Rig::new(Some(open()));
+    rig.polls(60, 12);
+    rig.watch.keep();
+    let good = open().read("buses/line-2.cbor", MAX_KEPT).unwrap().unwrap();
+    for (bytes, units) in [(&good[..good.len() / 2], 0), (b"", 0), (b"\x9f\x9f\x9f\x9f", 0), (&good, 1)] {
+        open().write_atomic("buses/line-2.cbor", bytes).unwrap();
+        assert_eq!(Rig::new(Some(open())).watch.bus.units().count(), units);
+    }
+}
