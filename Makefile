@@ -36,6 +36,7 @@ soak: ## the property tests with HISTORIES random histories (1000000), the bus t
 	@deploy/setup.sh
 	HEADGATE_HISTORIES=$(HISTORIES) cargo test --release --locked --workspace histories -- --nocapture
 	HEADGATE_LINES=$(LINES) cargo test --release --locked -p sensor-monitor --test bus -- --nocapture
+	HEADGATE_LINES=$(LINES) cargo test --locked -p headgate-tests --test bus -- --nocapture
 
 bench: ## measure against other programs; NAME picks one measurement
 	@deploy/setup.sh --bench

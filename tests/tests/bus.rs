@@ -195,6 +195,11 @@ fn learned() -> (Bench, Line) {
 
 #[test]
 fn a_bus_is_learned_and_what_changes_on_it_without_an_update_is_named() {
+    // Real times of milliseconds: on a machine that does other work besides, it learns for minutes.
+    if std::env::var_os("HEADGATE_LINES").is_none() {
+        println!("skipped: a bus in real time needs a quiet machine; make soak runs it");
+        return;
+    }
     let (mut bench, mut line) = learned();
     let row = bus(&bench);
     let usual = quantity(&row, "unit-1", "turnaround")["usual"][0].as_f64().expect("a median");
