@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use hal::clock::Mono;
 use sensor_monitor::anomaly::Kind;
 use sensor_monitor::baseline::{FEWEST, LONGEST_RECORD, Learning};
-use sensor_monitor::channel::{Measure, Spec};
+use sensor_monitor::channel::{Class, Mains, Measure, Nominal, Spec};
 use sensor_monitor::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES};
 use serde_json::json;
 
@@ -172,6 +172,7 @@ impl Input {
 
     fn measure(&self) -> Result<Measure, Failure> {
         let nominal = self.nominal;
+        let mains = |nominal| Measure::Mains(Mains { nominal, class: Class::P });
         Ok(match self.measure {
             Quantity::Value if nominal.is_some() => {
                 return Err(Failure::usage(
@@ -187,8 +188,8 @@ impl Input {
                 _ => Measure::Frequency,
             },
             Quantity::Mains => match nominal {
-                None => Measure::Mains(50),
-                Some(hertz) if hertz == 50.0 || hertz == 60.0 => Measure::Mains(hertz as u32),
+                None | Some(50.0) => mains(Nominal::Fifty),
+                Some(60.0) => mains(Nominal::Sixty),
                 Some(_) => return Err(Failure::usage("--nominal: mains has 50 or 60 Hz")),
             },
         })
