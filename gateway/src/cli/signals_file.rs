@@ -3,7 +3,7 @@
 //! They read one file and, for `plot`, write one. They need no configuration, no TPM and no running gateway, and
 //! nothing that they find reaches the gate.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -19,10 +19,12 @@ use crate::judge::Failure;
 use crate::plot;
 
 mod draw;
+mod format;
 mod play;
 mod record;
 mod words;
 
+use format::Format;
 use play::Played;
 use record::Record;
 
@@ -36,8 +38,9 @@ pub(super) struct Replay {
 pub(super) struct Plot {
     #[command(flatten)]
     input: Input,
-    /// Where the picture goes: OUT.svg. A file that is there is overwritten.
-    #[arg(short, long, value_name = "OUT.svg")]
+    /// Where the picture goes: OUT.svg, or OUT.png with the program rsvg-convert. A file that is there is
+    /// overwritten.
+    #[arg(short, long, value_name = "OUT.svg|OUT.png")]
     output: PathBuf,
 }
 
@@ -97,10 +100,10 @@ pub(super) fn replay(_: &Context, args: &Replay) -> Result<Said, Failure> {
 
 pub(super) fn plot(_: &Context, args: &Plot) -> Result<Said, Failure> {
     let out = &args.output;
-    check_format(out)?;
+    let format = Format::of(out)?;
     let (record, played) = args.input.play()?;
     let nominal = args.input.nominal.filter(|_| args.input.measure != Quantity::Value);
-    let picture = plot::svg(&draw::figure(&record, &played, nominal));
+    let picture = format.picture(plot::svg(&draw::figure(&record, &played, nominal)))?;
     std::fs::write(out, &picture).map_err(|e| Failure::usage(format!("{}: {e}", out.display())))?;
     let (anomalies, bytes) = (played.anomalies.len(), picture.len());
     let found = if anomalies == 1 { "1 anomaly".into() } else { format!("{anomalies} anomalies") };
@@ -110,17 +113,6 @@ pub(super) fn plot(_: &Context, args: &Plot) -> Result<Said, Failure> {
         "learned": !played.learned.is_empty(),
     });
     Ok(Said::Words(text, value))
-}
-
-fn check_format(out: &Path) -> Result<(), Failure> {
-    let wrong = |what: &str| Err(Failure::usage(format!("{}: {what}", out.display())));
-    match out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("svg") => Ok(()),
-        Some("png") => wrong(
-            "pictures are written as SVG; name it .svg, and `rsvg-convert OUT.svg -o OUT.png` makes a PNG",
-        ),
-        _ => wrong("the output is a picture: its name must end in .svg"),
-    }
 }
 
 impl Input {
