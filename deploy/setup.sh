@@ -2,20 +2,20 @@
 # Installs what Headgate needs on Debian 12 besides Rust, gcc and make. A second run changes nothing.
 #   usage: deploy/setup.sh [--test] [--bench] [--arm64]
 #     --test    also the Python peer that tests talk to, in .venv
-#     --bench   also the proxies that `make bench` measures against
+#     --bench   also what `make bench` measures against: proxies, FFTW
 #     --arm64   also the cross compiler and libraries for arm64
 # No daemon that comes with a package is left running.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 
 packages="libtss2-dev swtpm swtpm-tools tpm2-tools mosquitto mosquitto-clients minisign mbpoll socat \
-u-boot-qemu pkg-config g++ python3-venv openssl"
+u-boot-qemu pkg-config g++ python3-venv openssl librsvg2-bin"
 python=no
 arm64=no
 for option in "$@"; do
     case $option in
     --test) python=yes ;;
-    --bench) packages="$packages haproxy nginx-light libnginx-mod-stream" ;;
+    --bench) packages="$packages haproxy nginx-light libnginx-mod-stream libfftw3-dev" ;;
     --arm64)
         packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross libtss2-dev:arm64"
         arm64=yes

@@ -11,9 +11,10 @@ use crate::baseline::{Cause, Learning, Model, Settings};
 use crate::compare::{self, Alignment, Comparison};
 use crate::detect::calibrate::Wanted;
 use crate::detect::limit::{Limit, Range};
+pub use crate::estimate::phasor::{Class, Nominal};
 use crate::feature::{Feature, Outcome, StoredFeature};
 use crate::measure::Meter;
-pub use crate::measure::{Measure, Reading};
+pub use crate::measure::{Mains, Measure, Reading};
 
 /// How a signal is set up.
 #[derive(Debug, Clone, PartialEq)]

@@ -10,7 +10,7 @@ use hal::sensor::{Block, Flaw, Quality};
 use serde::{Deserialize, Serialize};
 
 use crate::estimate::level::rms::{Rms, decibels};
-use crate::estimate::phasor::{Nominal, PhasorConfig, PhasorEstimator};
+use crate::estimate::phasor::{Class, Nominal, PhasorConfig, PhasorEstimator};
 use crate::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES, ToneEstimator};
 
 /// What is measured of the samples.
@@ -23,8 +23,17 @@ pub enum Measure {
     Frequency,
     /// Root mean square over the window, in dB against this reference (in the samples' unit).
     Level(f64),
-    /// Mains frequency after IEC/IEEE 60255-118-1 class P, for 50 or 60 Hz nominal.
-    Mains(u32),
+    /// Mains frequency after IEC/IEEE 60255-118-1, ten readings a second.
+    Mains(Mains),
+}
+
+/// How mains are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mains {
+    /// Nominal frequency.
+    pub nominal: Nominal,
+    /// Performance class: how much is filtered out, and how late a reading is for it.
+    pub class: Class,
 }
 
 /// One number and what it is worth.
@@ -102,7 +111,8 @@ impl Meter {
         if block.samples.len() > 1 && self.changed_rate(block.period_ns) {
             // The first block sets the rate; another one later is a fault of the source.
             if self.period_ns != 0 {
-                self.empty();
+                self.gather.clear();
+                self.quality = Quality::Good;
                 out.push(bad(block.at, Flaw::RateChanged));
                 gap = true;
             }
@@ -138,9 +148,8 @@ impl Meter {
         match self.measure {
             Measure::Frequency => ToneEstimator::new(self.samples().max(MIN_SAMPLES), self.rate())
                 .map_or(Tool::None, |t| Tool::Tone(Box::new(t))),
-            Measure::Mains(hertz) => {
-                let nominal = if hertz == 60 { Nominal::Sixty } else { Nominal::Fifty };
-                let config = PhasorConfig { rate: self.rate(), nominal, reports: 10, start: 0.0 };
+            Measure::Mains(Mains { nominal, class }) => {
+                let config = PhasorConfig { class, rate: self.rate(), nominal, reports: 10, start: 0.0 };
                 PhasorEstimator::new(config).map_or(Tool::None, |p| Tool::Mains(Box::new(p)))
             }
             Measure::Value | Measure::Level(_) => Tool::None,
@@ -151,9 +160,16 @@ impl Meter {
         let quality = if sample.is_finite() { quality } else { Quality::Bad(Flaw::NotFinite) };
         if let Tool::Mains(estimator) = &mut self.tool {
             self.quality = self.quality.and(quality);
-            if let Some(phasor) = estimator.push(if sample.is_finite() { sample } else { 0.0 }) {
-                let quality = phasor.quality.and(std::mem::take(&mut self.quality));
-                out.push(Reading { at, value: phasor.frequency, quality });
+            // The estimator knows which of its windows hold a sample that cannot be used; the flaw stays until
+            // none does.
+            let is_bad = matches!(quality, Quality::Bad(_));
+            if let Some(phasor) = estimator.push(if is_bad { f64::NAN } else { sample }) {
+                let reach = (estimator.reach() * 1e9) as u64;
+                let quality = match (phasor.quality, self.quality) {
+                    (Quality::Bad(Flaw::NotFinite), Quality::Bad(_)) => self.quality,
+                    _ => phasor.quality.and(std::mem::take(&mut self.quality)),
+                };
+                out.push(Reading { at: Mono(at.0.saturating_sub(reach)), value: phasor.frequency, quality });
             }
             return;
         }
@@ -189,13 +205,18 @@ impl Meter {
         };
         match value.filter(|v| v.is_finite()) {
             Some(value) => Reading { at, value, quality: self.quality },
-            None => Reading { at, value: 0.0, quality: self.quality.and(Quality::Bad(Flaw::NotMeasured)) },
+            None if matches!(self.quality, Quality::Bad(_)) => {
+                Reading { at, value: 0.0, quality: self.quality }
+            }
+            None => Reading { at, value: 0.0, quality: Quality::Bad(Flaw::NotMeasured) },
         }
     }
 
     fn empty(&mut self) {
         self.gather.clear();
         self.quality = Quality::Good;
-        self.tool = self.make_tool();
+        if let Tool::Mains(estimator) = &mut self.tool {
+            estimator.restart();
+        }
     }
 }

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use sensor_monitor::estimate::level::bus::{BusConfig, BusLevel};
-use sensor_monitor::estimate::phasor::{Nominal, PhasorConfig, PhasorEstimator};
+use sensor_monitor::estimate::phasor::{Class, Nominal, PhasorConfig, PhasorEstimator};
 use sensor_monitor::estimate::spectrum::{DistortionMeter, Spectrum};
 use sensor_monitor::estimate::timing::{drift::DriftEstimator, histogram::LogHistogram, jitter::Jitter};
 use sensor_monitor::estimate::tone::{MAX_TONES, ToneEstimator, track::ToneTracker};
@@ -58,11 +58,13 @@ proptest! {
 
     #[test]
     fn phasors_are_finite(x in window(400)) {
-        let config = PhasorConfig { rate: 1600.0, nominal: Nominal::Fifty, reports: 100, start: 0.0 };
-        let mut estimator = PhasorEstimator::new(config).expect("inside");
-        for p in x.iter().filter_map(|x| estimator.push(*x)) {
-            prop_assert!(p.magnitude.is_finite() && p.angle.abs() < 3.15, "{p:?}");
-            prop_assert!(p.frequency.is_finite() && p.rocof.is_finite(), "{p:?}");
+        for (class, reports) in [(Class::P, 100), (Class::M, 50)] {
+            let config = PhasorConfig { class, rate: 1600.0, nominal: Nominal::Fifty, reports, start: 0.0 };
+            let mut estimator = PhasorEstimator::new(config).expect("inside");
+            for p in x.iter().filter_map(|x| estimator.push(*x)) {
+                prop_assert!(p.magnitude.is_finite() && p.angle.abs() < 3.15, "{p:?}");
+                prop_assert!(p.frequency.is_finite() && p.rocof.is_finite(), "{p:?}");
+            }
         }
     }
 

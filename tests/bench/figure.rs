@@ -7,20 +7,71 @@ pub(crate) enum Bound {
     AtMost(f64),
     /// Larger is better.
     AtLeast(f64),
+    /// Neither too small nor too large: the whole interval between these two.
+    Within(f64, f64),
 }
 
-/// Prints `bench NAME UNIT=R [lo..hi] bound=B ok|short`: the median of `rounds`, its bootstrap 95 %
-/// interval, and whether the lower end of the interval is within the bound.
-pub(crate) fn figure(name: &str, unit: &str, rounds: &[f64], bound: Bound) {
-    let middle = median(rounds);
-    let (lo, hi) = bootstrap(rounds);
-    let (b, ok) = match bound {
-        Bound::AtMost(b) => (b, lo <= b),
-        Bound::AtLeast(b) => (b, lo >= b),
-    };
-    let word = if ok { "ok" } else { "short" };
-    println!("bench {name} {unit}={middle:.3} [{lo:.3}..{hi:.3}] bound={b:.2} {word}");
+impl Bound {
+    /// `ok` or `short`, or `noisy` where the interval is too wide to say either; [`RULE`] in words.
+    pub(crate) fn word(self, value: f64, (lo, hi): (f64, f64)) -> &'static str {
+        let (b, inside, outside, is_kept) = match self {
+            Bound::AtMost(b) => (b, hi <= b, lo > b, value <= b),
+            Bound::AtLeast(b) => (b, lo >= b, hi < b, value >= b),
+            Bound::Within(low, high) => {
+                let inside = lo >= low && hi <= high;
+                (high, inside, hi < low || lo > high, inside)
+            }
+        };
+        // What is no number says nothing, so it is not narrow.
+        let is_narrow = hi - lo <= NOISY * b;
+        match () {
+            () if inside => "ok",
+            () if outside => "short",
+            () if !is_narrow => "noisy",
+            () if is_kept => "ok",
+            () => "short",
+        }
+    }
 }
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Bound::AtMost(b) | Bound::AtLeast(b) => write!(f, "{b:.2}"),
+            Bound::Within(low, high) => write!(f, "{low:.2}..{high:.2}"),
+        }
+    }
+}
+
+/// Prints the median of `rounds` with its bootstrap 95 % interval as a [`row`].
+pub(crate) fn figure(name: &str, unit: &str, rounds: &[f64], bound: Bound) {
+    row(name, unit, median(rounds), bootstrap(rounds), bound, "");
+}
+
+/// Prints `bench NAME UNIT=R [lo..hi] bound=B ok|short|noisy`, and `more` behind it.
+pub(crate) fn row(name: &str, unit: &str, value: f64, interval: (f64, f64), bound: Bound, more: &str) {
+    line(name, unit, value, interval, bound, bound.word(value, interval), more);
+}
+
+/// As [`row`], with a word that more than the interval decides.
+pub(crate) fn line(
+    name: &str,
+    unit: &str,
+    value: f64,
+    (lo, hi): (f64, f64),
+    bound: Bound,
+    word: &str,
+    more: &str,
+) {
+    println!("bench {name} {unit}={value:.3} [{lo:.3}..{hi:.3}] bound={bound} {word}{more}");
+}
+
+/// An interval wider than this share of its bound, on both sides of it, is noise.
+const NOISY: f64 = 0.25;
+
+/// What the words mean.
+pub(crate) const RULE: &str = "ok: the 95 % interval is within the bound, or it is no wider than 25 % of the bound and the figure is \
+     within; short: the same, beyond it; noisy: the interval is wider and on both sides, and says neither";
 
 /// The ratio of each round.
 pub(crate) fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {

@@ -1,8 +1,9 @@
 //! `make bench`: Headgate side by side with other programs.
 //!
 //! On a virtual machine the wake-up of a second CPU costs more than a proxy does, so the load, the proxy
-//! and the controller share one: what is measured is the work. Checking an image may use them all. Candidates take turns, and only ratios of
-//! one round are compared. One line for each figure: `bench NAME ratio=R [lo..hi] bound=B ok|short`.
+//! and the controller share one: what is measured is the work. Checking an image may use them all. Candidates
+//! take turns, and only ratios of one round are compared. What is simulated comes from seeded generators and
+//! is the same on every run. One line for each figure: `bench NAME ratio=R [lo..hi] bound=B ok|short|noisy`.
 
 #![forbid(unsafe_code)]
 // A measurement that cannot go on has no result.
@@ -14,10 +15,12 @@ mod figure;
 mod load;
 mod proxy;
 mod server;
+mod signals;
 mod stand;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -42,11 +45,16 @@ fn main() -> ExitCode {
 /// A name, on which CPUs, and what to run.
 type Measurement = (&'static str, Cpus, fn());
 
-const MEASUREMENTS: [Measurement; 4] = [
+const MEASUREMENTS: [Measurement; 9] = [
     ("proxy-depth1", Cpus::One, proxy::depth1),
     ("proxy-pipelined", Cpus::One, proxy::pipelined),
     ("match-chunk", Cpus::One, chunk::measure),
     ("verify-64m", Cpus::All, verify::measure),
+    ("signal-tone", Cpus::All, signals::tone::measure),
+    ("signal-mains", Cpus::All, signals::mains::measure),
+    ("signal-delay", Cpus::All, signals::delay::measure),
+    ("signal-false-alarms", Cpus::All, signals::false_alarms::measure),
+    ("signal-speed", Cpus::One, signals::speed::measure),
 ];
 
 /// CPUs that a measurement and all it starts are kept on.
@@ -64,7 +72,10 @@ fn measure(which: &[Measurement]) -> ExitCode {
     let mut one = CpuSet::new();
     one.set(first);
     let load = || std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("{}", figure::RULE);
+    let began = Instant::now();
     for (name, cpus, measurement) in which {
+        let start = Instant::now();
         let (set, words) = match cpus {
             Cpus::One => (&one, format!("everything on CPU {first}")),
             Cpus::All => (&all, format!("{} CPUs", all.count())),
@@ -72,8 +83,9 @@ fn measure(which: &[Measurement]) -> ExitCode {
         sched_setaffinity(None, set).expect("CPUs that may be used");
         println!("{name}: {words}; load average {}", load().trim());
         measurement();
+        println!("{name}: {:.0} s", start.elapsed().as_secs_f64());
     }
-    println!("load average {}", load().trim());
+    println!("{:.0} s in all; load average {}", began.elapsed().as_secs_f64(), load().trim());
     ExitCode::SUCCESS
 }
 

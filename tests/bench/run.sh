@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures Headgate side by side with other programs, and prints a line for each figure.
-#   usage: tests/bench/run.sh [proxy-depth1 | proxy-pipelined | match-chunk | verify-64m]
+#   usage: tests/bench/run.sh [NAME]     a wrong name is answered with those there are
 set -eu
 cd "$(dirname "$0")/../.."
 cargo build --quiet --release --locked -p gateway -p headgate-tests --bins

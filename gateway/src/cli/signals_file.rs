@@ -3,14 +3,14 @@
 //! They read one file and, for `plot`, write one. They need no configuration, no TPM and no running gateway, and
 //! nothing that they find reaches the gate.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hal::clock::Mono;
 use sensor_monitor::anomaly::Kind;
 use sensor_monitor::baseline::{FEWEST, LONGEST_RECORD, Learning};
-use sensor_monitor::channel::{Measure, Spec};
+use sensor_monitor::channel::{Class, Mains, Measure, Nominal, Spec};
 use sensor_monitor::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES};
 use serde_json::json;
 
@@ -19,10 +19,12 @@ use crate::judge::Failure;
 use crate::plot;
 
 mod draw;
+mod format;
 mod play;
 mod record;
 mod words;
 
+use format::Format;
 use play::Played;
 use record::Record;
 
@@ -36,8 +38,9 @@ pub(super) struct Replay {
 pub(super) struct Plot {
     #[command(flatten)]
     input: Input,
-    /// Where the picture goes: OUT.svg. A file that is there is overwritten.
-    #[arg(short, long, value_name = "OUT.svg")]
+    /// Where the picture goes: OUT.svg, or OUT.png with the program rsvg-convert. A file that is there is
+    /// overwritten.
+    #[arg(short, long, value_name = "OUT.svg|OUT.png")]
     output: PathBuf,
 }
 
@@ -97,10 +100,10 @@ pub(super) fn replay(_: &Context, args: &Replay) -> Result<Said, Failure> {
 
 pub(super) fn plot(_: &Context, args: &Plot) -> Result<Said, Failure> {
     let out = &args.output;
-    check_format(out)?;
+    let format = Format::of(out)?;
     let (record, played) = args.input.play()?;
     let nominal = args.input.nominal.filter(|_| args.input.measure != Quantity::Value);
-    let picture = plot::svg(&draw::figure(&record, &played, nominal));
+    let picture = format.picture(plot::svg(&draw::figure(&record, &played, nominal)))?;
     std::fs::write(out, &picture).map_err(|e| Failure::usage(format!("{}: {e}", out.display())))?;
     let (anomalies, bytes) = (played.anomalies.len(), picture.len());
     let found = if anomalies == 1 { "1 anomaly".into() } else { format!("{anomalies} anomalies") };
@@ -110,17 +113,6 @@ pub(super) fn plot(_: &Context, args: &Plot) -> Result<Said, Failure> {
         "learned": !played.learned.is_empty(),
     });
     Ok(Said::Words(text, value))
-}
-
-fn check_format(out: &Path) -> Result<(), Failure> {
-    let wrong = |what: &str| Err(Failure::usage(format!("{}: {what}", out.display())));
-    match out.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("svg") => Ok(()),
-        Some("png") => wrong(
-            "pictures are written as SVG; name it .svg, and `rsvg-convert OUT.svg -o OUT.png` makes a PNG",
-        ),
-        _ => wrong("the output is a picture: its name must end in .svg"),
-    }
 }
 
 impl Input {
@@ -172,6 +164,7 @@ impl Input {
 
     fn measure(&self) -> Result<Measure, Failure> {
         let nominal = self.nominal;
+        let mains = |nominal| Measure::Mains(Mains { nominal, class: Class::P });
         Ok(match self.measure {
             Quantity::Value if nominal.is_some() => {
                 return Err(Failure::usage(
@@ -187,8 +180,8 @@ impl Input {
                 _ => Measure::Frequency,
             },
             Quantity::Mains => match nominal {
-                None => Measure::Mains(50),
-                Some(hertz) if hertz == 50.0 || hertz == 60.0 => Measure::Mains(hertz as u32),
+                None | Some(50.0) => mains(Nominal::Fifty),
+                Some(60.0) => mains(Nominal::Sixty),
                 Some(_) => return Err(Failure::usage("--nominal: mains has 50 or 60 Hz")),
             },
         })

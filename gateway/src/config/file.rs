@@ -173,6 +173,7 @@ pub(super) struct Signal {
     pub(super) measure: Option<Measure>,
     pub(super) unit: Option<String>,
     pub(super) nominal_hz: Option<f64>,
+    pub(super) class: Option<sensor_monitor::channel::Class>,
     pub(super) reference: Option<f64>,
     pub(super) window_s: Option<f64>,
     pub(super) false_alarms_per_year: Option<f64>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hal::sensor::current_loop::Scale;
 use sensor_monitor::anomaly::Kind;
 use sensor_monitor::baseline::Learning;
-use sensor_monitor::channel::{Measure, Spec};
+use sensor_monitor::channel::{Class, Mains, Measure, Nominal, Spec};
 use sensor_monitor::detect::limit::Range;
 use sensor_monitor::watch;
 
@@ -101,7 +101,7 @@ fn check(raw: file::Signal, plcs: &[Plc], base: &Path) -> Checked<Signal> {
         return Err(format!("plc {plc:?} has no [[plc]] table"));
     }
     let (input, sampled) = input(raw.source, base)?;
-    let measure = measure(raw.measure, raw.nominal_hz, raw.reference)?;
+    let measure = measure(raw.measure, raw.nominal_hz, raw.reference, raw.class)?;
     if measure != Measure::Value && !input.is_waveform() {
         return Err(format!(
             "measure {measure:?} needs a waveform, and this source gives one sample at a time: use kind = \"iio\" \
@@ -188,15 +188,24 @@ fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
     })
 }
 
-fn measure(raw: Option<file::Measure>, nominal: Option<f64>, reference: Option<f64>) -> Checked<Measure> {
+fn measure(
+    raw: Option<file::Measure>,
+    nominal: Option<f64>,
+    reference: Option<f64>,
+    class: Option<Class>,
+) -> Checked<Measure> {
+    if class.is_some() && raw != Some(file::Measure::Mains) {
+        return Err("class: it goes with measure = \"mains\"".into());
+    }
+    let mains = |nominal| Ok(Measure::Mains(Mains { nominal, class: class.unwrap_or_default() }));
     let kind = raw.unwrap_or(if nominal.is_some() { file::Measure::Frequency } else { file::Measure::Value });
     match (kind, nominal, reference) {
         (file::Measure::Value, ..) => Ok(Measure::Value),
         (file::Measure::Frequency, ..) => Ok(Measure::Frequency),
         (file::Measure::Level, _, Some(r)) if r > 0.0 && r.is_finite() => Ok(Measure::Level(r)),
         (file::Measure::Level, ..) => Err("measure = \"level\" needs reference, above 0".into()),
-        (file::Measure::Mains, Some(50.0) | None, _) => Ok(Measure::Mains(50)),
-        (file::Measure::Mains, Some(60.0), _) => Ok(Measure::Mains(60)),
+        (file::Measure::Mains, Some(50.0) | None, _) => mains(Nominal::Fifty),
+        (file::Measure::Mains, Some(60.0), _) => mains(Nominal::Sixty),
         (file::Measure::Mains, Some(hz), _) => Err(format!("nominal_hz {hz}: mains are 50 or 60")),
     }
 }

@@ -1,5 +1,5 @@
 //! Every complaint of the configuration names what was found and what would do.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
 
@@ -153,4 +153,28 @@ fn one_gate_sees_all_that_reaches_a_controller() {
     assert!(parse(&same_target).unwrap_err().to_string().contains("one gate must see all"));
     let empty = GOOD.replace("[\"0-199\", \"0x1000\"]", "[]");
     assert!(parse(&empty).unwrap_err().to_string().contains("leave it out to allow all"));
+}
+
+#[test]
+fn the_class_of_mains_goes_with_mains_only_and_is_p_unless_said() {
+    use sensor_monitor::channel::{Class, Measure};
+    let parse = |keys: &str| {
+        let source = "source = { kind = \"iio\", device = \"a\", channel = 0, rate_hz = 8000 }";
+        parse(&format!("{GOOD}\n[[signal]]\nid = \"mains\"\n{keys}\n{source}\n"))
+    };
+    for (keys, class) in
+        [("", Class::P), ("class = \"p\"\n", Class::P), ("class = \"m\"\nnominal_hz = 60\n", Class::M)]
+    {
+        let config = parse(&format!("measure = \"mains\"\n{keys}")).unwrap();
+        let Measure::Mains(mains) = config.signals[0].spec.measure else { panic!("{keys}") };
+        assert_eq!(mains.class, class, "{keys}");
+    }
+    for (keys, expected) in [
+        ("class = \"m\"", "it goes with measure = \"mains\""),
+        ("measure = \"level\"\nreference = 1\nclass = \"p\"", "it goes with measure = \"mains\""),
+        ("measure = \"mains\"\nclass = \"M\"", "expected `p` or `m`"),
+    ] {
+        let error = parse(keys).expect_err(keys).to_string();
+        assert!(error.contains(expected), "{keys}: {error}");
+    }
 }

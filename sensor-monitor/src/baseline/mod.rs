@@ -83,7 +83,7 @@ impl Learning {
 }
 
 /// 16,384 samples, 1,024 of them effective: the record with which asked false alarm rates are kept within a
-/// factor of two (`examples/figures_detect.rs`).
+/// factor of two (`make bench NAME=signal-false-alarms`).
 impl Default for Learning {
     fn default() -> Learning {
         Learning { samples: 16_384, min_effective: 1024, resolution: 0.0 }

@@ -77,7 +77,7 @@ fn evidence(played: &Played) -> Panel {
         layers.push(line(&series.to_string(), ink, points));
     }
     let range = Some((0.0, 1.08));
-    Panel { range, ..panel("Evidence for a change", ("share", ""), 120.0, layers) }
+    Panel { range, ..panel("Evidence for a change", ("share of threshold", ""), 130.0, layers) }
 }
 
 fn spectrum(spectra: &Spectra) -> Option<Panel> {

@@ -108,9 +108,9 @@ fn what_cannot_be_read_or_judged_is_refused_with_its_exit_code() {
         ("replay tone.wav --column 1", 2, "no channel 1"),
         ("replay tone.wav --reported-column said", 2, "no columns"),
         ("replay short.wav", 2, "as many as its header says"),
-        ("plot good.csv -o out.png", 2, "rsvg-convert"),
-        ("plot good.csv -o out.pdf", 2, "must end in .svg"),
-        ("plot good.csv -o out", 2, "must end in .svg"),
+        ("plot none.csv -o out.png", 3, "none.csv"),
+        ("plot good.csv -o out.pdf", 2, "must end in .svg or .png"),
+        ("plot good.csv -o out", 2, "must end in .svg or .png"),
         ("plot none.csv -o out.svg", 3, "none.csv"),
         ("plot good.csv -o nowhere/out.svg", 2, "nowhere"),
     ];
@@ -186,5 +186,33 @@ fn a_tone_is_measured_in_windows_and_its_spectrum_drawn() {
     let picture = std::fs::read_to_string(folder.path().join("out.svg")).unwrap();
     for text in ["nominal", "frequency (Hz)", "Amplitude spectrum", "while learning", "in alarm"] {
         assert!(picture.contains(text), "the picture lacks {text}");
+    }
+}
+
+#[test]
+fn a_picture_named_png_is_drawn_by_the_real_program() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder, "shaft.csv", shaft());
+    run(&folder, "plot shaft.csv --learn 1024 -o out.svg").unwrap();
+    let (_, value) = run(&folder, "plot shaft.csv --learn 1024 -o out.PNG.png").unwrap();
+    let picture = std::fs::read(folder.path().join("out.PNG.png")).unwrap();
+    assert_eq!(value["bytes"].as_u64(), Some(picture.len() as u64));
+    // The size stands in the header, and is twice that of the SVG.
+    let number = |at: usize| u32::from_be_bytes(picture[at..at + 4].try_into().unwrap());
+    let svg = std::fs::read_to_string(folder.path().join("out.svg")).unwrap();
+    assert_eq!((&picture[..8], number(16)), (b"\x89PNG\r\n\x1a\n".as_slice(), 2400));
+    assert!(svg.contains(&format!("height=\"{}\"", number(20) / 2)), "{}", number(20));
+}
+
+#[test]
+fn a_converter_that_is_missing_or_fails_is_named() {
+    for (program, svg, text) in [
+        ("rsvg-convert-of-nowhere", "<svg/>", "install the Debian package librsvg2-bin"),
+        ("rsvg-convert", "no picture", "no picture came of it"),
+        ("true", "<svg/>", "no picture came of it"),
+    ] {
+        let failure = format::png(program, svg.as_bytes()).unwrap_err();
+        assert_eq!(failure.exit, 2, "{}", failure.text);
+        assert!(failure.text.contains(text) && failure.text.contains(program), "{}", failure.text);
     }
 }

@@ -1,21 +1,25 @@
 //! Mains phasor, frequency and rate of change of frequency (ROCOF) of one voltage or current, at fixed
-//! instants: IEC/IEEE 60255-118-1:2018 class P, from a single phase.
+//! instants: IEC/IEEE 60255-118-1:2018 class P or M, from a single phase.
 //!
 //! The reference filter of Annex D is meant for three phases, whose sum has no image. With one phase the
 //! negative frequency leaks in as soon as the mains is off nominal; here it is solved for and taken away, and
-//! a second pass fits mixing frequency and window to the frequency of the first. Both passes look at the
+//! a second pass fits mixing frequency and window to the frequency of the first. All passes look at the
 //! same instant: no report depends on another one.
 //!
 //! It reads no clock: time is the number of the sample over the rate, from the `start` that the caller gives.
-//! The example `figures_estimate` measures it against the limits of class P as recalled, without noise.
+//! `make bench NAME=signal-mains` measures it against the limits of its class as recalled, without noise.
 
+mod class;
 mod window;
 
 use std::f64::consts::PI;
 
 use hal::sensor::{Flaw, Quality};
+use serde::{Deserialize, Serialize};
 
-use self::window::{Shape, Window};
+pub use self::class::Class;
+use self::class::{Plan, Span};
+use self::window::Window;
 use super::tone::mixer::Complex;
 use super::tone::wrap;
 
@@ -25,8 +29,9 @@ pub const MIN_SAMPLES_PER_CYCLE: f64 = 32.0;
 pub const MAX_RATE: f64 = 1e6;
 /// Fewest reports each second.
 pub const MIN_REPORTS: u32 = 10;
-/// Frequencies farther than this from nominal, in hertz, are reported as uncertain.
-pub const MAX_DEVIATION: f64 = 5.0;
+/// Frequencies farther than this from nominal, in hertz, are reported as uncertain: the 5 Hz of class M, and
+/// what rounding and interference add at their end.
+pub const MAX_DEVIATION: f64 = 5.2;
 /// Smallest r.m.s. value that has a phase, as a share of the largest sample in the window.
 pub const MIN_SHARE: f64 = 1e-3;
 /// Largest sample; beyond it squares overflow.
@@ -39,11 +44,13 @@ const MAX_CHIRP: f64 = 5.0;
 const IMAGE_PASSES: usize = 6;
 
 /// Nominal mains frequency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Nominal {
     /// 50 Hz.
+    #[serde(rename = "50")]
     Fifty,
     /// 60 Hz.
+    #[serde(rename = "60")]
     Sixty,
 }
 
@@ -65,11 +72,13 @@ impl Nominal {
 /// How one phase is measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PhasorConfig {
+    /// Performance class.
+    pub class: Class,
     /// Samples each second, as the converter's clock really is.
     pub rate: f64,
     /// Nominal mains frequency.
     pub nominal: Nominal,
-    /// Reports each second, [`MIN_REPORTS`] to twice the nominal frequency.
+    /// Reports each second, [`MIN_REPORTS`] to the nominal frequency, or twice that in class P.
     pub reports: u32,
     /// Seconds from a report instant (a whole second of UTC) to the first sample; 0 or more.
     pub start: f64,
@@ -92,27 +101,11 @@ pub struct Phasor {
     pub quality: Quality,
 }
 
-/// The spans that trade latency for noise.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    /// Second box, in cycles.
-    smooth: f64,
-    /// From the middle to the outer two windows, in cycles.
-    apart: f64,
-    /// How far the second pass follows the frequency, hertz.
-    follow: f64,
-}
-
-/// Reports no faster than the mains: the triangle of two cycles; the whole is within 2 reports at 45 Hz.
-const STEADY: Span = Span { smooth: 1.0, apart: 0.75, follow: 5.0 };
-/// Faster reports: a latency of 2 reports leaves one cycle on each side.
-const FAST: Span = Span { smooth: 0.5, apart: 0.2, follow: 2.0 };
-
 /// Makes phasors of one phase. Allocates when made, not afterwards.
 #[derive(Debug, Clone)]
 pub struct PhasorEstimator {
     config: PhasorConfig,
-    span: Span,
+    plan: Plan,
     window: Window,
     /// Number of the next report on the time line.
     next: u64,
@@ -135,29 +128,37 @@ impl PhasorEstimator {
     pub fn new(config: PhasorConfig) -> Option<PhasorEstimator> {
         let nominal = config.nominal.hertz();
         let rates = (MIN_SAMPLES_PER_CYCLE * nominal..=MAX_RATE).contains(&config.rate);
-        let reports = (MIN_REPORTS..=2 * config.nominal.cycles()).contains(&config.reports);
-        if !rates || !reports || !(0.0..86_400.0).contains(&config.start) {
+        if !rates || config.reports < MIN_REPORTS || !(0.0..86_400.0).contains(&config.start) {
             return None;
         }
-        let span = if config.reports <= config.nominal.cycles() { STEADY } else { FAST };
+        let plan = Plan::new(config.class, config.nominal, config.reports)?;
         let mut made = PhasorEstimator {
             config,
-            span,
+            plan,
             window: Window::new(config.rate, 0.0),
             next: 0,
             unfit_until: 0,
             largest: 0.0,
         };
         made.window = Window::new(config.rate, 2.0 * made.reach());
-        let first = config.start + made.reach();
-        made.next = (first * f64::from(config.reports)).ceil() as u64;
+        made.next = made.first();
         Some(made)
+    }
+
+    /// Begins anew, as when made, with the next sample at `start`. Allocates nothing.
+    pub fn restart(&mut self) {
+        self.window.clear();
+        (self.next, self.unfit_until, self.largest) = (self.first(), 0, 0.0);
+    }
+
+    /// Number of the first report that has a whole window.
+    fn first(&self) -> u64 {
+        ((self.config.start + self.reach()) * f64::from(self.config.reports)).ceil() as u64
     }
 
     /// Seconds of samples needed on each side of a report's instant: the latency.
     pub fn reach(&self) -> f64 {
-        let slowest = 1.0 / (self.config.nominal.hertz() - self.span.follow);
-        (0.5 + self.span.smooth / 2.0 + self.span.apart) * slowest
+        self.plan.reach(self.config.nominal)
     }
 
     /// Takes the next sample; a report when its window is complete.
@@ -194,12 +195,15 @@ impl PhasorEstimator {
             return bad(Flaw::NotFinite);
         }
         let nominal = self.config.nominal.hertz();
-        let first = self.pass(centre, nominal, nominal);
-        let follow = first.frequency.clamp(nominal - self.span.follow, nominal + self.span.follow);
-        if !follow.is_finite() || first.phasor.size() <= MIN_SHARE * self.largest {
+        let Plan { first, next, times } = self.plan;
+        let mut found = self.pass(centre, nominal, nominal, first);
+        if !found.frequency.is_finite() || found.phasor.size() <= MIN_SHARE * self.largest {
             return bad(Flaw::NotMeasured);
         }
-        let found = self.pass(centre, follow, first.frequency);
+        for _ in 0..times {
+            let follow = found.frequency.clamp(nominal - next.follow, nominal + next.follow);
+            found = self.pass(centre, follow, found.frequency, next);
+        }
         // Whole cycles of the reference until `at`, in integers: exact after any time.
         let reports = u64::from(self.config.reports);
         let part = (number % reports) * u64::from(self.config.nominal.cycles()) % reports;
@@ -225,10 +229,8 @@ impl PhasorEstimator {
 
     /// Three windows about `centre`, mixed at `mixing` hertz, with gain and image corrected for the frequency
     /// that they show together, near `expected`.
-    fn pass(&self, centre: f64, mixing: f64, expected: f64) -> Found {
-        let cycle = 1.0 / mixing;
-        let shape = Shape { cycle, smooth: self.span.smooth * cycle };
-        let apart = self.span.apart * cycle;
+    fn pass(&self, centre: f64, mixing: f64, expected: f64, span: Span) -> Found {
+        let (shape, apart) = (span.shape(1.0 / mixing), span.apart(1.0 / mixing));
         let times = [-apart, 0.0, apart];
         let mixed = times.map(|t| self.window.mix(centre + t * self.config.rate, mixing, expected, shape));
         // The outer windows turn by this much against the middle one, were the signal at `mixing`.
@@ -270,7 +272,7 @@ mod tests {
     use super::*;
 
     const CONFIG: PhasorConfig =
-        PhasorConfig { rate: 10_000.0, nominal: Nominal::Fifty, reports: 50, start: 0.0 };
+        PhasorConfig { class: Class::P, rate: 10_000.0, nominal: Nominal::Fifty, reports: 50, start: 0.0 };
 
     fn run(config: PhasorConfig, seconds: f64, signal: impl Fn(f64) -> f64) -> Vec<Phasor> {
         let mut estimator = PhasorEstimator::new(config).unwrap();
@@ -334,6 +336,7 @@ mod tests {
             PhasorConfig { rate: f64::NAN, ..CONFIG },
             PhasorConfig { reports: 9, ..CONFIG },
             PhasorConfig { reports: 101, ..CONFIG },
+            PhasorConfig { class: Class::M, reports: 51, ..CONFIG },
             PhasorConfig { start: -1.0, ..CONFIG },
             PhasorConfig { start: f64::NAN, ..CONFIG },
         ] {

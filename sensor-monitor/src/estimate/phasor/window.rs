@@ -1,30 +1,72 @@
 //! The window of a phasor: the last samples, weighted about any instant and mixed down to zero.
 //!
-//! The weight is a box of one cycle smoothed by a second box. With both one cycle long it is the triangle of
-//! two cycles of IEC/IEEE 60255-118-1 Annex D. Its gain is zero at every harmonic, but for what sampling adds,
-//! which the [`Moments`] hold.
+//! For class P the weight is a box of one cycle smoothed by a second box. With both one cycle long it is the
+//! triangle of two cycles of IEC/IEEE 60255-118-1 Annex D. Its gain is zero at every harmonic, but for what
+//! sampling adds, which the [`Moments`] hold. For class M it is a low pass, as long as the reports ask for.
 
 use std::f64::consts::PI;
 
 use crate::estimate::tone::mixer::Complex;
 
-/// The shape, in seconds.
+/// The shape, in seconds and hertz.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    /// Length of the first box: one cycle.
-    pub(super) cycle: f64,
-    /// Length of the second box.
-    pub(super) smooth: f64,
+pub(super) enum Shape {
+    /// A box of one cycle, smoothed by a second box.
+    Boxes {
+        /// Length of the first box: one cycle.
+        cycle: f64,
+        /// Length of the second box.
+        smooth: f64,
+    },
+    /// A windowed low pass: `sin(2 pi cutoff t) / t` under a raised cosine (Hann).
+    LowPass {
+        /// Half of the whole length.
+        half: f64,
+        /// Where it has fallen to a half.
+        cutoff: f64,
+    },
 }
 
 impl Shape {
     /// Half of the whole length, seconds.
     pub(super) fn half(self) -> f64 {
-        (self.cycle + self.smooth) / 2.0
+        match self {
+            Shape::Boxes { cycle, smooth } => (cycle + smooth) / 2.0,
+            Shape::LowPass { half, .. } => half,
+        }
     }
 
-    fn weight(self, t: f64) -> f64 {
-        ((self.half() - t.abs()) / self.smooth).clamp(0.0, 1.0)
+    fn weights(self, from: f64, step: f64) -> Weights {
+        let turning = |turn: f64| (Complex::polar(1.0, turn * from), Complex::polar(1.0, turn * step));
+        let (hann, wave) = match self {
+            Shape::Boxes { .. } => (0.0, 0.0),
+            Shape::LowPass { half, cutoff } => (PI / half, 2.0 * PI * cutoff),
+        };
+        Weights { shape: self, hann: turning(hann), wave: turning(wave) }
+    }
+}
+
+/// The weights of one sample after another: turning is cheaper than a sine for each.
+struct Weights {
+    shape: Shape,
+    hann: (Complex, Complex),
+    wave: (Complex, Complex),
+}
+
+impl Weights {
+    /// The weight at `t` seconds, one step after the last.
+    fn next(&mut self, t: f64) -> f64 {
+        match self.shape {
+            Shape::Boxes { smooth, .. } => ((self.shape.half() - t.abs()) / smooth).clamp(0.0, 1.0),
+            Shape::LowPass { cutoff, .. } => {
+                let angle = 2.0 * PI * cutoff * t;
+                let sinc = if angle.abs() < 1e-4 { 1.0 } else { self.wave.0.im / angle };
+                let weight = sinc * (0.5 + 0.5 * self.hann.0.re);
+                self.hann.0 = self.hann.0 * self.hann.1;
+                self.wave.0 = self.wave.0 * self.wave.1;
+                weight
+            }
+        }
     }
 }
 
@@ -86,6 +128,12 @@ impl Window {
         Window { rate, samples: vec![0.0; room.next_power_of_two()], count: 0 }
     }
 
+    /// Forgets all samples; the next one has number 0.
+    pub(super) fn clear(&mut self) {
+        self.samples.fill(0.0);
+        self.count = 0;
+    }
+
     /// Adds one sample; its number.
     pub(super) fn push(&mut self, sample: f64) -> u64 {
         let mask = self.samples.len() - 1;
@@ -109,9 +157,10 @@ impl Window {
         let (mut image_turn, image_step) = turning(-expected - mixing);
         let mask = self.samples.len() - 1;
         let (mut mixed, mut weights) = (Mixed::default(), 0.0);
+        let mut shaped = shape.weights((first as f64 - centre) / self.rate, 1.0 / self.rate);
         for number in first..=last {
             let t = (number as f64 - centre) / self.rate;
-            let weight = shape.weight(t);
+            let weight = shaped.next(t);
             mixed.raw = mixed.raw + turn.scale(weight * self.samples[number as usize & mask]);
             mixed.direct.add(direct_turn, weight, t);
             mixed.image.add(image_turn, weight, t);

@@ -2,8 +2,8 @@
 //!
 //! Coarse by a real Fourier transform, refined by interpolation at half bins (Aboutanios and Mulgrew, IEEE
 //! Trans. Signal Processing 53(4), 2005) with the leakage of the negative frequency taken away, and ended by a
-//! joint least-squares fit. In white noise its errors are those of the Cramer-Rao bound; the example
-//! `figures_estimate` measures the ratio.
+//! joint least-squares fit. In white noise its errors are those of the Cramer-Rao bound;
+//! `make bench NAME=signal-tone` measures the ratio.
 //!
 //! Limits: window [`MIN_SAMPLES`] to [`MAX_SAMPLES`]; tones from [`MIN_BINS`] above zero and below half the
 //! sampling rate, [`MIN_SPACING_BINS`] apart; at most [`MAX_TONES`]. What cannot be told from noise is no tone.
