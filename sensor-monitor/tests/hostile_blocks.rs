@@ -93,7 +93,7 @@ impl World {
         let mut tally = Tally::default();
         for news in self.news.drain(..) {
             match news {
-                News::Signal(_, Event::Reading(r)) => match r.quality {
+                News::Signal(_, Event::Reading(r, _)) => match r.quality {
                     Quality::Good => tally.good += 1,
                     Quality::Uncertain(_) => tally.uncertain += 1,
                     Quality::Bad(flaw) => tally.bad.push(flaw),

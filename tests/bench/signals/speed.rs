@@ -115,7 +115,11 @@ impl Path {
     fn window(&mut self) {
         self.out.clear();
         self.channel.block(black_box(&self.block), &mut self.out);
-        assert!(matches!(self.out.first(), Some(Event::Reading(r)) if r.quality.is_good()), "{:?}", self.out);
+        assert!(
+            matches!(self.out.first(), Some(Event::Reading(r, _)) if r.quality.is_good()),
+            "{:?}",
+            self.out
+        );
         self.block.at = Mono(self.block.at.0 + PERIOD_NS * N as u64);
     }
 }
