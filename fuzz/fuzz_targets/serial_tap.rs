@@ -1,5 +1,6 @@
 //! A serial line: whatever comes in whatever pieces, each character is told at most once, a whole frame is told
-//! by its own unit, and nothing is left when the line has fallen silent.
+//! by its own unit, and nothing is left when the line has fallen silent. The seeds are made by hand; each is named
+//! for what happens on its line.
 #![no_main]
 
 use std::time::Duration;
