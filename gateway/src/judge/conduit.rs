@@ -324,18 +324,6 @@ impl Judge {
         self.log(merged.map(drop));
     }
 
-    fn controller(&mut self, number: usize, plc: &str, up: bool) {
-        if let Some(conduit) = self.conduits.get_mut(number) {
-            conduit.up = up;
-        }
-        if up {
-            self.clear_alarm(Some(plc), why::CONTROLLER_SILENT);
-            self.resume(number, plc);
-        } else {
-            self.raise(Some(plc), why::CONTROLLER_SILENT, false, "the connection to the controller broke");
-        }
-    }
-
     fn keep_refused(&mut self, case: CaseId, code: ReasonCode, image: &[u8]) {
         if image.is_empty() {
             return;
@@ -406,8 +394,6 @@ impl Judge {
     }
 }
 
-/// A delivery past its point of no return that stopped gives way to another verified image: the controller
-/// needs one that it takes.
 /// The controller has taken the image. From here on the record of the delivery, which a matched image has
 /// not had so far, says that only the reading back is left, whatever happens to this process.
 fn taken(tx: &Tx<'_>, plc: &str, case: CaseNumber, now: Wall) -> Result<(), StateError> {
@@ -425,6 +411,8 @@ fn taken(tx: &Tx<'_>, plc: &str, case: CaseNumber, now: Wall) -> Result<(), Stat
     case::tell(tx, case, now, "the controller has taken the image; its identity is read back")
 }
 
+/// A delivery past its point of no return that stopped gives way to another verified image: the controller
+/// needs one that it takes.
 fn supersede(tx: &Tx<'_>, plc: &str, by: CaseNumber, now: Wall) -> Result<(), StateError> {
     let open = delivery::open_deliveries(tx)?;
     let Some(old) = open.iter().find(|d| d.plc == plc && d.case != by && d.phase >= Phase::PastNoReturn)

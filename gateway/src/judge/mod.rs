@@ -27,6 +27,7 @@ mod provision;
 mod release;
 mod restart;
 pub mod rows;
+mod silence;
 mod soak;
 mod thread;
 mod trust;
@@ -65,7 +66,7 @@ pub struct Judge {
 /// One conduit, as the judge sees it.
 struct Conduit {
     plc: usize,
-    up: bool,
+    presence: silence::Presence,
     commands: tokio::sync::mpsc::Sender<crate::proxy::pump::Command>,
 }
 
@@ -121,8 +122,9 @@ impl Judge {
 
     /// Names the conduits of a running gateway, in the order their news are numbered.
     pub fn attach(&mut self, conduits: Vec<(usize, tokio::sync::mpsc::Sender<crate::proxy::pump::Command>)>) {
-        self.conduits =
-            conduits.into_iter().map(|(plc, commands)| Conduit { plc, up: false, commands }).collect();
+        let presence = silence::Presence::new(self.clock.mono());
+        let conduit = |(plc, commands)| Conduit { plc, presence, commands };
+        self.conduits = conduits.into_iter().map(conduit).collect();
     }
 
     /// Rings when there is something for the broker.

@@ -65,8 +65,13 @@ impl Judge {
 
     /// Every controller again, after the gate opened.
     pub(super) fn resume_all(&mut self) {
-        let up: Vec<(usize, usize)> =
-            self.conduits.iter().enumerate().filter(|(_, c)| c.up).map(|(n, c)| (n, c.plc)).collect();
+        let up: Vec<(usize, usize)> = self
+            .conduits
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.presence.is_up())
+            .map(|(n, c)| (n, c.plc))
+            .collect();
         for (conduit, plc) in up {
             let plc = self.config.plcs[plc].slot.as_str().to_string();
             self.resume(conduit, &plc);

@@ -26,12 +26,13 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
     judge.open_gate();
     judge.resume_all();
     loop {
-        let wait = judge.recheck_in().max(SHORTEST);
+        let wait = judge.silence_in().map_or(judge.recheck_in(), |s| s.min(judge.recheck_in())).max(SHORTEST);
         match timer.block_on(async { tokio::time::timeout(wait, mail.recv()).await }) {
             Ok(Some(Message::Stop) | None) => return,
             Ok(Some(message)) => judge.take(message),
             Err(_) => {}
         }
+        judge.tell_silence();
         // However much mail there is: a proof that is due is not put off.
         if judge.recheck_in().is_zero() {
             let was = judge.gate_status().open;
@@ -144,7 +145,7 @@ impl Judge {
         for (index, plc) in self.config.plcs.iter().enumerate() {
             let id = plc.slot.as_str();
             let known = identity::get(&self.db.rows(), id)?;
-            let links = self.conduits.iter().filter(|c| c.plc == index).map(|c| c.up);
+            let links = self.conduits.iter().filter(|c| c.plc == index).map(|c| c.presence.is_up());
             rows.push(PlcRow {
                 locked: self.lock_words(id),
                 identity: known.as_ref().map(|k| words(&k.identity)),
@@ -169,7 +170,7 @@ impl Judge {
         let digest = self.find_image(digest)?;
         self.takes_updates(plc)?;
         let conduit = self.conduit_of(plc)?;
-        if !self.conduits[conduit].up {
+        if !self.conduits[conduit].presence.is_up() {
             return Err(Failure::new(why::CONTROLLER_SILENT, format!("{plc} is not connected")));
         }
         if self.progress.contains_key(plc) {
