@@ -96,11 +96,16 @@ fn start_signals(
     let regimes = config.plcs.iter().filter_map(regime).collect();
     let ending = Arc::new(AtomicBool::new(false));
     let (buses, mut threads) = signals::bus::start(&config.buses, clock, store, tell, &ending);
+    let mut measured = config.signals.clone();
+    if let Some(every) = config.health {
+        // After those of the configuration, whose numbers the conduits know.
+        measured.extend(signals::standard_health(every, &config.signals));
+    }
     let watching =
-        Signals::new(&config.signals, config.soak, regimes, clock.clone(), store.cloned(), buses, tell());
+        Signals::new(&measured, config.soak, regimes, clock.clone(), store.cloned(), buses, tell());
     let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
     threads.push(thread.map_err(|e| Failure::internal(e.to_string()))?);
-    signals::start(&config.signals, clock, &mailbox, &ending);
+    signals::start(&measured, clock, &mailbox, &ending);
     Ok(Measuring { mailbox, ending, threads })
 }
 

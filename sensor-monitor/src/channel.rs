@@ -10,7 +10,7 @@ use crate::anomaly::{Anomaly, Kind, Series, causes_of, code_of};
 use crate::baseline::{Cause, Learning, Model, Settings};
 use crate::compare::{self, Alignment, Comparison};
 use crate::detect::calibrate::Wanted;
-use crate::detect::limit::{Limit, Range};
+use crate::detect::limit::{Limit, Position, Range};
 pub use crate::estimate::phasor::{Class, Nominal};
 use crate::feature::{Feature, Outcome, StoredFeature};
 use crate::measure::Meter;
@@ -35,8 +35,8 @@ pub struct Spec {
     pub interval: Duration,
     /// False alarms a year that are acceptable, all series together.
     pub false_alarms_per_year: f64,
-    /// Readings to learn from.
-    pub learning: Learning,
+    /// Readings to learn from; `None`: nothing is learned, and only `limits` judge.
+    pub learning: Option<Learning>,
     /// Readings after a switch of regime that are not judged.
     pub settle: u32,
     /// Limits that a person set.
@@ -136,7 +136,7 @@ impl Channel {
             false_alarms_per_year: spec.false_alarms_per_year / series,
             interval_s: spec.interval.as_secs_f64(),
         };
-        let settings = Settings { learning: spec.learning, settle: spec.settle };
+        let settings = Settings { learning: spec.learning.unwrap_or_default(), settle: spec.settle };
         let feature = |n: u64| Feature::new(settings, wanted, seed(&spec.id) ^ n);
         let reported = spec.reported.map(|max_lag| Said {
             series: feature(1),
@@ -191,6 +191,9 @@ impl Channel {
 
     /// Share of the record that is learned, 0 to 1; the least of all series.
     pub fn progress(&self) -> f64 {
+        if self.spec.learning.is_none() {
+            return 1.0;
+        }
         let all = [Series::Measured, Series::Reported, Series::Residual];
         all.iter().filter_map(|s| self.feature(*s)).map(Feature::progress).fold(1.0, f64::min)
     }
@@ -198,7 +201,13 @@ impl Channel {
     /// Whether an alarm stands on a series.
     pub fn in_alarm(&self) -> bool {
         let all = [Series::Measured, Series::Reported, Series::Residual];
-        self.is_lost || all.iter().filter_map(|s| self.feature(*s)).any(Feature::in_alarm)
+        self.is_lost
+            || self.is_beyond_limit()
+            || all.iter().filter_map(|s| self.feature(*s)).any(Feature::in_alarm)
+    }
+
+    fn is_beyond_limit(&self) -> bool {
+        self.limit.as_ref().is_some_and(|limit| limit.position() != Position::Inside)
     }
 
     /// The last good value of a series, and the time it is of.
@@ -274,15 +283,14 @@ impl Channel {
         }
         self.bad = 0;
         let Reading { at, value, .. } = reading;
-        let outcome = self.regime.and_then(|regime| self.measured.take(at, value, regime));
-        let steady = self.regime.and_then(|_| self.measured.steady());
+        let learns = self.regime.filter(|_| self.spec.learning.is_some());
+        let outcome = learns.and_then(|regime| self.measured.take(at, value, regime));
+        let steady = learns.and_then(|_| self.measured.steady());
         out.push(Event::Reading(reading, steady));
         if std::mem::take(&mut self.is_lost) {
             out.push(Event::Back);
         }
-        if let Some(change) = self.limit.as_mut().and_then(|l| l.step(value)) {
-            out.push(Event::Anomaly(self.anomaly(Series::Measured, at, value, change, None)));
-        }
+        self.judge_by_limit(at, value, out);
         self.tell(Series::Measured, at, value, outcome, out);
         if self.measured.has_learned() && !self.measured.is_held(at) {
             let is_judged = self.regime.is_some() && self.measured.is_judged();
@@ -300,13 +308,24 @@ impl Channel {
         }
     }
 
+    fn judge_by_limit(&mut self, at: Mono, value: f64, out: &mut Vec<Event>) {
+        let was_beyond = self.is_beyond_limit();
+        if let Some(change) = self.limit.as_mut().and_then(|l| l.step(value)) {
+            out.push(Event::Anomaly(self.anomaly(Series::Measured, at, value, change, None)));
+        } else if was_beyond && !self.is_beyond_limit() && !self.measured.in_alarm() {
+            out.push(Event::Cleared(Series::Measured));
+        }
+    }
+
     fn tell(&self, series: Series, at: Mono, value: f64, outcome: Option<Outcome>, out: &mut Vec<Event>) {
-        out.extend(outcome.map(|outcome| match outcome {
+        out.extend(outcome.and_then(|outcome| match outcome {
             Outcome::Changed { change, usual } => {
-                Event::Anomaly(self.anomaly(series, at, value, change, Some(usual)))
+                Some(Event::Anomaly(self.anomaly(series, at, value, change, Some(usual))))
             }
-            Outcome::Cleared => Event::Cleared(series),
-            Outcome::Learned => Event::Learned(series),
+            // The alarm of the limit is one of the measured series, too, and goes on.
+            Outcome::Cleared if series == Series::Measured && self.is_beyond_limit() => None,
+            Outcome::Cleared => Some(Event::Cleared(series)),
+            Outcome::Learned => Some(Event::Learned(series)),
         }));
     }
 

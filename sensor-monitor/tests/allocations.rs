@@ -111,7 +111,7 @@ fn a_channel_that_has_learned_measures_and_judges_without_allocating() {
             window,
             interval: if is_value { Duration::from_micros(100) } else { window },
             false_alarms_per_year: 1.0,
-            learning: Learning::new(512, 64, 0.0).unwrap(),
+            learning: Some(Learning::new(512, 64, 0.0).unwrap()),
             settle: 0,
             limits: None,
             reported: None,

@@ -130,9 +130,26 @@ fn spec() -> Spec {
         window: Duration::ZERO,
         interval: Duration::from_secs(1),
         false_alarms_per_year: 1.0,
-        learning: Learning::new(512, 64, 0.0).unwrap(),
+        learning: Some(Learning::new(512, 64, 0.0).unwrap()),
         settle: 0,
         limits: None,
         reported: None,
     }
+}
+
+#[test]
+fn a_signal_that_needs_a_filter_is_learned_from_the_fewest_readings() {
+    use sensor_monitor::baseline::FEWEST;
+    assert!(Learning::new(FEWEST as u32 - 1, 0, 0.0).is_err(), "too few are refused, not learned for ever");
+    let learning = Some(Learning::new(FEWEST as u32, 0, 0.0).unwrap());
+    let (mut channel, mut rng, mut out, mut level) =
+        (Channel::new(Spec { learning, ..spec() }), Rng::new(3), vec![], 0.0);
+    for second in 0..FEWEST as u64 {
+        level = 0.9 * level + rng.normal();
+        channel.block(&Block::single(Mono(second * 1_000_000_000), level, Quality::Good), &mut out);
+    }
+    assert!(
+        out.iter().any(|e| matches!(e, Event::Learned(_))),
+        "the filter took some readings from the front"
+    );
 }

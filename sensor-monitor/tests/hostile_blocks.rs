@@ -34,7 +34,7 @@ fn spec(measure: Measure) -> Spec {
         window,
         interval: if is_value { Duration::from_nanos(PERIOD_NS) } else { window },
         false_alarms_per_year: 1.0,
-        learning: Learning::new(512, 64, 0.0).unwrap(),
+        learning: Some(Learning::new(512, 64, 0.0).unwrap()),
         settle: 0,
         limits: None,
         reported: None,

@@ -118,7 +118,7 @@ fn detections(recording: &Recording, false_alarms_per_year: f64) -> Vec<usize> {
         window: Duration::ZERO,
         interval,
         false_alarms_per_year,
-        learning: Learning::new(probation(rows.len()) as u32, 0, 0.0).unwrap(),
+        learning: Some(Learning::new(probation(rows.len()) as u32, 0, 0.0).unwrap()),
         settle: 0,
         limits: None,
         reported: None,

@@ -27,7 +27,7 @@ fn spec() -> Spec {
         window: Duration::ZERO,
         interval: Duration::from_secs(1),
         false_alarms_per_year: 1.0,
-        learning: Learning::new(8192, 1024, 0.0).unwrap(),
+        learning: Some(Learning::new(8192, 1024, 0.0).unwrap()),
         settle: 10,
         limits: None,
         reported: Some(Duration::from_secs(5)),
@@ -197,7 +197,7 @@ fn thirty_days_without_an_attack_raise_nothing() {
 #[test]
 fn after_an_update_like_is_compared_with_like_and_an_unknown_regime_locks() {
     let mut spec = spec();
-    (spec.reported, spec.learning) = (None, Learning::new(1024, 256, 0.0).unwrap());
+    (spec.reported, spec.learning) = (None, Some(Learning::new(1024, 256, 0.0).unwrap()));
     let settings = watch::Settings { lasts: Duration::from_secs(1800), ..watch::Settings::default() };
     let mut monitor = Monitor::new(vec![Channel::new(spec)], settings);
     let (mut rng, mut second, mut out) = (Rng::new(5), 0u64, Vec::new());
@@ -241,7 +241,7 @@ fn after_an_update_like_is_compared_with_like_and_an_unknown_regime_locks() {
 fn updates_that_change_only_the_timing_of_the_bus_lock_nothing() {
     let mut spec = spec();
     (spec.kind, spec.reported, spec.id) = (Kind::Bus, None, "drive-1.turnaround".into());
-    spec.learning = Learning::new(1024, 256, 0.0).unwrap();
+    spec.learning = Some(Learning::new(1024, 256, 0.0).unwrap());
     let settings = watch::Settings { lasts: Duration::from_secs(1800), ..watch::Settings::default() };
     let mut monitor = Monitor::new(vec![Channel::new(spec)], settings);
     let mut rng = Rng::new(5);

@@ -155,7 +155,7 @@ impl Input {
             window,
             interval,
             false_alarms_per_year: rate,
-            learning,
+            learning: Some(learning),
             settle: 0,
             limits: None,
             reported: self.reported_column.as_ref().map(|_| max_lag),

@@ -131,7 +131,7 @@ fn check(raw: Raw, others: &Others<'_>, base: &Path) -> Checked<Bus> {
     let line = Line { baud, bits: format.bits(), slack: SLACK };
     let settings = Settings {
         window: Duration::from_secs_f64(window),
-        learning: bounded("learn", raw.learn.unwrap_or(1080), 256, 65_536)?,
+        learning: bounded("learn", raw.learn.unwrap_or(1080), 260, 65_536)?,
         false_alarms_per_year: rate,
         settles: Duration::from_secs(bounded("settles_s", raw.settles_s.unwrap_or(60), 0, 86_400)?),
         ..Settings::new(id, line)

@@ -59,7 +59,7 @@ fn each_mistake_is_named_with_its_line_and_what_would_do() {
             "window_s 0: 0.05 to 600; each unit should",
         ),
         ("a window of no number", id, "id = \"line-2\"\nwindow_s = nan", "window_s NaN: 0.05 to 600"),
-        ("too little to learn from", id, "id = \"line-2\"\nlearn = 10", "learn 10: 256 to 65536"),
+        ("too little to learn from", id, "id = \"line-2\"\nlearn = 10", "learn 10: 260 to 65536"),
         ("no false alarm ever", id, "id = \"line-2\"\nfalse_alarms_per_year = 0", "0.001 to 100000"),
         ("an address nobody has", "7 = \"pump-3\"", "248 = \"pump-3\"", "addresses on a bus are 1 to 247"),
         ("everybody's address", "7 = \"pump-3\"", "0 = \"pump-3\"", "addresses on a bus are 1 to 247"),

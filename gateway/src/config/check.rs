@@ -30,12 +30,14 @@ pub(super) fn check(file: file::File, base: &Path) -> Result<Config, ConfigError
     let name = gateway_name(gateway.name).map_err(whole)?;
     let mqtt = file.mqtt.map(|m| mqtt(m, &name, base)).transpose().map_err(whole)?;
     let signals = super::signal::check_all(file.signals, &plcs, base).map_err(whole)?;
+    let health = super::signal::health(file.health).map_err(whole)?;
     let soak = super::signal::soak(file.soak).map_err(whole)?;
     let others = super::bus::Others { gateway: &name, plcs: &plcs, signals: &signals };
     let buses = super::bus::check_all(file.buses, &others, base)?;
     Ok(Config {
         buses,
         signals,
+        health,
         soak,
         name,
         data: base.join(gateway.data.unwrap_or_else(|| DATA.into())),

@@ -18,6 +18,7 @@ pub(super) struct File {
     #[serde(default, rename = "signal")]
     pub(super) signals: Vec<Signal>,
     pub(super) soak: Option<Soak>,
+    pub(super) health: Option<Health>,
     #[serde(default, rename = "bus")]
     raw_buses: Vec<super::bus::Raw>,
     /// The buses with their lines, filled by [`merge`].
@@ -230,6 +231,13 @@ pub(super) struct Soak {
     pub(super) settles_s: Option<u64>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    pub(super) enabled: Option<bool>,
+    pub(super) poll_s: Option<u64>,
+}
+
 /// Reads one file into `whole`. A table may appear in one file only; lists add up.
 pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), ConfigError> {
     let fail = |what: String| ConfigError { file: name.to_string(), what };
@@ -252,10 +260,14 @@ pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), Conf
     if part.soak.is_some() && whole.soak.is_some() {
         return twice("soak");
     }
+    if part.health.is_some() && whole.health.is_some() {
+        return twice("health");
+    }
     whole.gateway = whole.gateway.take().or(part.gateway);
     whole.tpm = whole.tpm.take().or(part.tpm);
     whole.mqtt = whole.mqtt.take().or(part.mqtt);
     whole.soak = whole.soak.take().or(part.soak);
+    whole.health = whole.health.take().or(part.health);
     whole.signals.extend(part.signals);
     whole.buses.extend(part.raw_buses.into_iter().map(|bus| super::bus::Typed::new(name, text, bus)));
     whole.zones.extend(part.zones);

@@ -44,6 +44,8 @@ pub struct Config {
     pub signals: Vec<Signal>,
     /// Every field bus that is listened to, in the order of the file.
     pub buses: Vec<Bus>,
+    /// Time between two looks at the gateway's own health; `None`: only at what a signal names.
+    pub health: Option<Duration>,
     /// The watch after an update.
     pub soak: sensor_monitor::watch::Settings,
 }

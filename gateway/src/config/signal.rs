@@ -91,6 +91,16 @@ pub(super) fn soak(raw: Option<file::Soak>) -> Checked<watch::Settings> {
     Ok(watch::Settings { lasts, settles, ..default })
 }
 
+/// Time between two looks at the gateway's own health.
+pub(super) fn health(raw: Option<file::Health>) -> Checked<Option<Duration>> {
+    let raw = raw.unwrap_or(file::Health { enabled: None, poll_s: None });
+    let every = match raw.poll_s.unwrap_or(10) {
+        s @ 1..=3600 => Duration::from_secs(s),
+        s => return Err(format!("[health] poll_s {s}: 1 to 3600")),
+    };
+    Ok(raw.enabled.unwrap_or(true).then_some(every))
+}
+
 fn check(raw: file::Signal, plcs: &[Plc], base: &Path) -> Checked<Signal> {
     let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
     let bad = raw.id.is_empty() || raw.id.len() > 64 || !raw.id.chars().all(plain) || raw.id.starts_with('.');
@@ -119,7 +129,16 @@ fn check(raw: file::Signal, plcs: &[Plc], base: &Path) -> Checked<Signal> {
     };
     let default = if raw.kind == Kind::Health { 1024 } else { 8192 };
     let learn = raw.learn.unwrap_or(default);
-    let learning = Learning::new(learn, learn / 8, 0.0).map_err(|e| format!("learn: {e}"))?;
+    let learning = match learn {
+        0 if raw.low.is_none() && raw.high.is_none() => {
+            return Err("learn = 0 without low or high: nothing would judge it".into());
+        }
+        0 if raw.reported.is_some() => {
+            return Err("learn = 0 with reported: how a report follows has to be learned".into());
+        }
+        0 => None,
+        n => Some(Learning::new(n, n / 8, 0.0).map_err(|e| format!("learn: {e}"))?),
+    };
     let rate = raw.false_alarms_per_year.unwrap_or(1.0);
     if !(1e-3..=1e5).contains(&rate) {
         return Err(format!("false_alarms_per_year {rate}: 0.001 to 100000"));

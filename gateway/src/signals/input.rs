@@ -1,5 +1,6 @@
 //! Inputs on threads of their own: open, read, wait, and open again when they fail.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,36 +10,50 @@ use std::time::Duration;
 use hal::clock::{Clock, Mono};
 use hal::sensor::adc::{self, Ads1115, Mcp3208, Pins};
 use hal::sensor::current_loop::LoopSource;
-use hal::sensor::health::{Health, Vital};
 use hal::sensor::iio::{Buffered, Device, Plan};
 use hal::sensor::replay::{Column, CsvSetup, Pace, Replay};
-use hal::sensor::{Block, Flaw, Measure, Polled, Quality, Source, SourceError, Tree};
+use hal::sensor::{Block, Flaw, Polled, Source, SourceError, Tree};
 
-use super::{Mail, Mailbox, transducer};
+use super::{Mail, Mailbox, health, transducer};
 use crate::config::{Input, Signal};
 
 /// Starts every input. They end when `stop` is set, or nobody takes their blocks any more. A Modbus
-/// transducer runs on the runtime of the caller.
+/// transducer runs on the runtime of the caller; vitals of this machine that are due together are read together.
 pub fn start(signals: &[Signal], clock: &Clock, mailbox: &Mailbox, stop: &Arc<AtomicBool>) {
+    let mut vitals: BTreeMap<Duration, health::Watched> = BTreeMap::new();
     for (number, signal) in signals.iter().enumerate() {
         let (clock, mailbox, stop) = (clock.clone(), mailbox.clone(), stop.clone());
-        if let Input::Modbus { target, unit, register, every } = signal.input {
-            let ask = transducer::Ask { target, unit, register, every };
-            tokio::spawn(transducer::run(number, ask, clock, mailbox));
-            continue;
+        match &signal.input {
+            Input::Modbus { target, unit, register, every } => {
+                let ask =
+                    transducer::Ask { target: *target, unit: *unit, register: *register, every: *every };
+                tokio::spawn(transducer::run(number, ask, clock, mailbox));
+            }
+            Input::Health { vital, every } => {
+                vitals.entry(*every).or_default().push((number, vital.clone()));
+            }
+            _ => {
+                let signal = signal.clone();
+                thread(&format!("signal-{number}"), move || run(number, &signal, &clock, &mailbox, &stop));
+            }
         }
-        let signal = signal.clone();
-        let thread = std::thread::Builder::new().name(format!("signal-{number}"));
-        let started = thread.spawn(move || run(number, &signal, &clock, &mailbox, &stop));
-        if let Err(e) = started {
-            tracing::error!(signal = number, error = %e, "no thread for this input");
-        }
+    }
+    for (every, watched) in vitals {
+        let (clock, mailbox, stop) = (clock.clone(), mailbox.clone(), stop.clone());
+        let name = format!("health-{}s", every.as_secs());
+        thread(&name, move || health::run(&watched, every, &clock, &mailbox, &stop));
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) {
+    if let Err(e) = std::thread::Builder::new().name(name.into()).spawn(work) {
+        tracing::error!(thread = name, error = %e, "no thread for this input");
     }
 }
 
 fn run(number: usize, signal: &Signal, clock: &Clock, mailbox: &Mailbox, stop: &AtomicBool) {
     let id = &signal.spec.id;
-    let mut out = Out { number, mailbox, lost: 0 };
+    let mut out = Out::new(number, mailbox);
     let mut was_told = false;
     while !stop.load(Ordering::Relaxed) {
         let failed = match open(signal, clock.mono()) {
@@ -91,15 +106,20 @@ fn read_on(
 }
 
 /// Where blocks go; what finds no room is counted in the next one.
-struct Out<'a> {
+pub(super) struct Out<'a> {
     number: usize,
     mailbox: &'a Mailbox,
     lost: u64,
 }
 
 impl Out<'_> {
+    /// For the blocks of signal `number`.
+    pub(super) fn new(number: usize, mailbox: &Mailbox) -> Out<'_> {
+        Out { number, mailbox, lost: 0 }
+    }
+
     /// False when nobody listens any more.
-    fn send(&mut self, mut block: Block) -> bool {
+    pub(super) fn send(&mut self, mut block: Block) -> bool {
         let samples = block.samples.len() as u64;
         block.lost = block.lost.saturating_add(std::mem::take(&mut self.lost));
         let lost = block.lost;
@@ -136,15 +156,11 @@ fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
             };
             Box::new(Replay::csv(path, setup, now, Pace::AsRecorded)?)
         }
-        Input::Health { vital, every } => {
-            let measure = OneVital { health: Health::new(Path::new("/")), name: vital.clone() };
-            Box::new(Polled::new(measure, *every))
-        }
-        Input::Modbus { .. } => {
+        Input::Modbus { .. } | Input::Health { .. } => {
             return Err(SourceError::Unexpected {
-                what: "a transducer".into(),
-                found: "a thread".into(),
-                expected: "a task",
+                what: "an input".into(),
+                found: "one that is read elsewhere".into(),
+                expected: "one with a thread of its own",
             });
         }
     };
@@ -193,26 +209,6 @@ fn ads1115(input: u8, range_v: f64, rate_hz: f64) -> adc::Setup {
     let rates = [Rate::Sps8, Rate::Sps16, Rate::Sps32, Rate::Sps64, Rate::Sps128, Rate::Sps250, Rate::Sps475];
     let rate = rates.into_iter().find(|r| 1e6 / f64::from(r.longest_us()) >= rate_hz).unwrap_or(Rate::Sps860);
     Setup { input, range, rate, mode: Mode::Continuous, supply: 3.3 }
-}
-
-/// One figure of the machine.
-struct OneVital {
-    health: Health,
-    name: String,
-}
-
-impl Measure for OneVital {
-    fn measure(&mut self) -> Result<(f64, Quality), SourceError> {
-        let mut vitals: Vec<Vital> = Vec::new();
-        self.health.read(Mono(0), &mut vitals);
-        let known = || vitals.iter().map(|v| v.name.as_str()).collect::<Vec<_>>().join(", ");
-        let vital = vitals.iter().find(|v| v.name == self.name).ok_or_else(|| SourceError::Unexpected {
-            what: format!("vital {:?}", self.name),
-            found: known(),
-            expected: "one of these",
-        })?;
-        Ok((vital.block.samples.first().copied().unwrap_or(f64::NAN), vital.block.quality))
-    }
 }
 
 /// Waits, but not past a stop.

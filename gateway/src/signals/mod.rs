@@ -28,6 +28,7 @@ use sensor_monitor::regime::Selector;
 use self::tell::Telling;
 
 pub mod bus;
+mod health;
 mod input;
 mod keep;
 mod row;
@@ -35,6 +36,7 @@ mod tell;
 mod transducer;
 
 pub use bus::BusRow;
+pub(crate) use health::standard as standard_health;
 pub use input::start;
 pub use keep::DIR;
 pub use row::{SeriesRow, SignalRow};

@@ -7,8 +7,8 @@
 use super::correlate::{LAGS, autocorrelation, correlation_time, fit};
 use super::model::Model;
 use super::repeats::Repeats;
-use super::residual::{FEWEST, Spread, quantile};
-use super::{LONGEST_BLOCK, MOST};
+use super::residual::{Spread, quantile};
+use super::{FEWEST, LONGEST_BLOCK, MOST};
 use crate::detect::WINSOR;
 
 /// Block means are pulled back to this many sigma before the filter, so that one wild value does not ring.

@@ -23,10 +23,14 @@ pub(crate) use learn::LEVEL_BOUND;
 pub use model::{Difference, Model};
 pub use regimes::{MAX_REGIMES, Regimes, Settings, Stored};
 pub use repeats::{MAX_LAG, Repeats, Run};
-pub use residual::{FEWEST, STEPS, Spread, TAIL, Tail};
+pub use residual::{STEPS, Spread, TAIL, Tail};
 
 /// Values kept while learning, at most: 512 KiB, given back when the baseline is ready.
 pub const LONGEST_RECORD: usize = 65_536;
+
+/// The fewest values that can be learned from: a whitening filter takes up to [`MAX_ORDER`] from the front, and
+/// what it leaves must make a [`Spread`].
+pub const FEWEST: usize = residual::FEWEST + MAX_ORDER;
 
 /// Raw samples averaged to one, at most.
 pub const LONGEST_BLOCK: u32 = 4096;

@@ -16,7 +16,7 @@ pub const TAIL: f64 = 0.025;
 pub const STEPS: usize = 256;
 
 /// The fewest values a spread is made from.
-pub const FEWEST: usize = 256;
+pub(super) const FEWEST: usize = 256;
 
 /// The spread of standardised values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -17,9 +17,6 @@ use crate::detect::calibrate::Wanted;
 use crate::detect::{Change, Detector};
 use crate::feature::{Feature, Outcome, StoredFeature};
 
-/// Windows that a series is learned from at least: the whitening filter takes up to four from the front, and what
-/// it leaves must suffice. A series that needs the filter was never learned from fewer.
-pub(super) const FEWEST: u32 = baseline::FEWEST as u32 + 8;
 /// Windows that are looked at together to say what moved.
 pub(super) const TOGETHER: usize = 12;
 /// Limits found in one window, at most: each takes a tenth of a second and more.
@@ -248,7 +245,7 @@ impl AllSeries {
 
 impl Series {
     fn new(settings: &Settings, talker: Talker, quantity: Quantity) -> Series {
-        let samples = settings.learning.clamp(FEWEST, baseline::LONGEST_RECORD as u32);
+        let samples = settings.learning.clamp(baseline::FEWEST as u32, baseline::LONGEST_RECORD as u32);
         let learning = Learning::new(samples, samples / EFFECTIVE, quantity.resolution()).unwrap_or_default();
         let wanted = Wanted {
             false_alarms_per_year: settings.false_alarms_per_year,

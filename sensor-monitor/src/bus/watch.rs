@@ -10,7 +10,7 @@ use super::fingerprint::{DOMAIN, EpochChange, Fingerprint, FingerprintError, Fir
 use super::pattern::Novelty;
 use super::probe::Measured;
 use super::quantity::{Quantity, Talker};
-use super::series::{AllSeries, FEWEST, TOGETHER};
+use super::series::{AllSeries, TOGETHER};
 use super::window::Window;
 use super::{MAX_TOLD, MAX_UNITS, Settings};
 use crate::anomaly::{Anomaly, Kind, Series, causes_of};
@@ -72,7 +72,7 @@ impl Bus {
     pub fn new(mut settings: Settings) -> Bus {
         settings.window = settings.window.max(SHORTEST_WINDOW);
         // What a series needs is what the whole bus needs.
-        settings.learning = settings.learning.max(FEWEST);
+        settings.learning = settings.learning.max(baseline::FEWEST as u32);
         Bus {
             series: AllSeries::new(settings.clone()),
             settings,

@@ -96,7 +96,7 @@ impl Path {
             window: Duration::from_nanos(PERIOD_NS * N as u64),
             interval: Duration::from_nanos(PERIOD_NS * N as u64),
             false_alarms_per_year: 1.0,
-            learning: Learning::new(512, 64, 0.0).expect("a valid setting"),
+            learning: Some(Learning::new(512, 64, 0.0).expect("a valid setting")),
             settle: 0,
             limits: None,
             reported: None,
