@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hal::sensor::serial_line::{Format, Line, Parity};
-use sensor_monitor::bus::Settings;
+use sensor_monitor::bus::{Connection, FrontEnd, Settings};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -24,6 +24,25 @@ pub struct Bus {
     pub reply: Duration,
     /// Controllers by their address on the bus.
     pub units: BTreeMap<u8, String>,
+    /// The front-end that measures its levels, where there is one.
+    pub level: Option<Level>,
+}
+
+/// A converter of the kernel that samples the voltage between the wires.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level {
+    /// Where the kernel shows its converters.
+    pub root: PathBuf,
+    /// Name of the converter.
+    pub device: String,
+    /// Its channel, as the kernel names it.
+    pub channel: String,
+    /// What the driver reads at 0 V between the wires, in its own unit (millivolts).
+    pub zero: f64,
+    /// Volts between the wires for each unit of the driver.
+    pub factor: f64,
+    /// Rate, reference and polarity.
+    pub connection: Connection,
 }
 
 /// As typed.
@@ -42,6 +61,21 @@ pub(super) struct Raw {
     settles_s: Option<u64>,
     #[serde(default)]
     units: BTreeMap<String, String>,
+    level: Option<RawLevel>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawLevel {
+    device: String,
+    channel: String,
+    rate_hz: f64,
+    factor: f64,
+    zero: Option<f64>,
+    reference_v: Option<f64>,
+    #[serde(default)]
+    swapped: bool,
+    root: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -129,6 +163,8 @@ fn check(raw: Raw, others: &Others<'_>, base: &Path) -> Checked<Bus> {
         ));
     }
     let line = Line { baud, bits: format.bits(), slack: SLACK };
+    let reply = Duration::from_millis(bounded("reply_ms", raw.reply_ms.unwrap_or(1000), 10, 60_000)?);
+    let level = raw.level.map(|raw| level(raw, line, reply, base)).transpose()?;
     let settings = Settings {
         window: Duration::from_secs_f64(window),
         learning: bounded("learn", raw.learn.unwrap_or(1080), 260, 65_536)?,
@@ -140,9 +176,33 @@ fn check(raw: Raw, others: &Others<'_>, base: &Path) -> Checked<Bus> {
         settings,
         device: base.join(raw.device),
         format,
-        reply: Duration::from_millis(bounded("reply_ms", raw.reply_ms.unwrap_or(1000), 10, 60_000)?),
+        reply,
         units: units(raw.units, others.plcs)?,
+        level,
     })
+}
+
+fn level(raw: RawLevel, line: Line, reply: Duration, base: &Path) -> Checked<Level> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !raw.channel.starts_with("in_voltage") || !raw.channel.chars().all(plain) {
+        return Err(format!(
+            "level: channel {:?}: as the kernel names it, in_voltage0 or in_voltage0-voltage1",
+            raw.channel
+        ));
+    }
+    let rate_hz = raw.rate_hz;
+    if rate_hz > MAX_LEVEL_HZ {
+        return Err(format!("level: rate_hz {rate_hz}: at most {MAX_LEVEL_HZ}"));
+    }
+    let connection =
+        Connection { rate_hz, reference_v: raw.reference_v.unwrap_or(2.0), swapped: raw.swapped };
+    FrontEnd::new(line, reply, connection).map_err(|e| format!("level: {e}"))?;
+    let (factor, zero) = (raw.factor, raw.zero.unwrap_or(0.0));
+    if !factor.is_finite() || factor == 0.0 || !zero.is_finite() {
+        return Err("level: factor is a number but 0, zero a number".into());
+    }
+    let root = raw.root.map_or_else(|| PathBuf::from(super::signal::IIO), |root| base.join(root));
+    Ok(Level { root, device: raw.device, channel: raw.channel, zero, factor, connection })
 }
 
 fn check_id(id: &str, others: &Others<'_>) -> Checked<()> {
@@ -184,6 +244,8 @@ fn bounded<T: PartialOrd + std::fmt::Display>(what: &str, found: T, least: T, mo
 
 /// Buses of one gateway: each has two threads.
 const MAX_BUSES: usize = 8;
+/// Most samples a second of a front-end: a quarter of a small core's time.
+const MAX_LEVEL_HZ: f64 = 2e6;
 /// What driver and scheduler may add to a silence inside a frame before it counts as the frame's end. Frames of
 /// known functions are cut by their length and do not wait for it.
 const SLACK: Duration = Duration::from_millis(10);

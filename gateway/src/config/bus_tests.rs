@@ -45,6 +45,18 @@ fn each_mistake_is_named_with_its_line_and_what_would_do() {
             "headgate.toml: line 23: bus \"line-2\": stop 3: 1 to 2",
         ),
         ("unknown key", id, "id = \"line-2\"\nbauds = 9600", "unknown field `bauds`"),
+        (
+            "too few samples for each bit",
+            id,
+            "id = \"line-2\"\nlevel = { device = \"mcp3208\", channel = \"in_voltage0\", rate_hz = 100000, factor = 1 }",
+            "gives 5.2 samples for each bit at 19200 bit/s: 8 to 200",
+        ),
+        (
+            "a channel that is none",
+            id,
+            "id = \"line-2\"\nlevel = { device = \"mcp3208\", channel = \"../0\", rate_hz = 200000, factor = 1 }",
+            "as the kernel names it",
+        ),
         ("unknown parity", id, "id = \"line-2\"\nparity = \"mark\"", "unknown variant `mark`"),
         (
             "no speed has so many bits",

@@ -21,7 +21,7 @@ pub mod profiles;
 mod regime;
 mod signal;
 
-pub use bus::Bus;
+pub use bus::{Bus, Level};
 pub use regime::Regime;
 pub use signal::{Input, Register, Signal};
 

@@ -311,4 +311,4 @@ fn seconds(what: &str, value: f64, low: f64, high: f64) -> Checked<Duration> {
 /// Most signals of one gateway.
 const MAX_SIGNALS: usize = 256;
 /// Where the kernel shows its converters.
-const IIO: &str = "/sys/bus/iio/devices";
+pub(super) const IIO: &str = "/sys/bus/iio/devices";

@@ -137,7 +137,7 @@ impl Out<'_> {
 fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
     let source: Box<dyn Source> = match &signal.input {
         Input::Iio { root, device, channel, rate_hz, factor } => {
-            iio(root, device, *channel, *rate_hz, *factor)?
+            iio(root, device, &format!("in_voltage{channel}"), *rate_hz, *factor)?
         }
         Input::Ads1115 { bus, address, input, range_v, rate_hz } => {
             let setup = ads1115(*input, *range_v, *rate_hz);
@@ -170,11 +170,11 @@ fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
     })
 }
 
-/// A slow channel is read on request, a fast one from its buffer.
-fn iio(
+/// A slow channel is read on request, a fast one from its buffer. `channel` as the kernel names it.
+pub(super) fn iio(
     root: &Path,
     device: &str,
-    channel: u32,
+    channel: &str,
     rate_hz: f64,
     factor: f64,
 ) -> Result<Box<dyn Source>, SourceError> {
@@ -185,13 +185,12 @@ fn iio(
         found: "no such device".into(),
         expected: "the name of a converter there",
     })?;
-    let channel = format!("in_voltage{channel}");
     if rate_hz <= ON_REQUEST_HZ {
         let period = Duration::from_secs_f64(1.0 / rate_hz);
-        return Ok(Box::new(Polled::new(device.raw(&channel, factor)?, period)));
+        return Ok(Box::new(Polled::new(device.raw(channel, factor)?, period)));
     }
     let length = (rate_hz as u32).clamp(16, 65_536);
-    let plan = Plan { channels: vec![channel], frequency: Some(rate_hz), length, factor };
+    let plan = Plan { channels: vec![channel.into()], frequency: Some(rate_hz), length, factor };
     let stream = device.start(&plan)?;
     Ok(Box::new(Buffered::open(&Path::new("/dev").join(name), stream)?))
 }
@@ -221,7 +220,7 @@ pub(super) fn pause(mut time: Duration, stop: &AtomicBool) {
 }
 
 /// Pause after a failure.
-const RETRY: Duration = Duration::from_secs(2);
+pub(super) const RETRY: Duration = Duration::from_secs(2);
 /// Pause where a source has nothing and does not say when it will.
 const SHORT_WAIT: Duration = Duration::from_millis(20);
 /// Longest sleep before looking whether to stop.

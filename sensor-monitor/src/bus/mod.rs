@@ -3,7 +3,7 @@
 //! ```text
 //!   Event  (hal serial line) --+                                            known units, functions, exceptions
 //!                              +--> Window --> one number for each talker --+--> NEW_ON_BUS
-//!   samples --> Probe ---------+   10 s        and quantity                 +--> baseline, detect --> BUS_CHANGED
+//!   Block --> FrontEnd --------+   10 s        and quantity                 +--> baseline, detect --> BUS_CHANGED
 //!     gated by Owners                                                            what moved together --> causes
 //! ```
 //!
@@ -17,10 +17,12 @@
 
 pub mod cause;
 mod fingerprint;
+mod front_end;
 mod owner;
 mod pattern;
 mod probe;
 mod quantity;
+mod receiver;
 mod series;
 mod watch;
 mod window;
@@ -31,6 +33,7 @@ use hal::sensor::serial_line::Line;
 
 pub use cause::{Cause, Moved};
 pub use fingerprint::{EpochChange, Fingerprint, FingerprintError, Firmware, Stored};
+pub use front_end::{Connection, Frame, FrontEnd, MAX_SAMPLES_PER_BIT};
 pub use owner::{Owned, Owners};
 pub use pattern::{MAX_EXCEPTIONS, Novelty, Pattern};
 pub use probe::{Measured, Probe};

@@ -109,6 +109,32 @@ fn steps_of_one_talker_and_faults_of_the_termination_are_found_and_named() {
     }
 }
 
+/// Learned with gates that the simulation gives; here the front-end finds them in the samples.
+#[test]
+fn a_front_end_that_reads_the_frames_from_its_own_samples_finds_the_same() {
+    for baud in BAUDS {
+        let learned = learned(baud, 7);
+        let mut bench = learned.clone();
+        let mut observer = bench.observer();
+        assert_eq!(first_change(bench.run_sampled(60, &mut observer)), None, "{baud}: nothing has changed");
+        for talker in [Talker::Station, Talker::Unit(3)] {
+            let (found, usual) = (
+                bench.bus.reading(talker, Quantity::Level),
+                bench.bus.usual(talker, Quantity::Level).unwrap(),
+            );
+            assert!(
+                found.quality.is_good() && (found.value - usual.0).abs() < 0.1,
+                "{talker:?}: {found:?} {usual:?}"
+            );
+        }
+        let mut bench = learned;
+        let mut observer = bench.observer();
+        bench.wire.devices[3].decibels = -1.0;
+        let found = first_change(bench.run_sampled(150, &mut observer)).expect("a step of 1 dB is found");
+        assert_eq!(found.causes.first(), Some(&Cause::Transmitter(Talker::Unit(3))), "{baud}: {found:?}");
+    }
+}
+
 #[test]
 fn an_unchanged_line_raises_no_alarm() {
     for baud in BAUDS {

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use hal::clock::Mono;
+use hal::sensor::Block;
 use hal::sensor::serial_line::{Counters, Event, Line, Seen, Side};
 use proptest::prelude::*;
 use sensor_monitor::bus::{
-    Bus, Firmware, MAX_TOLD, MAX_UNITS, Measured, News, Owners, Quantity, Settings, Talker,
+    Bus, Connection, Firmware, FrontEnd, MAX_TOLD, MAX_UNITS, Measured, News, Owners, Quantity, Settings,
+    Talker,
 };
 
 const LINE: Line = Line { baud: 9600, bits: 11, slack: Duration::ZERO };
@@ -51,6 +53,46 @@ proptest! {
         }
         prop_assert!(bus.stored().talkers().count() <= MAX_UNITS);
         prop_assert!((0.0..=1.0).contains(&bus.progress()));
+    }
+}
+
+/// Blocks of any times, rates and samples, among them a line's own voltages and what is no number.
+fn blocks() -> impl Strategy<Value = Vec<(u64, u64, Vec<f64>, u64)>> {
+    let volts = prop_oneof![
+        4 => prop_oneof![Just(-1.5), Just(1.5), -5.0..5.0],
+        1 => prop_oneof![Just(f64::NAN), Just(f64::INFINITY), Just(f64::MIN), any::<f64>()],
+    ];
+    let run = (volts, 1..40_usize).prop_map(|(v, n)| vec![v; n]);
+    let samples = proptest::collection::vec(run, 0..100).prop_map(|runs| runs.concat());
+    let period = prop_oneof![3 => Just(9615_u64), 1 => any::<u64>()];
+    proptest::collection::vec((time(), period, samples, 0..2_u64), 0..12)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_samples_are_survived_by_a_front_end(blocks in blocks(), follow in any::<bool>()) {
+        let connection = Connection { rate_hz: 104_000.0, reference_v: 2.0, swapped: false };
+        let mut front_end = FrontEnd::new(LINE, Duration::from_millis(100), connection).unwrap();
+        let (mut out, mut next) = (Vec::new(), 0_u64);
+        for (at, period_ns, samples, lost) in blocks {
+            let at = Mono(if follow { next } else { at });
+            next = next.wrapping_add(9615 * samples.len() as u64);
+            let quality = hal::sensor::Quality::Good;
+            front_end.block(&Block { at, period_ns, samples, lost, quality }, &mut out);
+        }
+        prop_assert!(out.iter().all(|f| f.measured.level.decibels.is_finite()));
+    }
+}
+
+#[test]
+fn a_rate_that_shows_no_plateau_makes_no_front_end() {
+    for (rate_hz, reference_v) in
+        [(0.0, 2.0), (f64::NAN, 2.0), (9600.0 * 7.9, 2.0), (9600.0 * 201.0, 2.0), (1e5, 0.0)]
+    {
+        let connection = Connection { rate_hz, reference_v, swapped: false };
+        assert!(FrontEnd::new(LINE, Duration::from_secs(1), connection).is_err(), "{rate_hz} {reference_v}");
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use hal::clock::Mono;
 use hal::sensor::serial_line::{Event, Line, Observer, Side, crc16};
-use sensor_monitor::bus::{Bus, News, Owners, Probe};
+use hal::sensor::{Block, Quality};
+use sensor_monitor::bus::{Bus, Connection, FrontEnd, News, Owners, Probe};
 use sensor_monitor::estimate::level::bus::BusConfig;
 use sensor_monitor::rng::Rng;
 
@@ -109,6 +110,30 @@ impl Wire {
         let bit = 1.0 / self.baud;
         Probe::new(BusConfig { rate: SAMPLES_PER_BIT * self.baud, bit, reference: 2.0, mark_is_low: true })
             .unwrap()
+    }
+
+    /// The front-end that reads its frames from the samples.
+    pub(crate) fn sampler(&self) -> FrontEnd {
+        let connection =
+            Connection { rate_hz: SAMPLES_PER_BIT * self.baud, reference_v: 2.0, swapped: false };
+        FrontEnd::new(self.line(), Duration::from_secs(1), connection).unwrap()
+    }
+
+    /// What a converter gives of the frames since `heard`, and of the line at rest between them.
+    pub(crate) fn blocks(&mut self, heard: &mut u64) -> Vec<Block> {
+        let rate = SAMPLES_PER_BIT * self.baud;
+        let period_ns = (1e9 / rate) as u64;
+        let mut blocks = Vec::new();
+        let block = |at, samples| Block { at: Mono(at), period_ns, samples, lost: 0, quality: Quality::Good };
+        for wave in std::mem::take(&mut self.waves) {
+            let rest = (wave.from_ns.saturating_sub(*heard) as f64 * 1e-9 * rate) as usize;
+            // No bias: at rest the wires are at the same voltage.
+            let rest: Vec<f64> = (0..rest.max(2)).map(|_| NOISE * self.rng.normal()).collect();
+            blocks.push(block(*heard, rest));
+            *heard = wave.from_ns + (wave.samples.len() as f64 / rate * 1e9) as u64;
+            blocks.push(block(wave.from_ns, wave.samples));
+        }
+        blocks
     }
 
     /// The station asks the next unit and it answers; the observer sees both.
@@ -231,6 +256,26 @@ impl Bench {
 
     pub(crate) fn observer(&self) -> Observer {
         Observer::new(self.wire.line(), Duration::from_secs(1))
+    }
+
+    /// As [`Bench::run`], but the front-end reads the frames itself, from samples that never stop.
+    pub(crate) fn run_sampled(&mut self, windows: u32, observer: &mut Observer) -> Vec<News> {
+        let end = self.wire.now() + self.bus.settings().window * windows;
+        let (mut out, mut events, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sampler, mut heard) = (self.wire.sampler(), self.wire.now().0);
+        self.wire.blocks(&mut heard);
+        heard = self.wire.now().0;
+        while self.wire.now() < end {
+            self.wire.poll(observer, &mut events);
+            events.drain(..).for_each(|event| self.bus.event(&event, &mut out));
+            for block in self.wire.blocks(&mut heard) {
+                sampler.block(&block, &mut frames);
+            }
+            for frame in frames.drain(..) {
+                self.bus.frame(frame.talker, frame.at, &frame.measured, &mut out);
+            }
+        }
+        out
     }
 
     /// Runs `windows` windows and gives what the bus said.

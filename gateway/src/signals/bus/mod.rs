@@ -1,8 +1,8 @@
 //! The field buses of the running gateway: each has a thread that hears the line and one that judges it.
 //!
 //! ```text
-//!   tty --> listen: Tap --Heard--> watch: Bus --news--> the judge: alarms, cases, the broker
-//!                                    ^   |
+//!   tty --> listen: Tap ---------Heard--> watch: Bus --news--> the judge: alarms, cases, the broker
+//!   converter --> level: FrontEnd --^    ^   |
 //!   the signals' thread ---orders----+   +--> data/buses/ID.cbor, what was learned
 //! ```
 //!
@@ -18,10 +18,12 @@ use std::thread::JoinHandle;
 use hal::clock::{Clock, Mono};
 use hal::sensor::serial_line::{Counters, Event};
 use hal::store::Store;
+use sensor_monitor::bus::{Frame, FrontEnd};
 
 use super::Tell;
 use crate::config;
 
+mod level;
 mod listen;
 mod row;
 mod watch;
@@ -56,6 +58,8 @@ enum Heard {
     Seen(Mono, Vec<Event>),
     /// What the kernel's driver has counted.
     Counted(Counters),
+    /// What a front-end measured.
+    Measured(Vec<Frame>),
     /// The line cannot be heard: why. What is seen next ends it.
     Down(String),
     /// Something found no room; from this time on it is whole again.
@@ -117,20 +121,37 @@ pub fn start(
         let row = watch.row();
         let judging = std::thread::Builder::new().name(format!("bus-{number}"));
         let hearing = std::thread::Builder::new().name(format!("bus-{number}-line"));
-        let (to_watch, stop, also_stop) = (orders.clone(), stop.clone(), stop.clone());
-        let (bus, its_clock) = (bus.clone(), clock.clone());
-        let id = bus.settings.id.clone();
+        let (to_watch, to_stop, also_stop) = (orders.clone(), stop.clone(), stop.clone());
+        let (its, its_clock) = (bus.clone(), clock.clone());
         let started = judging.spawn(move || watch.run(&heard, &also_stop)).and_then(|judging| {
             threads.push(judging);
-            hearing.spawn(move || listen::run(&bus, &its_clock, &to_watch, &stop))
+            threads.push(hearing.spawn(move || listen::run(&its, &its_clock, &to_watch, &to_stop))?);
+            threads.extend(start_level(number, bus, clock, &orders, stop)?);
+            Ok(())
         });
-        match started {
-            Ok(hearing) => threads.push(hearing),
-            Err(e) => tracing::error!(bus = %id, error = %e, "no thread for this bus"),
+        let id = bus.settings.id.clone();
+        if let Err(e) = started {
+            tracing::error!(bus = %id, error = %e, "no thread for this bus");
         }
         handles.push(Handle { id, clock: clock.clone(), orders, row });
     }
     (handles, threads)
+}
+
+/// The thread of the bus's front-end, where it has one.
+fn start_level(
+    number: usize,
+    bus: &config::Bus,
+    clock: &Clock,
+    orders: &SyncSender<Heard>,
+    stop: &Arc<AtomicBool>,
+) -> std::io::Result<Option<JoinHandle<()>>> {
+    let Some(level) = bus.level.clone() else { return Ok(None) };
+    let front_end = FrontEnd::new(bus.settings.line, bus.reply, level.connection)
+        .map_err(|e| std::io::Error::other(format!("front-end: {e}")))?;
+    let (id, clock, orders, stop) = (bus.settings.id.clone(), clock.clone(), orders.clone(), stop.clone());
+    let thread = std::thread::Builder::new().name(format!("bus-{number}-level"));
+    thread.spawn(move || level::run(&id, &level, front_end, &clock, &orders, &stop)).map(Some)
 }
 
 /// Pieces and orders that may wait for the thread that judges: minutes of a busy line.

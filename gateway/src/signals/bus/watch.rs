@@ -120,6 +120,12 @@ impl Watch {
                 self.bus.tick(until, &mut news);
                 self.now = until;
             }
+            Heard::Measured(frames) => {
+                let heard = self.down.is_none() && self.heard;
+                for frame in frames.iter().filter(|_| heard) {
+                    self.bus.frame(frame.talker, frame.at, &frame.measured, &mut news);
+                }
+            }
             Heard::Counted(counts) => self.change_row(|row| row.kernel = Some(row::counts(&counts))),
             Heard::Down(why) => {
                 self.down = Some(why);

@@ -32,6 +32,7 @@ fn config() -> config::Bus {
         format: Format { baud: 19_200, parity: Parity::Even, two_stop: false },
         reply: Duration::from_millis(200),
         units: BTreeMap::from([(7, "pump-3".to_string())]),
+        level: None,
     }
 }
 
