@@ -140,8 +140,8 @@ impl World {
         let end = Instant::now() + within;
         loop {
             let reply = socket::ask_running(&self.dir.join("headgate.sock"), &Request::Signals, None);
-            if let Some(Ok(Answered::Signals { mut signals, .. })) = reply
-                && let Some(row) = signals.pop()
+            if let Some(Ok(Answered::Signals { signals, .. })) = reply
+                && let Some(row) = signals.into_iter().find(|row| row.id == "pump-3.shaft")
                 && right(&row)
             {
                 return Some(row);
