@@ -46,7 +46,7 @@ pub(super) fn failure(failure: &Failure, as_json: bool) -> u8 {
     failure.exit
 }
 
-fn as_json(answer: &Answered) -> Value {
+pub(super) fn as_json(answer: &Answered) -> Value {
     let mut value = serde_json::to_value(answer).unwrap_or_default();
     if let Value::Object(map) = &mut value {
         map.insert("schema".into(), json!(1));
@@ -109,8 +109,8 @@ fn words(answer: &Answered) -> String {
         Answered::Cases { cases } => cases.iter().map(case_words).collect(),
         Answered::Alarms { alarms } => alarms.iter().map(alarm_words).collect(),
         Answered::Signals { signals, buses } => {
-            let signals = signals.iter().map(super::signals::line);
-            signals.chain(buses.iter().map(super::signals::bus::list)).collect()
+            let buses: String = buses.iter().map(super::signals::bus::list).collect();
+            super::signals::list(signals, true) + &buses
         }
         Answered::Learned { habits } => format!("{} habits", habits.len()),
     }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use sensor_monitor::anomaly::Figure;
 
-use super::{Context, Said, signals_file};
+use super::{Context, Said, print, signals_file};
 use crate::judge::{Answered, Failure, Request};
 use crate::signals::SignalRow;
 
@@ -12,7 +12,11 @@ pub(super) mod bus;
 #[derive(Debug, Subcommand)]
 pub(super) enum Signals {
     /// Every signal and field bus: its value, what it is worth, and how far it is learned.
-    List,
+    List {
+        /// Also the figures of this gateway's own health that are within their limits.
+        #[arg(long)]
+        all: bool,
+    },
     /// One signal with what was learned of each of its series, or one bus with its talkers.
     Show {
         /// Signal or bus id.
@@ -31,7 +35,14 @@ pub(super) enum Signals {
 
 pub(super) fn signals(context: &Context, verb: Signals) -> Result<Said, Failure> {
     match verb {
-        Signals::List => context.ask(&Request::Signals),
+        Signals::List { all } => {
+            let answer = context.answer(&Request::Signals)?;
+            let Answered::Signals { signals, buses } = &answer else {
+                return Err(Failure::internal("another answer than asked for"));
+            };
+            let words = list(signals, all) + &buses.iter().map(bus::list).collect::<String>();
+            Ok(Said::Words(words, print::as_json(&answer)))
+        }
         Signals::Show { signal } => {
             let Answered::Signals { mut signals, buses } = context.answer(&Request::Signals)? else {
                 return Err(Failure::internal("another answer than asked for"));
@@ -55,18 +66,39 @@ pub(super) fn signals(context: &Context, verb: Signals) -> Result<Said, Failure>
     }
 }
 
+/// All signals: one line each, and one for those of the gateway's own health that are well.
+pub(super) fn list(signals: &[SignalRow], all: bool) -> String {
+    let is_quiet = |s: &&SignalRow| {
+        let good = s.quality.as_deref().is_none_or(|q| q == "good");
+        !all && s.plc.is_none() && s.id.starts_with(HEALTH) && good && !s.alarm
+    };
+    let quiet = signals.iter().filter(is_quiet).count();
+    let mut out: String = signals.iter().filter(|s| !is_quiet(s)).map(line).collect();
+    if quiet > 0 {
+        out += &format!(
+            "{HEALTH}*{:<16} {quiet} figures of this gateway, all within their limits (--all lists them)\n",
+            ""
+        );
+    }
+    out
+}
+
+/// What the ids of the gateway's own health begin with.
+const HEALTH: &str = "health.";
+
 /// One line for a list.
-pub(super) fn line(s: &SignalRow) -> String {
+fn line(s: &SignalRow) -> String {
     let value = s.value.map_or("-".into(), |v| format!("{} {}", Figure(v), s.unit));
     let quality = s.quality.as_deref().unwrap_or("no reading yet");
     let learned = match s.learned {
+        share if share >= 1.0 && s.series.is_empty() => "judged by limits".into(),
         share if share >= 1.0 => "learned".into(),
         share => format!("learning {:.0} %", 100.0 * share),
     };
     let alarm = if s.alarm { "  ALARM" } else { "" };
     let soak = s.soak.as_ref().map_or(String::new(), |case| format!("  watched after {case}"));
     let plc = s.plc.as_deref().unwrap_or("-");
-    format!("{:<24} {plc:<12} {:<8} {value:>16}  {quality}, {learned}{soak}{alarm}\n", s.id, s.kind)
+    format!("{:<32} {plc:<12} {:<8} {value:>16}  {quality}, {learned}{soak}{alarm}\n", s.id, s.kind)
 }
 
 fn one(s: &SignalRow) -> String {

@@ -65,7 +65,7 @@ impl Judge {
             Question::Start { case, digest } => {
                 self.recorded(case, |judge| judge.start(plc, case, digest.as_bytes()))
             }
-            Question::PastNoReturn { case } => self.recorded(case, |judge| judge.past_no_return(plc, case)),
+            Question::PastNoReturn { case } => self.recorded(case, |judge| judge.past_no_return(case)),
             Question::End { case, outcome, image } => {
                 self.ended(plc, case, outcome, image);
                 return None;
@@ -224,19 +224,13 @@ impl Judge {
         Ok(())
     }
 
-    pub(super) fn past_no_return(&mut self, plc: &str, case: CaseId) -> Result<(), StateError> {
+    /// No alarm: this is how an update goes. An interruption from here on is one.
+    pub(super) fn past_no_return(&mut self, case: CaseId) -> Result<(), StateError> {
         let (now, number) = (self.now(), number(case));
         self.db.write_with_reserve("record the point of no return", |tx| {
             delivery::advance(tx, number, Phase::PastNoReturn, now)?;
             case::tell(tx, number, now, "past the point of no return: delivery is finished whatever happens")
-        })?;
-        self.raise(
-            Some(plc),
-            why::DELIVERY_UNCONFIRMED,
-            false,
-            &format!("{case}: the update is being written"),
-        );
-        Ok(())
+        })
     }
 
     fn ended(&mut self, plc: &str, case: CaseId, outcome: Outcome, image: Option<Vec<u8>>) {

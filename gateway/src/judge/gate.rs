@@ -172,8 +172,11 @@ impl Judge {
             return; // a command on its own: the gateway that runs tells people
         }
         tracing::info!("the gate is open: the boot state is approved");
+        let config = self.config.clone();
         for code in GATE_CODES {
             self.clear_alarm(None, *code);
+            // What stations were told meanwhile.
+            config.plcs.iter().for_each(|plc| self.clear_alarm(Some(plc.slot.as_str()), *code));
         }
         self.tell_conduits(None);
         self.publish_status();

@@ -198,7 +198,7 @@ impl Judge {
         let case = CaseId(number.as_u64());
         self.start(plc, case, &digest)?;
         if past {
-            self.past_no_return(plc, case)?;
+            self.past_no_return(case)?;
         }
         self.command(conduit, Command::Deliver { case, released, past });
         Ok(Answered::Done {

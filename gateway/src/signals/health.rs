@@ -74,7 +74,14 @@ pub(crate) fn standard(every: Duration, taken: &[Signal]) -> Vec<Signal> {
     for fault in Health::new(Path::new("/")).read(Mono(0), &mut vitals) {
         tracing::debug!(error = %fault, "a figure of this machine cannot be read");
     }
+    vitals.retain(|vital| is_wired(&vital.name));
     of(&vitals, every, taken)
+}
+
+/// Whether a vital is of no network interface, or of one with hardware: bridges and tunnels have no cable.
+fn is_wired(name: &str) -> bool {
+    let interface = name.strip_prefix("network.").and_then(|rest| rest.rsplit_once('.'));
+    interface.is_none_or(|(interface, _)| Path::new("/sys/class/net").join(interface).join("device").exists())
 }
 
 fn of(vitals: &[Vital], every: Duration, taken: &[Signal]) -> Vec<Signal> {
