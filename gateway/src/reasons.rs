@@ -107,7 +107,7 @@ hal::reasons! {
     DELIVERY_UNCONFIRMED 6018 70 Operator "delivery not confirmed"
         "An image is on its way into the controller past the point of no return, and the controller does not run it yet."
         "The controller or its power went away in the middle."
-        "Keep the controller connected: the gateway goes on by itself until it boots.";
+        "Keep the controller connected: the gateway tries again whenever it connects and the gate is open. Another verified image may take its place: headgate deliver.";
     DROPPED 6019 40 Integrator "dropped without an answer"
         "A broadcast write or a force-listen-only request, to which the standard defines no answer."
         "A scanner, or an attempt to silence the controller."

@@ -1,7 +1,8 @@
-"""An engineering station on pymodbus: station.py PORT IMAGE SHAPE [--flip BYTE] [--address A]
+"""An engineering station on pymodbus: station.py PORT IMAGE SHAPE [--flip BYTE] [--address A] [--leave]
 
-Downloads IMAGE as one of the shipped profiles says and prints what came of each step. Exit code 0: the
-commit was accepted; 1: a step was refused, with its exception on the last line.
+Downloads IMAGE as one of the shipped profiles says and prints what came of each step. With --leave it hangs
+up as soon as the commit of file records is sent. Exit code 0: the commit was accepted, or sent; 1: a step was
+refused, with its exception on the last line.
 """
 import argparse
 import sys
@@ -17,6 +18,7 @@ ap.add_argument("shape", choices=["generic-file-record", "generic-offset-window"
 ap.add_argument("--flip", type=int)
 ap.add_argument("--address", default="127.0.0.1")
 ap.add_argument("--enter", type=lambda t: int(t, 0), default=0xAA55)
+ap.add_argument("--leave", action="store_true")
 ap.add_argument("--block", type=int, default=96)
 o = ap.parse_args()
 
@@ -79,6 +81,10 @@ if o.shape == "generic-file-record":
         sub = FileRecord(file_number=1 + record // 10000, record_number=record % 10000, record_data=part)
         must(f"block at {at}", client.write_file_record([sub], device_id=1))
         at += len(part)
+    if o.leave:
+        client.socket.sendall(bytes.fromhex("006300000006" + "0106f0000002"))
+        client.close()
+        sys.exit(0)
     write("commit", 0xF000, [2])
     wait(0xF003, {0, 4}, {5})
 elif o.shape == "generic-offset-window":

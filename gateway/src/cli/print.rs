@@ -156,13 +156,13 @@ fn plc_words(p: &PlcRow) -> String {
 }
 
 fn alarm_words(a: &AlarmRow) -> String {
-    let state = match (a.active, a.acknowledged) {
+    let state = match (a.standing, a.acknowledged) {
         (true, false) => "ACTIVE",
         (true, true) => "active, acknowledged",
-        (false, false) => "cleared, not acknowledged",
-        (false, true) => "cleared",
+        (false, false) => "over, not acknowledged",
+        (false, true) => "over",
     };
-    let latched = if a.latched { ", latched" } else { "" };
+    let latched = if a.latched && a.standing { ", latched" } else { "" };
     format!(
         "alarm   {} {} {}: {} x{} ({state}{latched})\n          {}\n          next: {}\n",
         a.last, a.source, a.code, a.title, a.count, a.text, a.next

@@ -7,44 +7,50 @@ use serde_json::json;
 use super::Judge;
 use super::message::{Answered, Failure};
 use super::rows::AlarmRow;
-use crate::state::alarm::{self, Alarm, Source};
+use crate::state::alarm::{self, Alarm, Kind as Told, Source};
 use crate::state::outbox::{self, Kind, NewMessage, OutboxQuota};
 use crate::state::{StateError, Tx};
 
 impl Judge {
     /// Raises an alarm about a controller, or about the gateway (`None`). What cannot be written is logged:
     /// the caller refuses firmware for a reason of its own.
-    pub(super) fn raise(&mut self, plc: Option<&str>, code: ReasonCode, latched: bool, text: &str) {
-        self.raise_counted(plc, code, latched, text, 1);
+    pub(super) fn raise(&mut self, plc: Option<&str>, code: ReasonCode, kind: Told, text: &str) {
+        self.raise_counted(plc, code, kind, text, 1);
     }
 
     pub(super) fn raise_counted(
         &mut self,
         plc: Option<&str>,
         code: ReasonCode,
-        latched: bool,
+        kind: Told,
         text: &str,
         count: u64,
     ) {
-        let (source, now, gateway) = (source(plc), self.now(), self.config.name.clone());
+        let (source, now, gateway) = (source(plc), self.now(), self.fed());
         let text = if count > 1 { format!("{text} ({count} times)") } else { text.to_string() };
         let raised = self.db.write_with_reserve("raise an alarm", |tx| {
-            let alarm = alarm::raise(tx, &source, code, latched, &text, now)?;
-            publish(tx, &gateway, &alarm, now)
+            let alarm = alarm::raise(tx, &source, code, kind, &text, now)?;
+            publish(tx, gateway.as_deref(), &alarm, now)
         });
         self.log_and_ring("raise an alarm", raised);
     }
 
-    /// The cause is gone; a latched alarm stays until a person acknowledges it.
+    /// The cause is gone; a latched alarm stays until a person acknowledges it. Events have no cause to go.
     pub(super) fn clear_alarm(&mut self, plc: Option<&str>, code: ReasonCode) {
-        let (source, now, gateway) = (source(plc), self.now(), self.config.name.clone());
+        let (source, now, gateway) = (source(plc), self.now(), self.fed());
         let cleared = self.db.write("clear an alarm", |tx| {
             if !alarm::clear(tx, &source, code)? {
                 return Ok(());
             }
-            alarm::get(tx, &source, code)?.map_or(Ok(()), |alarm| publish(tx, &gateway, &alarm, now))
+            alarm::get(tx, &source, code)?
+                .map_or(Ok(()), |alarm| publish(tx, gateway.as_deref(), &alarm, now))
         });
         self.log_and_ring("clear an alarm", cleared);
+    }
+
+    /// The name under which messages are queued; `None` where no broker would ever take them.
+    fn fed(&self) -> Option<String> {
+        self.config.mqtt.as_ref().map(|_| self.config.name.clone())
     }
 
     /// Queues a message that is no alarm.
@@ -87,26 +93,22 @@ impl Judge {
         Ok(alarms.iter().map(|a| self.alarm_row(a)).collect())
     }
 
-    /// Acknowledges; a latched alarm whose gate is open again is reset with it.
+    /// Acknowledges; what is still so stays on the list.
     pub(super) fn acknowledge(&mut self, name: &str, code: ReasonCode) -> Result<Answered, Failure> {
         let source = if name == self.config.name { Source::Gateway } else { Source::Plc(name.to_string()) };
-        let (now, gateway) = (self.now(), self.config.name.clone());
-        let still_there = source == Source::Gateway && self.gate_status().code == Some(code);
+        let (now, gateway) = (self.now(), self.fed());
         let found = self.db.write("acknowledge an alarm", |tx| {
             if alarm::get(tx, &source, code)?.is_none() {
                 return Ok(false);
             }
             alarm::acknowledge(tx, &source, code)?;
-            if !still_there {
-                alarm::reset(tx, &source, code)?;
-                alarm::clear(tx, &source, code)?;
-            }
             if code == crate::reasons::CHANGED_OUTSIDE
                 && let Source::Plc(plc) = &source
             {
                 crate::state::identity::clear_latch(tx, plc)?;
             }
-            alarm::get(tx, &source, code)?.map_or(Ok(()), |alarm| publish(tx, &gateway, &alarm, now))?;
+            alarm::get(tx, &source, code)?
+                .map_or(Ok(()), |alarm| publish(tx, gateway.as_deref(), &alarm, now))?;
             Ok(true)
         })?;
         self.log_and_ring("acknowledge an alarm", Ok(()));
@@ -130,6 +132,7 @@ impl Judge {
             active: a.active,
             acknowledged: a.acknowledged,
             latched: a.latched,
+            standing: a.standing,
             text: a.text.clone(),
             next: reason.map_or("", |r| r.next).into(),
         }
@@ -147,8 +150,9 @@ fn source(plc: Option<&str>) -> Source {
     plc.map_or(Source::Gateway, |id| Source::Plc(id.to_string()))
 }
 
-/// Queues the alarm's present state.
-fn publish(tx: &Tx<'_>, gateway: &str, a: &Alarm, now: Wall) -> Result<(), StateError> {
+/// Queues the alarm's present state, where there is a broker.
+fn publish(tx: &Tx<'_>, gateway: Option<&str>, a: &Alarm, now: Wall) -> Result<(), StateError> {
+    let Some(gateway) = gateway else { return Ok(()) };
     let source = match &a.source {
         Source::Gateway => gateway,
         Source::Plc(plc) => plc,
@@ -158,7 +162,7 @@ fn publish(tx: &Tx<'_>, gateway: &str, a: &Alarm, now: Wall) -> Result<(), State
         "schema": 1, "gateway": gateway, "source": source, "code": a.code.to_string(),
         "title": reason.map(|r| r.title), "text": a.text, "count": a.count,
         "first": a.first.to_string(), "last": a.last.to_string(), "at": now.to_string(),
-        "active": a.active, "acknowledged": a.acknowledged, "latched": a.latched,
+        "active": a.active, "acknowledged": a.acknowledged, "latched": a.latched, "standing": a.standing,
         "next": reason.map(|r| r.next),
     });
     let topic = format!("headgate/{gateway}/alarm/{source}/{}", a.code);

@@ -8,6 +8,7 @@ use super::{Judge, refusal};
 use crate::protocol::modbus::conduit::Report;
 use crate::proxy::pump::{Command, News};
 use crate::reasons as why;
+use crate::state::alarm::Kind as Told;
 use crate::state::case::{self, CaseNumber, CaseState, NewCase};
 use crate::state::delivery::{self, Phase};
 use crate::state::learned::{self, Access, LEARNED_LIMIT, Learned};
@@ -181,10 +182,7 @@ impl Judge {
         let verdict = self.still_released(plc, case, &digest);
         let verdict = verdict.map_err(|r| Refusal { case: Some(case), ..r });
         if observe {
-            let would = verdict
-                .as_ref()
-                .map_or_else(|r| format!("would have been refused: {r}"), |_| "would have passed".into());
-            self.end_case(plc, case, CaseState::Done, None, &format!("observed only: {would}"));
+            self.observed(plc, case, verdict.err());
             return Ok(Answer::Recorded);
         }
         match verdict {
@@ -267,10 +265,15 @@ impl Judge {
         if self.is_past(case) {
             // The old firmware is gone and the controller refuses the new one: a person must look.
             self.tell_case(case, &format!("delivery stopped: {r}"));
-            self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, true, &format!("{case}: {r}"));
+            self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, Told::Latched, &format!("{case}: {r}"));
         } else {
             self.abandon(case);
             self.end_case(plc, case, CaseState::Refused, Some(r.code), &r.to_string());
+            let row = case::get(&self.db.rows(), number(case)).ok().flatten();
+            // A station is told itself; who asked for a delivery by command has gone.
+            if row.is_some_and(|row| row.station == OURSELVES) {
+                self.raise(Some(plc), r.code, Told::Event, &format!("{case}: {r}"));
+            }
         }
     }
 
@@ -285,17 +288,20 @@ impl Judge {
         if self.is_past(case) {
             // It is owed: the next connection of the controller, or a proof of the boot state, tries again.
             self.tell_case(case, &format!("delivery could not go on: {r}"));
-            return self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, true, &format!("{case}: {r}"));
+            return self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, Told::Latched, &format!("{case}: {r}"));
         }
         self.abandon(case);
         self.settle(case, CaseState::Ready, Some(r.code), &format!("not delivered: {r}"));
-        self.raise(Some(plc), r.code, false, &r.to_string());
+        self.raise(Some(plc), r.code, Told::Event, &r.to_string());
     }
 
     /// Counted refusals of one station: one alarm for each cause.
     fn refused(&mut self, plc: &str, report: &Report) {
-        let text = format!("{}: found {}, expected {}", report.station, report.found, report.expected);
-        self.raise_counted(Some(plc), report.code, false, &text, report.count);
+        let passed =
+            if self.config.plc(plc).is_some_and(|p| p.enforce) { "" } else { "observed only, passed: " };
+        let text =
+            format!("{passed}{}: found {}, expected {}", report.station, report.found, report.expected);
+        self.raise_counted(Some(plc), report.code, Told::Event, &text, report.count);
     }
 
     fn learn(&mut self, plc: &str, habits: Vec<(crate::shield::learn::Habit, u64)>) {
@@ -316,6 +322,36 @@ impl Judge {
         let merged =
             self.db.write("keep what was learned", |tx| learned::merge_batch(tx, &batch, LEARNED_LIMIT));
         self.log(merged.map(drop));
+    }
+
+    /// In `observe`: the image has passed, whatever is thought of it. What the controller says it is from now on
+    /// may come of it.
+    fn observed(&mut self, plc: &str, case: CaseId, refusal: Option<Refusal>) {
+        let would = refusal
+            .as_ref()
+            .map_or_else(|| "would have passed".into(), |r| format!("would have been refused: {r}"));
+        if let Some(r) = &refusal {
+            self.raise(Some(plc), r.code, Told::Event, &format!("{case}: observed only: {would}"));
+        }
+        self.end_case(
+            plc,
+            case,
+            CaseState::Done,
+            refusal.map(|r| r.code),
+            &format!("observed only: {would}"),
+        );
+        self.observed.insert(plc.to_owned(), (case, self.clock.mono()));
+    }
+
+    /// Images that wait to be delivered by command wait no longer.
+    pub(super) fn close_ready(&mut self, plc: &str, digest: &[u8; 32], state: CaseState, text: &str) {
+        let open = case::unsettled(&self.db.rows()).unwrap_or_default();
+        let waits = |c: &&case::Case| {
+            c.plc == plc && c.state == CaseState::Ready && c.digest.as_ref() == Some(digest)
+        };
+        for one in open.iter().filter(waits) {
+            self.end_case(plc, CaseId(one.number.as_u64()), state, None, text);
+        }
     }
 
     fn keep_refused(&mut self, case: CaseId, code: ReasonCode, image: &[u8]) {
@@ -441,6 +477,8 @@ fn state_refusal(e: &StateError) -> Refusal {
     refusal(code, None, e.to_string(), "a state that can be written")
 }
 
+/// Who loads an image when the gateway does it by command.
+pub(super) const OURSELVES: &str = "gateway";
 /// Reasons that a person can still mend after the image has arrived.
 const WORKFLOW: &[ReasonCode] =
     &[why::NOTHING_RELEASED, why::OUTSIDE_WINDOW, why::STATION_NOT_NAMED, why::USED_UP, why::NOT_RELEASED];

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::{Judge, refusal};
 use crate::proxy::pump::Command;
 use crate::reasons as why;
+use crate::state::alarm::Kind as Told;
 use crate::transfer::event::Refusal;
 
 /// Whether firmware may pass at all.
@@ -191,8 +192,8 @@ impl Judge {
         self.gate = Gate::Shut { refusal: refusal.clone(), since: self.clock.mono() };
         if first && !self.conduits.is_empty() {
             tracing::error!(code = %refusal.code, found = %refusal.found, "the gate is shut for firmware");
-            let latched = refusal.code != why::NOT_PROVISIONED;
-            self.raise(None, refusal.code, latched, &format!("{}; process traffic passes", refusal.found));
+            let kind = if refusal.code == why::NOT_PROVISIONED { Told::State } else { Told::Latched };
+            self.raise(None, refusal.code, kind, &format!("{}; process traffic passes", refusal.found));
             self.tell_conduits(Some(refusal));
             self.publish_status();
         }

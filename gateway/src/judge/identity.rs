@@ -6,6 +6,7 @@ use super::Judge;
 use super::conduit::number;
 use crate::protocol::modbus::conduit::ControllerSays;
 use crate::reasons as why;
+use crate::state::alarm::Kind as Told;
 use crate::state::case::{self, CaseState};
 use crate::state::delivery::{self, Phase};
 use crate::state::identity::{self, Identity, Seen};
@@ -23,24 +24,34 @@ impl Judge {
         let changed = known.is_some_and(|k| !k.identity.agrees(&reading));
         // The regular poll may be the first to see what an update has made of the controller.
         let case = case.or_else(|| self.not_read_back_yet(plc).filter(|_| changed));
+        let observed = self.observed_lately(plc).filter(|_| changed && case.is_none());
         self.remember_identity(plc, &says);
         let now = self.now();
-        let by_case = case.map(number);
+        let by_case = case.or(observed).map(number);
         let seen = self
             .db
             .write("record a controller's identity", |tx| identity::observe(tx, plc, &reading, by_case, now));
         match seen {
             Ok(Seen::ChangedOutside { before }) => {
                 let text = format!("was {}, is {}, and no case explains it", words(&before), words(&reading));
-                self.raise(Some(plc), why::CHANGED_OUTSIDE, true, &text);
+                self.raise(Some(plc), why::CHANGED_OUTSIDE, Told::Event, &text);
             }
             Ok(_) => {}
             Err(e) => tracing::error!(error = %e, plc, "the controller's identity could not be recorded"),
+        }
+        if let Some(case) = observed {
+            self.tell_case(case, &format!("the controller is now {}", words(&reading)));
         }
         if let Some(case) = case {
             let text = format!("identity read back: {} (identity-only)", words(&reading));
             self.read_back(plc, case, changed, &text);
         }
+    }
+
+    /// The observed case that a changed identity may come of.
+    fn observed_lately(&self, plc: &str) -> Option<CaseId> {
+        let (case, ended) = self.observed.get(plc).copied()?;
+        (self.clock.mono().since(ended) <= self.boot_time(self.config.plc(plc)?)).then_some(case)
     }
 
     /// The case whose image the controller of `plc` has taken, or may have, and that waits for its identity.
@@ -92,13 +103,16 @@ impl Judge {
             self.clear_alarm(Some(plc), why::DELIVERY_UNCONFIRMED);
         }
         self.end_case(plc, case, CaseState::Done, None, text);
+        if let Some(digest) = case::get(&self.db.rows(), row).ok().flatten().and_then(|c| c.digest) {
+            self.close_ready(plc, &digest, CaseState::Done, &format!("delivered by {case}"));
+        }
     }
 
     fn not_read_back(&mut self, plc: &str, case: CaseId) {
         self.raise(
             Some(plc),
             why::READ_BACK,
-            true,
+            Told::Event,
             &format!("{case}: the controller did not tell its identity in time"),
         );
         self.read_back(

@@ -59,6 +59,8 @@ pub struct Judge {
     progress: HashMap<String, (CaseId, u64, u64)>,
     /// Cases by controller whose commit had passed when the gateway restarted: did it take effect?
     unsure: HashMap<String, CaseId>,
+    /// The last case of each controller that was only observed, and when it ended.
+    observed: HashMap<String, (CaseId, hal::clock::Mono)>,
     feed: Option<Arc<tokio::sync::Notify>>,
     signals: Option<crate::signals::Mailbox>,
 }
@@ -110,6 +112,7 @@ impl Judge {
             identities: HashMap::new(),
             progress: HashMap::new(),
             unsure: HashMap::new(),
+            observed: HashMap::new(),
             feed: None,
             signals: None,
         })

@@ -11,6 +11,7 @@ use super::rows::{self, ImageRow, ReleaseRow, VerdictRow};
 use super::trust::gate_failure;
 use super::{Judge, refusal};
 use crate::reasons as why;
+use crate::state::case::CaseState;
 use crate::state::meta;
 use crate::state::release::{self, Release, Terms, Window};
 use crate::transfer::event::{Refusal, Station};
@@ -56,6 +57,9 @@ impl Judge {
                     self.vault.remove(Area::Vault, &digest)?;
                 } else if staged.already_there() && keep {
                     self.vault.replace_sidecar(&digest, &sidecar)?;
+                }
+                if keep && self.vault.list(Area::Quarantine).iter().any(|s| s.digest == digest) {
+                    self.vault.remove(Area::Quarantine, &digest)?; // what was wrong is mended
                 }
                 Ok(Answered::Verdict(VerdictRow {
                     digest: vault::hex(&digest),
@@ -138,7 +142,10 @@ impl Judge {
     pub(super) fn withdraw(&mut self, digest: &str, plc: &str) -> Result<Answered, Failure> {
         let digest = self.find_image(digest)?;
         match self.db.write("withdraw a release", |tx| release::withdraw(tx, &digest, plc))? {
-            true => Ok(Answered::Done { text: format!("withdrawn: {} for {plc}", vault::hex(&digest)) }),
+            true => {
+                self.close_ready(plc, &digest, CaseState::Aborted, "the release was withdrawn");
+                Ok(Answered::Done { text: format!("withdrawn: {} for {plc}", vault::hex(&digest)) })
+            }
             false => Err(Failure::not_found(format!("{} is not released for {plc}", vault::hex(&digest)))),
         }
     }
@@ -265,18 +272,22 @@ impl Judge {
             |r: &&&Release| r.terms.stations.is_empty() || r.terms.stations.iter().any(|s| s == station);
         let (code, found, expected) = match (mine.iter().find(named), mine.first()) {
             (Some(r), _) if r.uses_left == 0 => {
-                (why::USED_UP, "a release without uses left".into(), "headgate release, again")
+                let found = format!("the release of sha256:{} without uses left", short(&r.digest));
+                (why::USED_UP, found, "headgate release, again".into())
             }
             (Some(r), _) => {
                 let from = r.terms.window.map_or(r.created, |w| w.from);
                 let found = format!("the time {now}; the release holds from {from} to {}", r.terms.expires);
-                (why::OUTSIDE_WINDOW, found, "a transfer within the window")
+                (why::OUTSIDE_WINDOW, found, "a transfer within the window".into())
             }
-            (None, Some(_)) => {
-                (why::STATION_NOT_NAMED, format!("station {station}"), "a station that the release names")
+            (None, Some(r)) => {
+                let (named, digest) = (r.terms.stations.join(", "), short(&r.digest));
+                let expected = format!("{named}, as the release of sha256:{digest} says");
+                (why::STATION_NOT_NAMED, format!("station {station}"), expected)
             }
             (None, None) => {
-                (why::NOTHING_RELEASED, format!("no release for {plc}"), "headgate release DIGEST --plc")
+                let expected = format!("headgate release DIGEST --plc {plc}");
+                (why::NOTHING_RELEASED, format!("no release for {plc}"), expected)
             }
         };
         Ok(refusal(code, None, found, expected))
@@ -317,6 +328,16 @@ impl Judge {
     ) -> Result<Verdict, Refusal> {
         let bad = |what: String| refusal(why::STATE_DAMAGED, None, what, "a readable state");
         let plc_config = self.config.plc(plc).ok_or_else(|| bad(format!("no controller {plc:?}")))?;
+        let largest =
+            plc_config.routes.iter().filter_map(|r| r.update.as_ref()).map(|(_, p)| p.max_image).max();
+        if let Some(limit) = largest.filter(|limit| image.size() > *limit) {
+            // Past the point of no return it would leave the controller without firmware.
+            let (found, expected) = (
+                format!("an image of {} bytes", image.size()),
+                format!("at most {limit}, as the profile of {plc} says"),
+            );
+            return Err(refusal(why::IMAGE_TOO_LARGE, None, found, expected));
+        }
         let request = Request {
             slot: Slot::new(plc).map_err(|e| bad(e.to_string()))?,
             product: plc_config.product.clone(),
@@ -365,6 +386,11 @@ impl Judge {
     fn far_future(&self) -> Wall {
         Wall { ms: self.now().ms + DEFAULT_LIFE_MS, ..self.now() }
     }
+}
+
+/// Enough of a digest to find it in a list.
+fn short(digest: &ImageDigest) -> String {
+    vault::hex(digest)[..12].into()
 }
 
 /// Why no proof could be made.

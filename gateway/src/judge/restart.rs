@@ -4,6 +4,7 @@ use super::Judge;
 use super::conduit::number;
 use crate::proxy::pump::Command;
 use crate::reasons as why;
+use crate::state::alarm::Kind as Told;
 use crate::state::case::{self, CaseState};
 use crate::state::delivery::{self, Delivery, Phase};
 use crate::transfer::event::CaseId;
@@ -89,15 +90,15 @@ impl Judge {
                 self.raise(
                     Some(plc),
                     why::DELIVERY_UNCONFIRMED,
-                    true,
+                    Told::Latched,
                     &format!("{case}: delivery goes on after an interruption"),
                 );
                 self.progress.insert(plc.to_string(), (case, 0, 0));
                 self.command(conduit, Command::Deliver { case, released, past: true });
             }
             Err(r) => {
-                let text = format!("{case}: the controller needs this delivery to boot, but {r}");
-                self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, true, &text);
+                let text = format!("{case}: this delivery had begun and is owed to the controller, but {r}");
+                self.raise(Some(plc), why::DELIVERY_UNCONFIRMED, Told::Latched, &text);
             }
         }
     }

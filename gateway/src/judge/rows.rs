@@ -240,8 +240,10 @@ pub struct AlarmRow {
     pub active: bool,
     /// Whether a person has seen it.
     pub acknowledged: bool,
-    /// Whether it stays until a person resets it.
+    /// Whether it stays until a person acknowledges it.
     pub latched: bool,
+    /// Whether the cause is there.
+    pub standing: bool,
     /// What happened.
     pub text: String,
     /// What to do.

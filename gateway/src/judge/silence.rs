@@ -9,6 +9,7 @@ use std::time::Duration;
 use hal::clock::Mono;
 
 use super::{Judge, why};
+use crate::state::alarm::Kind as Told;
 use crate::state::case::{self, CaseState};
 
 /// How the connection to one controller has been.
@@ -89,7 +90,7 @@ impl Judge {
             let time = now.since(presence.silent.unwrap_or(now)).as_secs();
             let text = format!("no lasting connection to the controller for {time} s");
             let id = self.config.plcs[plc].slot.as_str().to_owned();
-            self.raise(Some(&id), why::CONTROLLER_SILENT, false, &text);
+            self.raise(Some(&id), why::CONTROLLER_SILENT, Told::State, &text);
         }
     }
 
@@ -98,9 +99,13 @@ impl Judge {
         let plc = &self.config.plcs[plc];
         let open = case::unsettled(&self.db.rows()).unwrap_or_default();
         let restarts = open.iter().any(|c| c.plc == plc.slot.as_str() && c.state == CaseState::Delivering);
-        let boot =
-            plc.routes.iter().filter_map(|r| r.update.as_ref()).map(|(_, profile)| profile.timing.boot).max();
-        PATIENCE + boot.filter(|_| restarts).unwrap_or_default()
+        if restarts { self.boot_time(plc) } else { PATIENCE }
+    }
+
+    /// How long a controller may take from the end of an update until it says who it is.
+    pub(super) fn boot_time(&self, plc: &crate::config::Plc) -> Duration {
+        let updates = plc.routes.iter().filter_map(|r| r.update.as_ref());
+        PATIENCE + updates.map(|(_, profile)| profile.timing.boot).max().unwrap_or_default()
     }
 }
 

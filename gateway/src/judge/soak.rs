@@ -10,6 +10,7 @@ use super::message::{Answered, Failure, Request};
 use super::{Judge, refusal};
 use crate::signals::bus::{self, Update};
 use crate::signals::{Mail, Mailbox, News};
+use crate::state::alarm::Kind as Told;
 use crate::state::case;
 use crate::state::outbox::Kind;
 use crate::state::soak::{self, SoakState};
@@ -87,10 +88,14 @@ impl Judge {
     pub(super) fn signal_news(&mut self, news: News) {
         match news {
             News::Raise(plc, code, text) => {
-                // What is read of a process, or talked once, stays to be seen by a person; a limit ends with
-                // its cause.
-                let latched = [BEHAVIOUR_CHANGED, SIGNAL_REPEATS, NEW_ON_BUS].contains(&code);
-                self.raise(plc.as_deref(), code, latched, &text);
+                // What is read of a process stays to be seen by a person, and a talker on a bus that was never
+                // there before has no end; a limit ends with its cause.
+                let kind = match code {
+                    NEW_ON_BUS => Told::Event,
+                    BEHAVIOUR_CHANGED | SIGNAL_REPEATS => Told::Latched,
+                    _ => Told::State,
+                };
+                self.raise(plc.as_deref(), code, kind, &text);
             }
             News::Clear(plc, code) => self.clear_alarm(plc.as_deref(), code),
             News::Changed(case, plc, signal, text) => self.lock(CaseId(case), &plc, &signal, &text),
@@ -122,7 +127,7 @@ impl Judge {
             Ok(Some(lock)) => {
                 let way = way_back(plc, lock.back_to.as_ref());
                 tracing::error!(plc, %case, signal, "changed after an update: locked");
-                self.raise(Some(plc), CHANGED_AFTER_UPDATE, true, &format!("{case}: {text}; {way}"));
+                self.raise(Some(plc), CHANGED_AFTER_UPDATE, Told::Latched, &format!("{case}: {text}; {way}"));
             }
             Ok(None) => {}
             Err(e) => self.log(Err(e)),
@@ -159,6 +164,7 @@ impl Judge {
             return Ok(Answered::Done { text: format!("{plc} was not locked") });
         };
         self.acknowledge(plc, CHANGED_AFTER_UPDATE)?;
+        self.clear_alarm(Some(plc), CHANGED_AFTER_UPDATE);
         self.tell_signals(Mail::Settled(plc.to_string()));
         let case = CaseId(case.as_u64());
         Ok(Answered::Done { text: format!("unlocked: {plc}; {case} says who was told what") })

@@ -10,6 +10,7 @@ use super::rows::{CaseRow, HabitRow, PlcRow, Status};
 use super::trust::gate_failure;
 use super::{Judge, why};
 use crate::proxy::pump::Command;
+use crate::state::alarm::Kind as Told;
 use crate::state::case::{self, Case, NewCase};
 use crate::state::{identity, learned, outbox};
 use crate::transfer::event::CaseId;
@@ -67,7 +68,7 @@ impl Judge {
                 self.log(gone);
             }
             Message::Broker(Ok(())) => self.clear_alarm(None, why::BROKER_DOWN),
-            Message::Broker(Err(text)) => self.raise(None, why::BROKER_DOWN, false, &text),
+            Message::Broker(Err(text)) => self.raise(None, why::BROKER_DOWN, Told::State, &text),
             Message::Stop => {}
         }
     }
@@ -151,7 +152,11 @@ impl Judge {
                 identity: known.as_ref().map(|k| words(&k.identity)),
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),
-                delivery: self.progress.get(id).map(|(case, done, len)| (case.to_string(), *done, *len)),
+                delivery: self
+                    .progress
+                    .get(id)
+                    .filter(|(.., len)| *len > 0)
+                    .map(|(case, done, len)| (case.to_string(), *done, *len)),
                 ..PlcRow::configured(plc, links)
             });
         }
@@ -185,7 +190,7 @@ impl Judge {
         let now = self.now();
         let new = NewCase {
             plc: plc.into(),
-            station: "127.0.0.1".into(),
+            station: super::conduit::OURSELVES.into(),
             way: "stage".into(),
             class: "firmware".into(),
             digest: Some(digest),

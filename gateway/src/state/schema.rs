@@ -16,6 +16,7 @@ pub(super) const STEPS: &[&str] = &[
     outbox::TABLE,
     learned::TABLE,
     soak::TABLE,
+    alarm::CAUSE,
 ];
 
 /// Version of a database that has taken every step.

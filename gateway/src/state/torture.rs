@@ -156,7 +156,14 @@ fn a_power_cut_at_any_step_leaves_vault_and_database_before_or_after() {
                     expires: None,
                 };
                 Ok(g.db.write_with_reserve("alarm", |tx| {
-                    alarm::raise(tx, &Source::Gateway, ReasonCode(7001), true, "TPM gone", at(3))?;
+                    alarm::raise(
+                        tx,
+                        &Source::Gateway,
+                        ReasonCode(7001),
+                        alarm::Kind::Latched,
+                        "TPM gone",
+                        at(3),
+                    )?;
                     outbox::push(tx, &message, OutboxQuota::default(), at(3)).map(drop)
                 })?)
             }],

@@ -122,6 +122,11 @@ impl Engine {
             (State::Deciding { owner, case, since, what: Deciding::Judge }, Answer::Deliver(released)) => {
                 self.start_or_leave(owner, case, since, released, now);
             }
+            // Only observed: the judge has closed the case, and what the controller does is its own affair.
+            (State::Deciding { owner, what: Deciding::Judge, .. }, Answer::Recorded) => {
+                self.state = State::Done { owner };
+            }
+            (State::Deciding { what: Deciding::JudgeLeft, .. }, Answer::Recorded) => {}
             (State::Deciding { case, what: Deciding::JudgeLeft, .. }, Answer::Deliver(_)) => {
                 self.left_ready(case);
             }
