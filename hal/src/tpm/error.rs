@@ -5,6 +5,7 @@
 
 use super::approval::ApprovalRefused;
 use super::policy::Name;
+use super::quote::QuoteRefused;
 
 /// A raw `TSS2_RC`, with its names. TPM 2.0 Library Part 2 §6.6, TCG TSS 2.0 Overview §4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,9 +165,56 @@ pub enum TpmError {
         /// The Name found; `None` when the index does not exist.
         found: Found,
     },
+    /// The record was written before there was such a thing in it.
+    #[error("the provisioning record holds no {0}: it was written by an older version; provision again")]
+    NotProvisioned(&'static str),
+    /// The state counter at 0x01801001 does not exist.
+    #[error(
+        "the state counter does not exist, expected Name {expected}: it was undefined, or the TPM was cleared"
+    )]
+    StateMissing {
+        /// The Name pinned at provisioning.
+        expected: Box<Name>,
+    },
+    /// Something else lives at 0x01801001, or the state counter was defined anew and never incremented.
+    #[error("the state counter's Name is {found}, expected {expected}: it was redefined")]
+    StateRedefined {
+        /// The Name pinned at provisioning.
+        expected: Box<Name>,
+        /// The Name found.
+        found: Box<Name>,
+    },
+    /// The state counter has not come as far as the state says: the last increment is missing, or the state
+    /// is from elsewhere.
+    #[error("the state counter is {found}, behind the expected {expected}: an increment is missing")]
+    StateBehind {
+        /// The counter's value.
+        found: u64,
+        /// What the caller's state says.
+        expected: u64,
+    },
+    /// The state counter is further than the state says: the state is an old one put back, or somebody else
+    /// incremented or redefined the counter.
+    #[error(
+        "the state counter is {found}, ahead of the expected {expected}: the state is an old one, or somebody else moved the counter"
+    )]
+    StateAhead {
+        /// The counter's value.
+        found: u64,
+        /// What the caller's state says.
+        expected: u64,
+    },
+    /// The TPM's signature does not verify under the key that should have made it.
+    #[error("the TPM's signature does not verify under {0}")]
+    BadSignature(&'static str),
+    /// A quote or certification of the TPM itself was refused.
+    #[error("the TPM's own statement was refused: {0}")]
+    Quote(#[from] QuoteRefused),
     /// No approval opened the seal.
-    #[error("none of {offered} approvals opens the sealed key ({tried} tried){}; the last: {last}", Changed(.pcrs_changed))]
+    #[error("none of {offered} approvals opens the {what} ({tried} tried){}; the last: {last}", Changed(.pcrs_changed))]
     NoApproval {
+        /// What was to be opened.
+        what: &'static str,
         /// Approvals handed in.
         offered: usize,
         /// Approvals the TPM was asked about; the rest were refused in software.
