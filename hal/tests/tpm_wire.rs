@@ -7,14 +7,15 @@ mod tpm_bench;
 mod wire;
 
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hal::tpm::{SiteKey, Tpm, TpmError};
 use tpm_bench::{Bench, LONG};
 use wire::{Wire, contains};
 
 const CC_POLICY_AUTHORIZE: u32 = 0x16a;
+const CC_NV_READ: usize = 0x14e;
 
 #[test]
 fn the_key_never_crosses_the_wire_in_clear() {
@@ -23,12 +24,48 @@ fn the_key_never_crosses_the_wire_in_clear() {
     let tpm = Tpm::open(&wire.tcti()).unwrap();
     let (provisioned, request) = tpm.provision(&bench.site.public(), &bench.pcrs(), "gate-1", LONG).unwrap();
     let approval = bench.site.sign(&request).unwrap();
-    let key = tpm.unseal(&provisioned, &[approval], LONG).unwrap().key;
+    let approvals = [approval];
+    let key = tpm.unseal(&provisioned, &approvals, LONG).unwrap().key;
+    // Signing, counting and quoting use no secret of ours: the evidence key has no authorization value.
+    tpm.sign(&provisioned, &approvals, &[7; 32], LONG).unwrap();
+    let quote = tpm.quote(&provisioned, b"a nonce in clear", LONG).unwrap();
+    let value = tpm.state_counter(&provisioned, LONG).unwrap();
+    tpm.advance_state(&provisioned, value, LONG).unwrap();
     assert!(wire.saw(&provisioned.site_key.point()[1..33]), "the wire listens");
+    assert!(wire.saw(b"a nonce in clear") && wire.saw(&quote.attest), "the wire listens to the end");
     assert!(!wire.saw(&key[..]));
     for part in key.chunks(8) {
         assert!(!wire.saw(part));
     }
+}
+
+#[test]
+fn an_old_value_of_the_state_counter_played_back_is_no_answer() {
+    let bench = Bench::measured();
+    let (provisioned, _) = bench.provision();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let last = Arc::clone(&asked);
+    let kept: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
+    let old = Arc::clone(&kept);
+    let replay = move |response: &mut Vec<u8>| {
+        if last.load(Ordering::Relaxed) == CC_NV_READ {
+            response.clone_from(old.lock().unwrap().get_or_insert_with(|| response.clone()));
+        }
+    };
+    let wire = Wire::to(
+        &bench.swtpm,
+        Arc::new(move |code| asked.store(code as usize, Ordering::Relaxed)),
+        Arc::new(replay),
+    );
+    let tpm = Tpm::open(&wire.tcti()).unwrap();
+    let value = tpm.state_counter(&provisioned, LONG).unwrap();
+    assert!(kept.lock().unwrap().is_some());
+    assert_eq!(bench.tpm.advance_state(&provisioned, value, LONG).unwrap(), value + 1);
+    let error = tpm.state_counter(&provisioned, LONG).unwrap_err();
+    assert!(error.to_string().contains("somebody stands between"), "{error}");
+    let error = tpm.advance_state(&provisioned, value, LONG).unwrap_err();
+    assert!(error.to_string().contains("somebody stands between"), "{error}");
+    assert_eq!(bench.tpm.state_counter(&provisioned, LONG).unwrap(), value + 1);
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(super) const RC_HANDLE: u32 = 0x08b;
 const RC_NV_DEFINED: u32 = 0x14c;
 /// A counter was read before its first increment.
 const RC_NV_UNINITIALIZED: u32 = 0x14a;
+/// ESYS: an answer in a session does not carry the session's authorization (TSS 2.0 Overview §4).
+const ESYS_RSP_AUTH_FAILED: u32 = 0x0007_001b;
 const RC_YIELDED: u32 = 0x908;
 const RC_RETRY: u32 = 0x922;
 
@@ -99,6 +101,9 @@ impl Code {
         match self.known() {
             Some((_, _, meaning)) => meaning,
             None if self.layer() == 10 => "the TPM cannot be reached",
+            None if self.0 == ESYS_RSP_AUTH_FAILED => {
+                "the answer is not this TPM's to this command: somebody stands between"
+            }
             None if self.is_stale() => "the TPM was restarted: its sessions are gone",
             None => "see TPM 2.0 Library Part 2 section 6.6",
         }

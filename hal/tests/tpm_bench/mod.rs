@@ -28,7 +28,13 @@ impl Bench {
 
     /// A TPM as it comes: every PCR zero.
     pub(crate) fn bare() -> Bench {
+        Bench::prepared(|_| {})
+    }
+
+    /// A TPM whose state somebody has put into its folder first.
+    pub(crate) fn prepared(prepare: impl FnOnce(&Path)) -> Bench {
         let dir = TempDir::new().unwrap();
+        prepare(dir.path());
         let swtpm = Swtpm::start(dir.path()).expect("these tests need the packages swtpm and tpm2-tools");
         let tpm = Tpm::open(&swtpm.tcti()).unwrap();
         Bench { swtpm, tpm, site: SiteKey::generate().unwrap(), dir }
