@@ -76,6 +76,8 @@ mod tests {
     use aws_lc_rs::rand::SystemRandom;
     use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 
+    use proptest::prelude::*;
+
     use super::super::policy::sha256;
     use super::*;
 
@@ -124,6 +126,23 @@ mod tests {
             assert!(signature.signs(&point, &digest) && !signature.signs(&point, &other));
             assert!(der_signs(&signature.to_der(), &point, &digest));
             assert!(!der_signs(&signature.to_der(), &point, &other));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_have_a_form_in_der(
+            r in proptest::collection::vec(any::<u8>(), 0..36),
+            s in proptest::collection::vec(any::<u8>(), 0..36),
+            behind in proptest::collection::vec(any::<u8>(), 0..2),
+        ) {
+            let bytes = [wire(&r, &s), behind.clone()].concat();
+            let taken = Signature::from_tpm(&bytes);
+            prop_assert_eq!(taken.is_some(), r.len() <= 32 && s.len() <= 32 && behind.is_empty());
+            if let Some(signature) = taken {
+                let der = signature.to_der();
+                prop_assert_eq!((der[0], usize::from(der[1])), (0x30, der.len() - 2));
+            }
         }
     }
 }

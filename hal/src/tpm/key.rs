@@ -171,6 +171,8 @@ impl std::fmt::Debug for PublicArea {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::site_key::SiteKey;
     use super::*;
 
@@ -207,5 +209,18 @@ mod tests {
         assert_ne!(ak.name(), key.name());
         let unrestricted = public(&head(ATTESTATION_ATTRIBUTES & !0x1_0000, &[]), point.point());
         assert!(AttestationKey::from_public(&unrestricted).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_changed_byte_makes_another_key_or_none(at in 0usize..90, with: u8) {
+            let point = SiteKey::generate().unwrap().public();
+            let mut bytes = public(&attestation_head(), point.point());
+            let before = AttestationKey::from_public(&bytes).unwrap();
+            let same = std::mem::replace(&mut bytes[at], with) == with;
+            if let Ok(key) = AttestationKey::from_public(&bytes) {
+                prop_assert_eq!(key == before, same);
+            }
+        }
     }
 }
