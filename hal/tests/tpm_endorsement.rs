@@ -12,7 +12,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::Arc;
 
-use hal::tpm::{EkKind, Name, RC_INTEGRITY, Tpm, TpmError};
+use hal::tpm::{EkKind, RC_INTEGRITY, Tpm, TpmError};
 use tpm_bench::{Bench, LONG};
 use wire::Wire;
 
@@ -74,20 +74,6 @@ fn tool(name: &str) -> std::path::PathBuf {
     found.unwrap_or_else(|| panic!("this test needs {name}"))
 }
 
-/// A challenge for the endorsement key in `ek.pub` and the key of this Name: TPM2B_ID_OBJECT and
-/// TPM2B_ENCRYPTED_SECRET.
-fn challenge(bench: &Bench, ek: &str, name: &Name) -> (Vec<u8>, Vec<u8>) {
-    fs::write(bench.path().join("secret"), SECRET).unwrap();
-    let name = name.to_string();
-    let args = ["-Q", "-T", "none", "-u", ek, "-s", "secret", "-n", &name, "-o", "credential"];
-    bench.tool("tpm2_makecredential", &args);
-    let file = fs::read(bench.path().join("credential")).unwrap();
-    // A magic number and a version of the tool's own, then the two structures.
-    assert_eq!(file[..8], [0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1]);
-    let len = 2 + usize::from(u16::from_be_bytes([file[8], file[9]]));
-    (file[8..8 + len].to_vec(), file[8 + len..].to_vec())
-}
-
 #[test]
 fn certificates_are_read_and_are_about_the_keys_derived() {
     let bench = certified();
@@ -109,7 +95,7 @@ fn certificates_are_read_and_are_about_the_keys_derived() {
         let pem = bench.tool("openssl", &["x509", "-inform", "DER", "-in", "ek.der", "-noout", "-pubkey"]);
         let ours = bench.tool("tpm2_print", &["-t", "TPM2B_PUBLIC", "-f", "pem", "ek.pub"]);
         assert_eq!(pem, ours, "{:?}", one.kind);
-        let (credential, secret) = challenge(&bench, "ek.pub", &ak);
+        let (credential, secret) = bench.challenge("ek.pub", SECRET, &ak);
         let opened =
             bench.tpm.activate_credential(&provisioned, one.kind, &credential, &secret, LONG).unwrap();
         assert_eq!(*opened, SECRET, "{:?}", one.kind);
@@ -140,20 +126,15 @@ fn a_credential_opens_for_its_own_key_beside_its_own_endorsement_key_only() {
     let (provisioned, _) = bench.provision();
     let ak = provisioned.attestation_key().unwrap().name();
     // Certificates or not, the keys of the templates are there.
-    let make = |bench: &Bench, kind: &str, file: &str| {
-        bench.tool("tpm2_createek", &["-Q", "-G", kind, "-c", "ek.ctx", "-u", file]);
-        bench.tool("tpm2_flushcontext", &["-t"]);
-        bench.tool("tpm2_flushcontext", &["-l"]);
-    };
-    make(&bench, "rsa", "rsa.pub");
-    make(&bench, "ecc", "ecc.pub");
+    bench.make_ek("rsa", "rsa.pub");
+    bench.make_ek("ecc", "ecc.pub");
     let open = |record, kind, (credential, secret): &(Vec<u8>, Vec<u8>)| {
         bench.tpm.activate_credential(record, kind, credential, secret, LONG)
     };
     for (kind, file) in [(EkKind::Rsa2048, "rsa.pub"), (EkKind::P256, "ecc.pub")] {
-        let good = challenge(&bench, file, &ak);
+        let good = bench.challenge(file, SECRET, &ak);
         assert_eq!(*open(&provisioned, kind, &good).unwrap(), SECRET, "{kind:?}");
-        let for_evidence = challenge(&bench, file, &provisioned.evidence_key().unwrap().name());
+        let for_evidence = bench.challenge(file, SECRET, &provisioned.evidence_key().unwrap().name());
         let error = open(&provisioned, kind, &for_evidence).unwrap_err();
         assert!(error.is(RC_INTEGRITY), "{kind:?}: {error}");
         let mut changed = good.clone();
@@ -166,9 +147,9 @@ fn a_credential_opens_for_its_own_key_beside_its_own_endorsement_key_only() {
             assert!(matches!(error, TpmError::Malformed { .. }), "{error}");
         }
     }
-    make(&other, "ecc", "ecc.pub");
+    other.make_ek("ecc", "ecc.pub");
     fs::copy(other.path().join("ecc.pub"), bench.path().join("away.pub")).unwrap();
-    let away = challenge(&bench, "away.pub", &ak);
+    let away = bench.challenge("away.pub", SECRET, &ak);
     let error = open(&provisioned, EkKind::P256, &away).unwrap_err();
     assert!(error.code().is_some_and(|code| code.from_tpm()), "{error}");
     assert_eq!(bench.leftovers(), "");
@@ -180,10 +161,8 @@ fn what_was_in_a_credential_does_not_cross_the_wire_in_clear() {
     let (provisioned, _) = bench.provision();
     let ak = provisioned.attestation_key().unwrap().name();
     for (kind, name) in [(EkKind::P256, "ecc"), (EkKind::Rsa2048, "rsa")] {
-        bench.tool("tpm2_createek", &["-Q", "-G", name, "-c", "ek.ctx", "-u", "ek.pub"]);
-        bench.tool("tpm2_flushcontext", &["-t"]);
-        bench.tool("tpm2_flushcontext", &["-l"]);
-        let (credential, secret) = challenge(&bench, "ek.pub", &ak);
+        bench.make_ek(name, "ek.pub");
+        let (credential, secret) = bench.challenge("ek.pub", SECRET, &ak);
         let wire = Wire::to(&bench.swtpm, Arc::new(|_| {}), Arc::new(|_| {}));
         let tpm = Tpm::open(&wire.tcti()).unwrap();
         let opened = tpm.activate_credential(&provisioned, kind, &credential, &secret, LONG).unwrap();

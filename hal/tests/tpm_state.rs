@@ -82,6 +82,8 @@ fn a_counter_that_is_gone_or_another_is_told_as_such() {
     bench.tool("tpm2_nvdefine", &["-Q", "-C", "o", "-s", "8", "-a", "ownerread|ownerwrite", INDEX]);
     let error = ask("another kind of index");
     assert!(matches!(error, TpmError::StateRedefined { .. }), "{error}");
+    let again = bench.tpm.provision(&bench.site.public(), &bench.pcrs(), "gate-1", LONG);
+    assert!(matches!(again, Err(TpmError::StateRedefined { .. })), "{again:?}");
     bench.tool("tpm2_nvundefine", &["-C", "o", INDEX]);
 
     bench.tool("tpm2_nvdefine", &["-Q", "-C", "o", "-s", "8", "-a", ATTRIBUTES, INDEX]);

@@ -16,6 +16,7 @@ use wire::{Wire, contains};
 
 const CC_POLICY_AUTHORIZE: u32 = 0x16a;
 const CC_NV_READ: usize = 0x14e;
+const CC_NV_INCREMENT: usize = 0x134;
 
 #[test]
 fn the_key_never_crosses_the_wire_in_clear() {
@@ -40,32 +41,41 @@ fn the_key_never_crosses_the_wire_in_clear() {
 }
 
 #[test]
-fn an_old_value_of_the_state_counter_played_back_is_no_answer() {
-    let bench = Bench::measured();
-    let (provisioned, _) = bench.provision();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let last = Arc::clone(&asked);
-    let kept: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
-    let old = Arc::clone(&kept);
-    let replay = move |response: &mut Vec<u8>| {
-        if last.load(Ordering::Relaxed) == CC_NV_READ {
-            response.clone_from(old.lock().unwrap().get_or_insert_with(|| response.clone()));
+fn an_old_answer_about_the_state_counter_played_back_is_no_answer() {
+    for command in [CC_NV_READ, CC_NV_INCREMENT] {
+        let bench = Bench::measured();
+        let (provisioned, _) = bench.provision();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let last = Arc::clone(&asked);
+        let kept: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
+        let old = Arc::clone(&kept);
+        let replay = move |response: &mut Vec<u8>| {
+            if last.load(Ordering::Relaxed) == command {
+                response.clone_from(old.lock().unwrap().get_or_insert_with(|| response.clone()));
+            }
+        };
+        let note = move |code| asked.store(code as usize, Ordering::Relaxed);
+        let wire = Wire::to(&bench.swtpm, Arc::new(note), Arc::new(replay));
+        let tpm = Tpm::open(&wire.tcti()).unwrap();
+        let value = bench.tpm.state_counter(&provisioned, LONG).unwrap();
+        let ask = || match command {
+            CC_NV_READ => tpm.state_counter(&provisioned, LONG),
+            _ => tpm.advance_state(&provisioned, value, LONG),
+        };
+        let first = ask().unwrap();
+        assert!(kept.lock().unwrap().is_some());
+        if command == CC_NV_READ {
+            bench.tpm.advance_state(&provisioned, first, LONG).unwrap();
         }
-    };
-    let wire = Wire::to(
-        &bench.swtpm,
-        Arc::new(move |code| asked.store(code as usize, Ordering::Relaxed)),
-        Arc::new(replay),
-    );
-    let tpm = Tpm::open(&wire.tcti()).unwrap();
-    let value = tpm.state_counter(&provisioned, LONG).unwrap();
-    assert!(kept.lock().unwrap().is_some());
-    assert_eq!(bench.tpm.advance_state(&provisioned, value, LONG).unwrap(), value + 1);
-    let error = tpm.state_counter(&provisioned, LONG).unwrap_err();
-    assert!(error.to_string().contains("somebody stands between"), "{error}");
-    let error = tpm.advance_state(&provisioned, value, LONG).unwrap_err();
-    assert!(error.to_string().contains("somebody stands between"), "{error}");
-    assert_eq!(bench.tpm.state_counter(&provisioned, LONG).unwrap(), value + 1);
+        let moved = bench.tpm.state_counter(&provisioned, LONG).unwrap();
+        assert_eq!(moved, value + 1);
+        let error = match command {
+            CC_NV_READ => tpm.state_counter(&provisioned, LONG),
+            _ => tpm.advance_state(&provisioned, moved, LONG),
+        };
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("somebody stands between"), "{error}");
+    }
 }
 
 #[test]

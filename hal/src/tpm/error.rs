@@ -35,12 +35,12 @@ const RC_YIELDED: u32 = 0x908;
 const RC_RETRY: u32 = 0x922;
 
 /// Base code, TPM_RC name, meaning.
-const KNOWN: [(u32, &str, &str); 24] = [
+const KNOWN: [(u32, &str, &str); 25] = [
     (RC_POLICY_FAIL, "TPM_RC_POLICY_FAIL", "the boot state is not an approved one"),
     (RC_POLICY, "TPM_RC_POLICY", "the approval is for another epoch: it was revoked or is not yet valid"),
     (RC_PCR_CHANGED, "TPM_RC_PCR_CHANGED", "a PCR was extended while the policy ran"),
     (RC_VALUE, "TPM_RC_VALUE", "a value is out of range or not the one expected"),
-    (RC_INTEGRITY, "TPM_RC_INTEGRITY", "the sealed key was made by another TPM or under another storage key"),
+    (RC_INTEGRITY, "TPM_RC_INTEGRITY", "the blob was made by another TPM or under another storage key"),
     (RC_SIGNATURE, "TPM_RC_SIGNATURE", "the signature does not verify"),
     (RC_HANDLE, "TPM_RC_HANDLE", "nothing is stored at this handle"),
     (RC_NV_DEFINED, "TPM_RC_NV_DEFINED", "the handle is already taken"),
@@ -59,6 +59,7 @@ const KNOWN: [(u32, &str, &str); 24] = [
     (0x149, "TPM_RC_NV_AUTHORIZATION", "the index does not take this authorization"),
     (0x902, "TPM_RC_OBJECT_MEMORY", "no free object slot: other users of the TPM hold them all"),
     (0x903, "TPM_RC_SESSION_MEMORY", "no free session slot: other users of the TPM hold them all"),
+    (0x920, "TPM_RC_NV_RATE", "the TPM holds writes back to spare its memory, ask again later"),
     (0x921, "TPM_RC_LOCKOUT", "the TPM is locked out after wrong authorizations"),
 ];
 
@@ -271,6 +272,7 @@ impl TpmError {
         let meaning = match (command, Code(code).base()) {
             // The session's digest is PolicyPCR AND PolicyNV over what is true now.
             ("TPM2_PolicyAuthorize", RC_VALUE) => "the boot state is not an approved one",
+            ("TPM2_ActivateCredential", RC_INTEGRITY) => "the credential is for another key, or was changed",
             _ => Code(code).meaning(),
         };
         TpmError::Answered { command, code, meaning }

@@ -245,7 +245,7 @@ impl Tpm {
     ///
     /// # Errors
     /// As [`Tpm::state_counter`], and [`TpmError::StateBehind`] and [`TpmError::StateAhead`] when the value is
-    /// another one: then nothing is written.
+    /// another one: then nothing is written. Ahead of `expected` + 1 means that somebody else moved it as well.
     pub fn advance_state(
         &self,
         provisioned: &Provisioned,
