@@ -2,7 +2,7 @@
 #![no_main]
 
 use gateway::vault::Sidecar;
-use hal::tpm::{Approval, ApprovalRequest, Provisioned};
+use hal::tpm::{Approval, ApprovalRequest, Provisioned, Quote};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
             }
         )* };
     }
-    round_trip!(Sidecar, Approval, ApprovalRequest, Provisioned);
+    round_trip!(Sidecar, Approval, ApprovalRequest, Provisioned, Quote);
     if let Ok(request) = serde_json::from_slice::<gateway::judge::Request>(data) {
         assert!(serde_json::to_string(&request).is_ok());
     }

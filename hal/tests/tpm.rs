@@ -251,7 +251,11 @@ fn fifty_unseals_leave_no_session_and_no_object_behind() {
     eprintln!("150 policies, 50 of them to the end, in {:?}", asked.elapsed());
     assert_eq!(bench.leftovers(), "");
     let usage = bench.tpm.usage();
-    assert_eq!((usage.unseals, usage.nv_increments, usage.signatures), (50, 1, 0));
+    assert_eq!(
+        (usage.unseals, usage.nv_increments, usage.signatures),
+        (50, 2, 1),
+        "two counters, one certification"
+    );
 }
 
 #[test]
@@ -293,6 +297,11 @@ fn provisioning_cut_off_at_any_step_can_be_run_again() {
         assert_eq!(
             *seen,
             [
+                // The epoch counter, then the state counter.
+                "before TPM2_NV_DefineSpace",
+                "after TPM2_NV_DefineSpace",
+                "before TPM2_NV_Increment",
+                "after TPM2_NV_Increment",
                 "before TPM2_NV_DefineSpace",
                 "after TPM2_NV_DefineSpace",
                 "before TPM2_NV_Increment",
@@ -315,7 +324,12 @@ fn provisioning_cut_off_at_any_step_can_be_run_again() {
         bench.swtpm.restart().unwrap();
         bench.boot();
         let (provisioned, approval) = bench.approved();
-        bench.tpm.unseal(&provisioned, &[approval], LONG).unwrap();
+        let approvals = [approval];
+        bench.tpm.unseal(&provisioned, &approvals, LONG).unwrap();
+        bench.tpm.sign(&provisioned, &approvals, &[7; 32], LONG).unwrap();
+        bench.tpm.quote(&provisioned, b"nonce", LONG).unwrap();
         assert_eq!(bench.tpm.epoch(LONG).unwrap(), 1, "incremented once in all, cut {cut}");
+        assert_eq!(bench.tpm.state_counter(&provisioned, LONG).unwrap(), 1, "likewise, cut {cut}");
+        assert_eq!(bench.tpm.advance_state(&provisioned, 1, LONG).unwrap(), 2, "cut {cut}");
     }
 }

@@ -7,14 +7,16 @@ mod tpm_bench;
 mod wire;
 
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use hal::tpm::{SiteKey, Tpm, TpmError};
 use tpm_bench::{Bench, LONG};
 use wire::{Wire, contains};
 
 const CC_POLICY_AUTHORIZE: u32 = 0x16a;
+const CC_NV_READ: usize = 0x14e;
+const CC_NV_INCREMENT: usize = 0x134;
 
 #[test]
 fn the_key_never_crosses_the_wire_in_clear() {
@@ -23,11 +25,56 @@ fn the_key_never_crosses_the_wire_in_clear() {
     let tpm = Tpm::open(&wire.tcti()).unwrap();
     let (provisioned, request) = tpm.provision(&bench.site.public(), &bench.pcrs(), "gate-1", LONG).unwrap();
     let approval = bench.site.sign(&request).unwrap();
-    let key = tpm.unseal(&provisioned, &[approval], LONG).unwrap().key;
+    let approvals = [approval];
+    let key = tpm.unseal(&provisioned, &approvals, LONG).unwrap().key;
+    // Signing, counting and quoting use no secret of ours: the evidence key has no authorization value.
+    tpm.sign(&provisioned, &approvals, &[7; 32], LONG).unwrap();
+    let quote = tpm.quote(&provisioned, b"a nonce in clear", LONG).unwrap();
+    let value = tpm.state_counter(&provisioned, LONG).unwrap();
+    tpm.advance_state(&provisioned, value, LONG).unwrap();
     assert!(wire.saw(&provisioned.site_key.point()[1..33]), "the wire listens");
+    assert!(wire.saw(b"a nonce in clear") && wire.saw(&quote.attest), "the wire listens to the end");
     assert!(!wire.saw(&key[..]));
     for part in key.chunks(8) {
         assert!(!wire.saw(part));
+    }
+}
+
+#[test]
+fn an_old_answer_about_the_state_counter_played_back_is_no_answer() {
+    for command in [CC_NV_READ, CC_NV_INCREMENT] {
+        let bench = Bench::measured();
+        let (provisioned, _) = bench.provision();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let last = Arc::clone(&asked);
+        let kept: Arc<Mutex<Option<Vec<u8>>>> = Arc::default();
+        let old = Arc::clone(&kept);
+        let replay = move |response: &mut Vec<u8>| {
+            if last.load(Ordering::Relaxed) == command {
+                response.clone_from(old.lock().unwrap().get_or_insert_with(|| response.clone()));
+            }
+        };
+        let note = move |code| asked.store(code as usize, Ordering::Relaxed);
+        let wire = Wire::to(&bench.swtpm, Arc::new(note), Arc::new(replay));
+        let tpm = Tpm::open(&wire.tcti()).unwrap();
+        let value = bench.tpm.state_counter(&provisioned, LONG).unwrap();
+        let ask = || match command {
+            CC_NV_READ => tpm.state_counter(&provisioned, LONG),
+            _ => tpm.advance_state(&provisioned, value, LONG),
+        };
+        let first = ask().unwrap();
+        assert!(kept.lock().unwrap().is_some());
+        if command == CC_NV_READ {
+            bench.tpm.advance_state(&provisioned, first, LONG).unwrap();
+        }
+        let moved = bench.tpm.state_counter(&provisioned, LONG).unwrap();
+        assert_eq!(moved, value + 1);
+        let error = match command {
+            CC_NV_READ => tpm.state_counter(&provisioned, LONG),
+            _ => tpm.advance_state(&provisioned, moved, LONG),
+        };
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("somebody stands between"), "{error}");
     }
 }
 

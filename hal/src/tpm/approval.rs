@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::TpmError;
 use super::hex;
-use super::pcr::PcrValues;
+use super::pcr::{PcrJson, PcrValues};
 use super::policy::{Name, POLICY_REF, PolicyDigest, SiteKeyPublic};
 
 /// Version of both JSON forms.
@@ -183,15 +183,6 @@ pub enum ApprovalRefused {
         /// Domain tag and schema expected.
         expected: String,
     },
-}
-
-/// One PCR in JSON.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PcrJson {
-    pcr: u8,
-    #[serde(with = "hex")]
-    sha256: [u8; 32],
 }
 
 #[derive(Serialize, Deserialize)]

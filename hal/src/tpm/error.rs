@@ -5,6 +5,7 @@
 
 use super::approval::ApprovalRefused;
 use super::policy::Name;
+use super::quote::QuoteRefused;
 
 /// A raw `TSS2_RC`, with its names. TPM 2.0 Library Part 2 §6.6, TCG TSS 2.0 Overview §4.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +29,18 @@ pub(super) const RC_HANDLE: u32 = 0x08b;
 const RC_NV_DEFINED: u32 = 0x14c;
 /// A counter was read before its first increment.
 const RC_NV_UNINITIALIZED: u32 = 0x14a;
+/// ESYS: an answer in a session does not carry the session's authorization (TSS 2.0 Overview §4).
+const ESYS_RSP_AUTH_FAILED: u32 = 0x0007_001b;
 const RC_YIELDED: u32 = 0x908;
 const RC_RETRY: u32 = 0x922;
 
 /// Base code, TPM_RC name, meaning.
-const KNOWN: [(u32, &str, &str); 24] = [
+const KNOWN: [(u32, &str, &str); 25] = [
     (RC_POLICY_FAIL, "TPM_RC_POLICY_FAIL", "the boot state is not an approved one"),
     (RC_POLICY, "TPM_RC_POLICY", "the approval is for another epoch: it was revoked or is not yet valid"),
     (RC_PCR_CHANGED, "TPM_RC_PCR_CHANGED", "a PCR was extended while the policy ran"),
     (RC_VALUE, "TPM_RC_VALUE", "a value is out of range or not the one expected"),
-    (RC_INTEGRITY, "TPM_RC_INTEGRITY", "the sealed key was made by another TPM or under another storage key"),
+    (RC_INTEGRITY, "TPM_RC_INTEGRITY", "the blob was made by another TPM or under another storage key"),
     (RC_SIGNATURE, "TPM_RC_SIGNATURE", "the signature does not verify"),
     (RC_HANDLE, "TPM_RC_HANDLE", "nothing is stored at this handle"),
     (RC_NV_DEFINED, "TPM_RC_NV_DEFINED", "the handle is already taken"),
@@ -56,6 +59,7 @@ const KNOWN: [(u32, &str, &str); 24] = [
     (0x149, "TPM_RC_NV_AUTHORIZATION", "the index does not take this authorization"),
     (0x902, "TPM_RC_OBJECT_MEMORY", "no free object slot: other users of the TPM hold them all"),
     (0x903, "TPM_RC_SESSION_MEMORY", "no free session slot: other users of the TPM hold them all"),
+    (0x920, "TPM_RC_NV_RATE", "the TPM holds writes back to spare its memory, ask again later"),
     (0x921, "TPM_RC_LOCKOUT", "the TPM is locked out after wrong authorizations"),
 ];
 
@@ -98,6 +102,9 @@ impl Code {
         match self.known() {
             Some((_, _, meaning)) => meaning,
             None if self.layer() == 10 => "the TPM cannot be reached",
+            None if self.0 == ESYS_RSP_AUTH_FAILED => {
+                "the answer is not this TPM's to this command: somebody stands between"
+            }
             None if self.is_stale() => "the TPM was restarted: its sessions are gone",
             None => "see TPM 2.0 Library Part 2 section 6.6",
         }
@@ -164,9 +171,56 @@ pub enum TpmError {
         /// The Name found; `None` when the index does not exist.
         found: Found,
     },
+    /// The record was written before there was such a thing in it.
+    #[error("the provisioning record holds no {0}: it was written by an older version; provision again")]
+    NotProvisioned(&'static str),
+    /// The state counter at 0x01801001 does not exist.
+    #[error(
+        "the state counter does not exist, expected Name {expected}: it was undefined, or the TPM was cleared"
+    )]
+    StateMissing {
+        /// The Name pinned at provisioning.
+        expected: Box<Name>,
+    },
+    /// Something else lives at 0x01801001, or the state counter was defined anew and never incremented.
+    #[error("the state counter's Name is {found}, expected {expected}: it was redefined")]
+    StateRedefined {
+        /// The Name pinned at provisioning.
+        expected: Box<Name>,
+        /// The Name found.
+        found: Box<Name>,
+    },
+    /// The state counter has not come as far as the state says: the last increment is missing, or the state
+    /// is from elsewhere.
+    #[error("the state counter is {found}, behind the expected {expected}: an increment is missing")]
+    StateBehind {
+        /// The counter's value.
+        found: u64,
+        /// What the caller's state says.
+        expected: u64,
+    },
+    /// The state counter is further than the state says: the state is an old one put back, or somebody else
+    /// incremented or redefined the counter.
+    #[error(
+        "the state counter is {found}, ahead of the expected {expected}: the state is an old one, or somebody else moved the counter"
+    )]
+    StateAhead {
+        /// The counter's value.
+        found: u64,
+        /// What the caller's state says.
+        expected: u64,
+    },
+    /// The TPM's signature does not verify under the key that should have made it.
+    #[error("the TPM's signature does not verify under {0}")]
+    BadSignature(&'static str),
+    /// A quote or certification of the TPM itself was refused.
+    #[error("the TPM's own statement was refused: {0}")]
+    Quote(#[from] QuoteRefused),
     /// No approval opened the seal.
-    #[error("none of {offered} approvals opens the sealed key ({tried} tried){}; the last: {last}", Changed(.pcrs_changed))]
+    #[error("none of {offered} approvals opens the {what} ({tried} tried){}; the last: {last}", Changed(.pcrs_changed))]
     NoApproval {
+        /// What was to be opened.
+        what: &'static str,
         /// Approvals handed in.
         offered: usize,
         /// Approvals the TPM was asked about; the rest were refused in software.
@@ -218,6 +272,7 @@ impl TpmError {
         let meaning = match (command, Code(code).base()) {
             // The session's digest is PolicyPCR AND PolicyNV over what is true now.
             ("TPM2_PolicyAuthorize", RC_VALUE) => "the boot state is not an approved one",
+            ("TPM2_ActivateCredential", RC_INTEGRITY) => "the credential is for another key, or was changed",
             _ => Code(code).meaning(),
         };
         TpmError::Answered { command, code, meaning }

@@ -1,4 +1,5 @@
-//! The TPM: seals one key to the boot states a site has approved.
+//! The TPM: seals one key to the boot states a site has approved, signs evidence in them, says which one it
+//! is in, and keeps a count that cannot go back.
 //!
 //! A [`Tpm`] is a handle to one thread that owns one libtss2 context. Callers wait on a bounded queue with a
 //! timeout; the thread opens the context when it is first asked, and again after the TPM went away. There is
@@ -11,13 +12,23 @@
 //! "no".
 
 mod approval;
+mod approved;
+mod attest;
+mod counter;
 mod device;
+mod ecdsa;
+mod endorsement;
 mod error;
 mod esys;
 mod hex;
+mod key;
 mod pcr;
 mod policy;
+mod quote;
+mod reader;
+mod record;
 mod site_key;
+mod steps;
 pub mod swtpm;
 mod tcti;
 
@@ -27,17 +38,25 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use zeroize::Zeroizing;
 
 pub use approval::{Approval, ApprovalRefused, ApprovalRequest};
-pub use device::{Provisioned, Step, Steps, Unsealed};
+pub use approved::Unsealed;
+pub use attest::{Attest, AttestError, Attested};
+pub use endorsement::{EkKind, Endorsement};
 pub use error::{Code, Found, TpmError};
 pub use error::{RC_INTEGRITY, RC_PCR_CHANGED, RC_POLICY, RC_POLICY_FAIL, RC_SIGNATURE, RC_VALUE};
 pub use esys::silence_library;
+pub use key::{AttestationKey, EvidenceKey};
 pub use pcr::{PcrSelection, PcrValues};
 pub use policy::{
-    EPOCH_INDEX, Name, POLICY_REF, PolicyDigest, SRK_HANDLE, SiteKeyPublic, approval_hash, epoch_name,
+    EPOCH_INDEX, Name, POLICY_REF, PolicyDigest, SRK_HANDLE, STATE_INDEX, SiteKeyPublic, approval_hash,
+    epoch_name, state_name,
 };
+pub use quote::{Certification, NONCE_MAX, Quote, QuoteRefused};
+pub use record::{KeyBlobs, Provisioned};
 pub use site_key::SiteKey;
+pub use steps::{Step, Steps};
 pub use tcti::Tcti;
 
 use esys::{Counts, Esys};
@@ -58,7 +77,7 @@ pub struct Tpm {
 pub struct Usage {
     /// TPM2_NV_Increment: wears the TPM's memory.
     pub nv_increments: u64,
-    /// Signatures made by the TPM. This layer has no signing key yet, so it stays zero.
+    /// TPM2_Sign, TPM2_Quote and TPM2_Certify.
     pub signatures: u64,
     /// TPM2_Unseal.
     pub unseals: u64,
@@ -117,13 +136,15 @@ impl Tpm {
         Ok(Tpm { requests, counts, steps })
     }
 
-    /// Makes the TPM ready, seals a new key to `site_key`, and asks for approval of the present boot state.
-    /// Persists the storage key at [`SRK_HANDLE`] and defines the counter at [`EPOCH_INDEX`] where they are
-    /// missing; may be cut off at any point and run again. Needs an empty owner authorization.
+    /// Makes the TPM ready, seals a new key to `site_key`, makes the signing keys, and asks for approval of
+    /// the present boot state. Persists the storage key at [`SRK_HANDLE`] and defines the counters at
+    /// [`EPOCH_INDEX`] and [`STATE_INDEX`] where they are missing; may be cut off at any point and run again.
+    /// Needs an empty owner authorization.
     ///
     /// # Errors
-    /// [`TpmError::PcrUnset`] when a PCR was never extended; [`TpmError::EpochChanged`] when something else
-    /// lives at the counter's index; otherwise as the TPM answers.
+    /// [`TpmError::PcrUnset`] when a PCR was never extended; [`TpmError::EpochChanged`] or
+    /// [`TpmError::StateRedefined`] when something else lives at a counter's index; otherwise as the TPM
+    /// answers.
     pub fn provision(
         &self,
         site_key: &SiteKeyPublic,
@@ -162,7 +183,7 @@ impl Tpm {
         timeout: Duration,
     ) -> Result<Unsealed, TpmError> {
         let (provisioned, approvals) = (provisioned.clone(), approvals.to_vec());
-        self.ask(timeout, move |esys| device::unseal(esys, &provisioned, &approvals))
+        self.ask(timeout, move |esys| approved::unseal(esys, &provisioned, &approvals))
     }
 
     /// Runs the policy again, unsealing included, and compares the key with the one held, in constant time.
@@ -195,7 +216,7 @@ impl Tpm {
     /// # Errors
     /// [`TpmError::EpochChanged`] when the counter is missing or another one.
     pub fn epoch(&self, timeout: Duration) -> Result<u64, TpmError> {
-        self.ask(timeout, device::epoch)
+        self.ask(timeout, counter::epoch)
     }
 
     /// Revokes every approval of the present epoch and returns the new one. Install approvals for the new
@@ -205,7 +226,93 @@ impl Tpm {
     /// As [`Tpm::epoch`].
     pub fn advance_epoch(&self, timeout: Duration) -> Result<u64, TpmError> {
         let steps = Arc::clone(&self.steps);
-        self.ask(timeout, move |esys| device::advance_epoch(esys, &steps))
+        self.ask(timeout, move |esys| counter::advance_epoch(esys, &steps))
+    }
+
+    /// The state counter's value. It starts anywhere, not at one, and never goes back. Nobody on the wire to
+    /// the TPM can forge the answer.
+    ///
+    /// # Errors
+    /// [`TpmError::NotProvisioned`] for a record without one; [`TpmError::SrkChanged`] before anything else on
+    /// another TPM; [`TpmError::StateMissing`] and [`TpmError::StateRedefined`].
+    pub fn state_counter(&self, provisioned: &Provisioned, timeout: Duration) -> Result<u64, TpmError> {
+        let provisioned = provisioned.clone();
+        self.ask(timeout, move |esys| counter::state(esys, &provisioned))
+    }
+
+    /// Moves the state counter on, if it still is `expected`, and returns the new value. Write the state for
+    /// `expected` + 1 first. After [`TpmError::Timeout`] the counter may or may not have moved: read it.
+    ///
+    /// # Errors
+    /// As [`Tpm::state_counter`], and [`TpmError::StateBehind`] and [`TpmError::StateAhead`] when the value is
+    /// another one: then nothing is written. Ahead of `expected` + 1 means that somebody else moved it as well.
+    pub fn advance_state(
+        &self,
+        provisioned: &Provisioned,
+        expected: u64,
+        timeout: Duration,
+    ) -> Result<u64, TpmError> {
+        let (provisioned, steps) = (provisioned.clone(), Arc::clone(&self.steps));
+        self.ask(timeout, move |esys| counter::advance_state(esys, &steps, &provisioned, expected))
+    }
+
+    /// Signs `digest` with the evidence key, under the first of `approvals` that holds; an ECDSA signature in
+    /// DER, verified before it is returned.
+    ///
+    /// # Errors
+    /// [`TpmError::NotProvisioned`] for a record without such a key; otherwise as [`Tpm::unseal`].
+    pub fn sign(
+        &self,
+        provisioned: &Provisioned,
+        approvals: &[Approval],
+        digest: &[u8; 32],
+        timeout: Duration,
+    ) -> Result<Vec<u8>, TpmError> {
+        let (provisioned, approvals, digest) = (provisioned.clone(), approvals.to_vec(), *digest);
+        self.ask(timeout, move |esys| approved::sign(esys, &provisioned, &approvals, &digest))
+    }
+
+    /// Has the attestation key quote the PCRs of the record, for `nonce` of 1 to [`NONCE_MAX`] bytes. Needs no
+    /// approval: which state the TPM is in may be asked in every state.
+    ///
+    /// # Errors
+    /// [`TpmError::NotProvisioned`] for a record without such a key; [`TpmError::SrkChanged`] before anything
+    /// is tried on another TPM; otherwise as the TPM answers.
+    pub fn quote(
+        &self,
+        provisioned: &Provisioned,
+        nonce: &[u8],
+        timeout: Duration,
+    ) -> Result<Quote, TpmError> {
+        let (provisioned, nonce) = (provisioned.clone(), nonce.to_vec());
+        self.ask(timeout, move |esys| quote::quote(esys, &provisioned, &nonce))
+    }
+
+    /// The endorsement keys that the TPM's maker has certified. Each is derived again, which takes a hardware
+    /// TPM seconds.
+    ///
+    /// # Errors
+    /// [`TpmError::Malformed`] when a certificate is not about the key derived; otherwise as the TPM answers.
+    pub fn endorsements(&self, timeout: Duration) -> Result<Vec<Endorsement>, TpmError> {
+        self.ask(timeout, endorsement::all)
+    }
+
+    /// Answers a challenge made for an endorsement key and the attestation key's Name: what comes out shows
+    /// that both live in one TPM. `credential` is a TPM2B_ID_OBJECT and `secret` a TPM2B_ENCRYPTED_SECRET,
+    /// marshalled.
+    ///
+    /// # Errors
+    /// [`RC_INTEGRITY`] when the challenge is for another key; otherwise as [`Tpm::quote`].
+    pub fn activate_credential(
+        &self,
+        provisioned: &Provisioned,
+        ek: EkKind,
+        credential: &[u8],
+        secret: &[u8],
+        timeout: Duration,
+    ) -> Result<Zeroizing<Vec<u8>>, TpmError> {
+        let (provisioned, credential, secret) = (provisioned.clone(), credential.to_vec(), secret.to_vec());
+        self.ask(timeout, move |esys| endorsement::activate(esys, &provisioned, ek, &credential, &secret))
     }
 
     /// How much the TPM was used.

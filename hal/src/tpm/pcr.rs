@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use super::error::TpmError;
+use super::hex;
 
 /// PCRs of a PC Client TPM (TCG PC Client Platform TPM Profile §4.6).
 const PCR_COUNT: u8 = 24;
@@ -68,8 +69,18 @@ impl From<PcrSelection> for Vec<u8> {
     }
 }
 
+/// One PCR in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PcrJson {
+    pub(super) pcr: u8,
+    #[serde(with = "hex")]
+    pub(super) sha256: [u8; 32],
+}
+
 /// What the selected PCRs held when they were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<PcrJson>", into = "Vec<PcrJson>")]
 pub struct PcrValues(Vec<(u8, [u8; 32])>);
 
 impl PcrValues {
@@ -121,6 +132,19 @@ impl PcrValues {
     /// Numbers of the PCRs whose value here is not the one in `other`.
     pub fn differing(&self, other: &PcrValues) -> Vec<u8> {
         self.0.iter().filter(|pair| !other.0.contains(pair)).map(|(index, _)| *index).collect()
+    }
+}
+
+impl TryFrom<Vec<PcrJson>> for PcrValues {
+    type Error = TpmError;
+    fn try_from(json: Vec<PcrJson>) -> Result<PcrValues, TpmError> {
+        PcrValues::new(json.into_iter().map(|one| (one.pcr, one.sha256)).collect())
+    }
+}
+
+impl From<PcrValues> for Vec<PcrJson> {
+    fn from(values: PcrValues) -> Vec<PcrJson> {
+        values.0.into_iter().map(|(pcr, sha256)| PcrJson { pcr, sha256 }).collect()
     }
 }
 

@@ -14,6 +14,8 @@ use super::pcr::PcrValues;
 pub const POLICY_REF: &str = "headgate-pcr-v1";
 /// NV index of the epoch counter (owner range; avoids the TCG's 0x01C0xxxx and the platform's).
 pub const EPOCH_INDEX: u32 = 0x0180_1000;
+/// NV index of the state counter (owner range).
+pub const STATE_INDEX: u32 = 0x0180_1001;
 /// Persistent handle of the storage root key (TCG TPM v2.0 Provisioning Guidance §7.5.1).
 pub const SRK_HANDLE: u32 = 0x8100_0001;
 
@@ -23,7 +25,7 @@ const CC_POLICY_PCR: u32 = 0x17f;
 const ALG_SHA256: [u8; 2] = [0x00, 0x0b];
 /// Counter (bit 4) | OWNERWRITE | OWNERREAD | AUTHREAD | NO_DA. Reading takes an empty authorization, which
 /// PolicyNV needs at boot; not ORDERLY, whose value jumps after a power cut.
-const EPOCH_ATTRIBUTES: u32 = 0x10 | 0x2 | 0x2_0000 | 0x4_0000 | 0x200_0000;
+const COUNTER_ATTRIBUTES: u32 = 0x10 | 0x2 | 0x2_0000 | 0x4_0000 | 0x200_0000;
 /// Set by the TPM at the first increment; part of the Name.
 const NV_WRITTEN: u32 = 0x2000_0000;
 
@@ -34,7 +36,7 @@ pub struct Name(#[serde(with = "hex")] pub [u8; 34]);
 
 impl Name {
     /// The Name of a marshalled public area (TPMT_PUBLIC or TPMS_NV_PUBLIC).
-    fn of(public_area: &[u8]) -> Name {
+    pub(super) fn of(public_area: &[u8]) -> Name {
         let mut name = [0; 34];
         name[..2].copy_from_slice(&ALG_SHA256);
         name[2..].copy_from_slice(&sha256(&[public_area]));
@@ -101,10 +103,10 @@ pub fn approval_hash(policy: &PolicyDigest, policy_ref: &[u8]) -> [u8; 32] {
     sha256(&[&policy.0, policy_ref])
 }
 
-/// TPMS_NV_PUBLIC of the epoch counter as it is defined, marshalled.
-pub(super) fn epoch_public(written: bool) -> Vec<u8> {
-    let attributes = if written { EPOCH_ATTRIBUTES | NV_WRITTEN } else { EPOCH_ATTRIBUTES };
-    let mut out = EPOCH_INDEX.to_be_bytes().to_vec();
+/// TPMS_NV_PUBLIC of the counter at `index`, marshalled: as it is defined, or for good once `written`.
+pub(super) fn counter_public(index: u32, written: bool) -> Vec<u8> {
+    let attributes = if written { COUNTER_ATTRIBUTES | NV_WRITTEN } else { COUNTER_ATTRIBUTES };
+    let mut out = index.to_be_bytes().to_vec();
     out.extend(ALG_SHA256);
     out.extend(attributes.to_be_bytes());
     out.extend([0, 0]); // no authPolicy
@@ -114,7 +116,12 @@ pub(super) fn epoch_public(written: bool) -> Vec<u8> {
 
 /// Name of the epoch counter: before its first increment, or for good once `written`.
 pub fn epoch_name(written: bool) -> Name {
-    Name::of(&epoch_public(written))
+    Name::of(&counter_public(EPOCH_INDEX, written))
+}
+
+/// Name of the state counter: before its first increment, or for good once `written`.
+pub fn state_name(written: bool) -> Name {
+    Name::of(&counter_public(STATE_INDEX, written))
 }
 
 /// Public half of the site key: a point on P-256, uncompressed (`04 || x || y`).

@@ -15,9 +15,9 @@ use super::error::TpmError;
 use super::policy::SiteKeyPublic;
 
 const PRIVATE_LABEL: &str = "PRIVATE KEY";
-const PUBLIC_LABEL: &str = "PUBLIC KEY";
+pub(super) const PUBLIC_LABEL: &str = "PUBLIC KEY";
 /// SubjectPublicKeyInfo of an uncompressed P-256 point, up to the point (RFC 5480 §2).
-const SPKI_PREFIX: [u8; 26] = [
+pub(super) const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
@@ -113,7 +113,7 @@ impl SiteKeyPublic {
     }
 }
 
-fn encode_pem(der: &[u8], label: &str) -> String {
+pub(super) fn encode_pem(der: &[u8], label: &str) -> String {
     let text = Zeroizing::new(STANDARD.encode(der));
     // Sized once, so that growing leaves no copy of a private key behind.
     let mut pem = String::with_capacity(text.len() + text.len() / 64 + 2 * label.len() + 40);

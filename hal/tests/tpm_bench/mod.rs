@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use hal::tpm::swtpm::Swtpm;
-use hal::tpm::{Approval, ApprovalRequest, PcrSelection, Provisioned, SiteKey, Steps, Tpm};
+use hal::tpm::{Approval, ApprovalRequest, Name, PcrSelection, Provisioned, SiteKey, Steps, Tpm};
 use tempfile::TempDir;
 
 /// Long enough for a loaded machine.
@@ -28,7 +28,13 @@ impl Bench {
 
     /// A TPM as it comes: every PCR zero.
     pub(crate) fn bare() -> Bench {
+        Bench::prepared(|_| {})
+    }
+
+    /// A TPM whose state somebody has put into its folder first.
+    pub(crate) fn prepared(prepare: impl FnOnce(&Path)) -> Bench {
         let dir = TempDir::new().unwrap();
+        prepare(dir.path());
         let swtpm = Swtpm::start(dir.path()).expect("these tests need the packages swtpm and tpm2-tools");
         let tpm = Tpm::open(&swtpm.tcti()).unwrap();
         Bench { swtpm, tpm, site: SiteKey::generate().unwrap(), dir }
@@ -83,6 +89,27 @@ impl Bench {
             .unwrap_or_else(|error| panic!("these tests need tpm2-tools; {name}: {error}"));
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Derives the endorsement key of this kind (`rsa`, `ecc`) and writes its public area.
+    pub(crate) fn make_ek(&self, kind: &str, public: &str) {
+        self.tool("tpm2_createek", &["-Q", "-G", kind, "-c", "ek.ctx", "-u", public]);
+        self.tool("tpm2_flushcontext", &["-t"]);
+        self.tool("tpm2_flushcontext", &["-l"]);
+    }
+
+    /// A challenge for the endorsement key in the file `ek` and the key of this Name: TPM2B_ID_OBJECT and
+    /// TPM2B_ENCRYPTED_SECRET.
+    pub(crate) fn challenge(&self, ek: &str, secret: &[u8], name: &Name) -> (Vec<u8>, Vec<u8>) {
+        std::fs::write(self.path().join("secret"), secret).unwrap();
+        let name = name.to_string();
+        let args = ["-Q", "-T", "none", "-u", ek, "-s", "secret", "-n", &name, "-o", "credential"];
+        self.tool("tpm2_makecredential", &args);
+        let file = std::fs::read(self.path().join("credential")).unwrap();
+        // A magic number and a version of the tool's own, then the two structures.
+        assert_eq!(file[..8], [0xba, 0xdc, 0xc0, 0xde, 0, 0, 0, 1]);
+        let len = 2 + usize::from(u16::from_be_bytes([file[8], file[9]]));
+        (file[8..8 + len].to_vec(), file[8 + len..].to_vec())
     }
 
     pub(crate) fn path(&self) -> &Path {

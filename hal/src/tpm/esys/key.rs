@@ -6,9 +6,16 @@ use std::ptr::{null, null_mut};
 use tss_esapi::tss2_esys as ffi;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::memory::{Given, in_use, marshal_public, sized, unmarshal, with_size};
-use super::{Counts, Esys, Handle, NONE, PASSWORD, RH_OWNER, Verified};
+use super::memory::{Given, in_use, marshal, sized, too_long, unmarshal, with_size};
+use super::{Counts, Esys, Handle, NONE, PASSWORD, RH_ENDORSEMENT, RH_OWNER, Verified};
 use crate::tpm::error::TpmError;
+
+/// Where a primary key is derived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tpm) enum Hierarchy {
+    Owner = RH_OWNER as isize,
+    Endorsement = RH_ENDORSEMENT as isize,
+}
 
 impl Esys {
     /// TPM2_LoadExternal of a public key (TPMT_PUBLIC, marshalled), in the owner hierarchy: a ticket from
@@ -53,8 +60,13 @@ impl Esys {
         Ok(Verified(Given(ticket).get()))
     }
 
-    /// TPM2_CreatePrimary in the owner hierarchy from a template (TPMT_PUBLIC, marshalled).
-    pub(in crate::tpm) fn create_primary(&self, template: &[u8]) -> Result<Handle<'_>, TpmError> {
+    /// TPM2_CreatePrimary from a template (TPMT_PUBLIC, marshalled), in a hierarchy with an empty
+    /// authorization.
+    pub(in crate::tpm) fn create_primary(
+        &self,
+        hierarchy: Hierarchy,
+        template: &[u8],
+    ) -> Result<Handle<'_>, TpmError> {
         let public =
             unmarshal!(ffi::Tss2_MU_TPM2B_PUBLIC_Unmarshal, ffi::TPM2B_PUBLIC, &with_size(template))?;
         let (sensitive, info) = (ffi::TPM2B_SENSITIVE_CREATE::default(), ffi::TPM2B_DATA::default());
@@ -64,7 +76,7 @@ impl Esys {
         let code = unsafe {
             ffi::Esys_CreatePrimary(
                 self.context,
-                RH_OWNER,
+                hierarchy as ffi::ESYS_TR,
                 PASSWORD,
                 NONE,
                 NONE,
@@ -83,20 +95,21 @@ impl Esys {
         Ok(self.keep(tr, true))
     }
 
-    /// TPM2_Create: seals `secret` under `parent`; returns TPM2B_PUBLIC and TPM2B_PRIVATE, marshalled.
-    /// The secret crosses the bus encrypted by `session`, which must be salted.
-    pub(in crate::tpm) fn seal(
+    /// TPM2_Create under `parent`: seals `secret`, or makes a key when that is empty; returns TPM2B_PUBLIC
+    /// and TPM2B_PRIVATE, marshalled. The secret crosses the bus encrypted by `session`, which must be salted.
+    pub(in crate::tpm) fn create(
         &self,
         parent: &Handle<'_>,
         session: &Handle<'_>,
         template: &[u8],
-        secret: &[u8; 32],
+        secret: &[u8],
     ) -> Result<(Vec<u8>, Vec<u8>), TpmError> {
         let public =
             unmarshal!(ffi::Tss2_MU_TPM2B_PUBLIC_Unmarshal, ffi::TPM2B_PUBLIC, &with_size(template))?;
         let mut sensitive = ffi::TPM2B_SENSITIVE_CREATE::default();
-        sensitive.sensitive.data.size = 32;
-        sensitive.sensitive.data.buffer[..32].copy_from_slice(secret);
+        let room = sensitive.sensitive.data.buffer.get_mut(..secret.len());
+        room.ok_or_else(|| too_long("secret to seal", secret.len()))?.copy_from_slice(secret);
+        sensitive.sensitive.data.size = secret.len() as u16;
         let (info, pcrs) = (ffi::TPM2B_DATA::default(), ffi::TPML_PCR_SELECTION::default());
         let (mut out_private, mut out_public) = (null_mut(), null_mut());
         // SAFETY: the context is open, parent and session live in it, all structures are whole, outputs not
@@ -122,11 +135,12 @@ impl Esys {
         sensitive.sensitive.data.buffer.zeroize();
         self.check("TPM2_Create", code)?;
         let private = Given(out_private).get();
-        let public = marshal_public(&Given(out_public).get())?;
+        let public =
+            marshal!(ffi::Tss2_MU_TPM2B_PUBLIC_Marshal, ffi::TPM2B_PUBLIC, &Given(out_public).get())?;
         Ok((public, with_size(in_use!(private, buffer)?)))
     }
 
-    /// TPM2_Load of what [`Esys::seal`] returned.
+    /// TPM2_Load of what [`Esys::create`] returned.
     pub(in crate::tpm) fn load(
         &self,
         parent: &Handle<'_>,
@@ -142,6 +156,26 @@ impl Esys {
         };
         self.check("TPM2_Load", code)?;
         Ok(self.keep(tr, true))
+    }
+
+    /// TPM2_ReadPublic: TPM2B_PUBLIC, marshalled.
+    pub(in crate::tpm) fn read_public(&self, object: &Handle<'_>) -> Result<Vec<u8>, TpmError> {
+        let mut public = null_mut();
+        // SAFETY: the context is open, the object lives in it, outputs not wanted may be null.
+        let code = unsafe {
+            ffi::Esys_ReadPublic(
+                self.context,
+                object.tr,
+                NONE,
+                NONE,
+                NONE,
+                &mut public,
+                null_mut(),
+                null_mut(),
+            )
+        };
+        self.check("TPM2_ReadPublic", code)?;
+        marshal!(ffi::Tss2_MU_TPM2B_PUBLIC_Marshal, ffi::TPM2B_PUBLIC, &Given(public).get())
     }
 
     /// TPM2_Unseal with a policy session; the secret crosses the bus encrypted by it.

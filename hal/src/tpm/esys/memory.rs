@@ -87,18 +87,21 @@ pub(super) fn with_size(bytes: &[u8]) -> Vec<u8> {
     [&len.to_be_bytes(), bytes].concat()
 }
 
-pub(super) fn marshal_public(public: &ffi::TPM2B_PUBLIC) -> Result<Vec<u8>, TpmError> {
-    let mut out = vec![0; size_of::<ffi::TPM2B_PUBLIC>()];
-    let mut offset = 0;
-    // SAFETY: the buffer is writable for its stated length and the structure came whole from ESYS.
-    let code = unsafe {
-        ffi::Tss2_MU_TPM2B_PUBLIC_Marshal(public, out.as_mut_ptr(), out.len() as ffi::size_t, &mut offset)
-    };
-    if code != 0 {
-        return Err(TpmError::answered("Tss2_MU_TPM2B_PUBLIC_Marshal", code));
-    }
-    out.truncate(offset as usize);
-    Ok(out)
+/// Marshals `value` with one of libtss2's `Tss2_MU_..._Marshal`; `$type` must be a plain C structure.
+macro_rules! marshal {
+    ($function:path, $type:ty, $value:expr) => {{
+        let value: &$type = $value;
+        // No structure is longer on the wire than in memory.
+        let (mut out, mut offset) = (vec![0u8; size_of::<$type>()], 0);
+        // SAFETY: the buffer is writable for its stated length and the structure came whole from ESYS.
+        let code = unsafe { $function(value, out.as_mut_ptr(), out.len() as ffi::size_t, &mut offset) };
+        if code == 0 {
+            out.truncate(offset as usize);
+            Ok(out)
+        } else {
+            Err($crate::tpm::error::TpmError::answered(stringify!($function), code))
+        }
+    }};
 }
 
-pub(super) use {in_use, sized, unmarshal};
+pub(super) use {in_use, marshal, sized, unmarshal};

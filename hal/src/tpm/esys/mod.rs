@@ -20,17 +20,21 @@ use super::error::{Code, TpmError};
 use super::policy::Name;
 use memory::{Given, in_use, too_long};
 
+mod credential;
 mod key;
 mod memory;
 mod nv;
 mod platform;
 mod policy;
+mod sign;
 
+pub(super) use key::Hierarchy;
 pub(super) use policy::SessionKind;
 
 const NONE: ffi::ESYS_TR = 0xfff;
 const PASSWORD: ffi::ESYS_TR = 0xff;
 const RH_OWNER: ffi::ESYS_TR = 0x101;
+const RH_ENDORSEMENT: ffi::ESYS_TR = 0x10b;
 
 /// What was asked of the TPM since the handle was opened; see [`super::Usage`].
 #[derive(Debug, Default)]
