@@ -22,7 +22,8 @@ pub struct Tail {
 
 impl Tail {
     pub(super) fn new(store: Store, name: Name, file: Box<dyn DiskFile>, len: u64) -> Tail {
-        Tail { store, name, file, len, synced: true, failed: false }
+        // Who wrote what is there may have died before a sync: the next one is not skipped.
+        Tail { store, name, file, len, synced: false, failed: false }
     }
 
     /// Appends `bytes`; durable after the next [`Tail::sync`].
