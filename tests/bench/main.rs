@@ -9,6 +9,7 @@
 // A measurement that cannot go on has no result.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod audit;
 mod chunk;
 mod copy;
 mod figure;
@@ -45,11 +46,13 @@ fn main() -> ExitCode {
 /// A name, on which CPUs, and what to run.
 type Measurement = (&'static str, Cpus, fn());
 
-const MEASUREMENTS: [Measurement; 9] = [
+const MEASUREMENTS: [Measurement; 11] = [
     ("proxy-depth1", Cpus::One, proxy::depth1),
     ("proxy-pipelined", Cpus::One, proxy::pipelined),
     ("match-chunk", Cpus::One, chunk::measure),
     ("verify-64m", Cpus::All, verify::measure),
+    ("audit-append", Cpus::One, audit::append),
+    ("audit-verify-100k", Cpus::One, audit::verify),
     ("signal-tone", Cpus::All, signals::tone::measure),
     ("signal-mains", Cpus::All, signals::mains::measure),
     ("signal-delay", Cpus::All, signals::delay::measure),

@@ -18,6 +18,7 @@ use hal::tpm::swtpm::Swtpm;
 pub mod disk;
 pub mod peers;
 pub mod relay;
+pub mod signer;
 mod vendor;
 
 /// Debian's u-boot for QEMU's arm64 board: the real image of these tests.

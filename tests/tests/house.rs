@@ -74,6 +74,14 @@ const NEVER: &[(&str, &[&str])] = &[
     ("judge", &["feed", "app", "web", "cli"]), // it speaks the messages that a pump defines
     ("vault", &["judge", "proxy", "feed", "app", "protocol"]),
     ("state", &["judge", "proxy", "feed", "app", "protocol"]),
+    // It reads its own files and nothing else, so that an auditor can trust what it says of them.
+    (
+        "audit",
+        &[
+            "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
+            "socket", "cli",
+        ],
+    ),
 ];
 
 /// Where the big concrete types meet; nowhere else are all three named.

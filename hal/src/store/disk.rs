@@ -76,6 +76,8 @@ pub trait Disk: Send + Sync + std::fmt::Debug {
     fn create(&self, name: &Name) -> io::Result<Box<dyn DiskFile>>;
     /// Opens a file for reading. The handle stays good when the name goes.
     fn open(&self, name: &Name) -> io::Result<Box<dyn DiskFile>>;
+    /// Opens a file that is there for appending and reading.
+    fn append(&self, name: &Name) -> io::Result<Box<dyn DiskFile>>;
     /// Gives a file a new name, replacing what had it.
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()>;
     /// Takes a name away.

@@ -4,13 +4,15 @@
 //! and nowhere else. It never overwrites in place and never retries a failed fsync: after one, what the
 //! kernel still holds is unknown (the page may be marked clean), so the write has failed.
 //!
-//! Invariant: whenever the power goes, every name reads its old content or its new content, whole.
+//! Invariant: whenever the power goes, every name reads its old content or its new content, whole. A file that
+//! grows by [`Store::append`] is the one exception: it reads what was synced, and a part of what came after.
 
 mod disk;
 mod fuse;
 mod intake;
 mod real;
 mod sim;
+mod tail;
 #[cfg(test)]
 mod torture;
 
@@ -23,6 +25,7 @@ pub use fuse::{Blown, Fuse};
 pub use intake::Intake;
 pub use real::RealDisk;
 pub use sim::{PowerCut, SimDisk};
+pub use tail::Tail;
 
 /// A durable file operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +175,24 @@ impl Store {
         self.fuse.step("create")?;
         let file = self.disk.create(&name).map_err(|e| StoreError::io("create", &name, e))?;
         Ok(Intake::new(self.clone(), name, file))
+    }
+
+    /// Opens `name` for appending and makes it, empty and with a durable name, where it is not there. Only one
+    /// [`Tail`] of a file may be in use.
+    pub fn append(&self, name: &str) -> Result<Tail, StoreError> {
+        let name = Name::parse(name)?;
+        let failed = |e| StoreError::io("open for appending", &name, e);
+        let file = match self.disk.append(&name) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                self.fuse.step("create")?;
+                self.disk.create(&name).map_err(failed)?
+            }
+            other => other.map_err(failed)?,
+        };
+        // Also where it was there: it may have been made just before a cut of the power.
+        self.sync_dir(name.dir())?;
+        let len = file.size().map_err(failed)?;
+        Ok(Tail::new(self.clone(), name, file, len))
     }
 
     /// Keeps `len` bytes of disk occupied under `name`, to be [`remove`](Store::remove)d when something

@@ -49,6 +49,12 @@ impl Disk for RealDisk {
         Ok(Box::new(RealFile(options.open(self.path(name))?)))
     }
 
+    fn append(&self, name: &Name) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+        Ok(Box::new(RealFile(options.open(self.path(name))?)))
+    }
+
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()> {
         std::fs::rename(self.path(from), self.path(to))
     }
@@ -131,6 +137,23 @@ mod tests {
         assert!(matches!(store.read("vault/link", 10), Err(StoreError::Io { .. })));
         assert_eq!(store.list("vault").unwrap().len(), 1);
         assert!(store.free().unwrap() > 0);
+    }
+
+    #[test]
+    fn a_file_grows_over_two_openings_and_a_link_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(RealDisk::open(dir.path()).unwrap(), &[], Fuse::never()).unwrap();
+        for (part, size) in [(&b"one"[..], 3), (b"two", 6)] {
+            let mut tail = store.append("log").unwrap();
+            tail.write(part).unwrap();
+            tail.sync().unwrap();
+            assert_eq!(tail.size(), size);
+        }
+        assert_eq!(store.read("log", 6).unwrap(), Some(b"onetwo".to_vec()));
+        let mode = dir.path().join("log").metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        symlink(dir.path().join("log"), dir.path().join("link")).unwrap();
+        assert!(matches!(store.append("link"), Err(StoreError::Io { .. })));
     }
 
     #[test]

@@ -187,6 +187,10 @@ impl Disk for SimDisk {
         Ok(self.handle(id))
     }
 
+    fn append(&self, name: &Name) -> io::Result<Box<dyn DiskFile>> {
+        self.open(name)
+    }
+
     fn rename(&self, from: &Name, to: &Name) -> io::Result<()> {
         let mut state = self.lock();
         let id = state.find(from)?;
