@@ -223,7 +223,7 @@ fn refuse_everything(links: &Links, mut mail: mpsc::Receiver<Message>) {
             Message::News(conduit, News::Ask(id, _)) if id != 0 => {
                 let _ = links[conduit].1.try_send(Command::Answer(id, Answer::Refused(refusal())));
             }
-            Message::Ask(_, _, reply) => {
+            Message::Ask(_, reply) => {
                 let failure = Failure::new(why::STATE_DAMAGED, "the state cannot be read; see the journal");
                 let _ = reply.send(Err(failure));
             }

@@ -160,6 +160,18 @@ hal::reasons! {
         "The TPM's storage key is not the one this gateway was provisioned with."
         "The TPM was cleared or replaced, or something sits between it and the processor."
         "Treat it as an intrusion until explained; then run headgate init again.";
+    STATE_OLD 7011 71 Integrator "state from an old copy"
+        "The state on the disk was written before the last change: the TPM's counter is further on."
+        "An old image of the disk was put back, or single files from a backup."
+        "Put the newest copy back. Where there is none: headgate init --again, and trust the keys anew.";
+    STATE_COUNTER 7012 71 Integrator "state counter changed"
+        "The TPM's counter that guards the state is missing, another one, or not where the state left it."
+        "The TPM was cleared, the counter removed or incremented by another program, or the disk is of another box."
+        "Find out who uses the TPM; then headgate init --again, and trust the keys anew.";
+    AUDIT_LOG 7013 71 Integrator "audit log damaged"
+        "The audit log cannot be written, or is not what was written: the text says where."
+        "A damaged or full disk, or somebody who edited the log."
+        "Copy the folder audit for whoever investigates it; then headgate audit set-aside --reason TEXT begins a new log.";
     BROKER_DOWN 8001 70 Integrator "broker unreachable"
         "The MQTT broker cannot be reached; alarms queue on disk."
         "The broker is down, or refuses this gateway's certificate."

@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::judge::{Answered, Failure, Inbox, Message, Request};
+use crate::judge::{Answered, Asked, Failure, Inbox, Message, Request};
 use crate::vault::{ImageIntake, Vault};
 
 /// The line a caller sends.
@@ -63,10 +63,10 @@ pub async fn serve(listener: UnixListener, inbox: Inbox, vault: Option<Vault>) {
 }
 
 async fn call(stream: UnixStream, inbox: Inbox, vault: Option<Vault>) {
-    let rights = rights(&stream);
+    let (rights, caller) = (rights(&stream), caller(&stream));
     let mut stream = BufReader::new(stream);
     let reply = match take(&mut stream, rights, vault).await {
-        Ok((request, image)) => ask(&inbox, request, image).await,
+        Ok((request, image)) => ask(&inbox, Asked { request, image, caller }).await,
         Err(failure) => Err(failure),
     };
     let mut line = serde_json::to_vec(&reply).unwrap_or_default();
@@ -80,11 +80,21 @@ async fn call(stream: UnixStream, inbox: Inbox, vault: Option<Vault>) {
     let _ = tokio::time::timeout(HANG_UP, rest).await;
 }
 
-async fn ask(inbox: &Inbox, request: Request, image: Option<ImageIntake>) -> Reply {
+async fn ask(inbox: &Inbox, asked: Asked) -> Reply {
     let (reply, answer) = oneshot::channel();
-    let sent = inbox.send(Message::Ask(request, image, reply)).await;
+    let sent = inbox.send(Message::Ask(asked, reply)).await;
     sent.map_err(|_| Failure::internal("the gateway is stopping"))?;
     answer.await.unwrap_or_else(|_| Err(Failure::internal("the gateway is stopping")))
+}
+
+/// Who calls, for the audit log.
+fn caller(stream: &UnixStream) -> String {
+    stream.peer_cred().map_or("nobody knows".into(), |peer| format!("uid {}", peer.uid()))
+}
+
+/// Who runs this process, as [`caller`] would say it.
+pub fn own_user() -> String {
+    format!("uid {}", rustix::process::getuid().as_raw())
 }
 
 /// What a caller may do.
@@ -117,6 +127,9 @@ fn only_looks(request: &Request) -> bool {
             | R::Cases
             | R::Alarms { .. }
             | R::Learned { .. }
+            | R::Signals
+            | R::AuditList { .. }
+            | R::AuditVerify
     )
 }
 

@@ -153,7 +153,8 @@ fn a_record_with_a_key_of_another_kind_is_refused_before_the_tpm_is_asked() {
     // A record with a thief's site key and a key made for it by the thief, on this very TPM: the TPM opens it,
     // but it is another key, which no certification of ours covers.
     let thief = SiteKey::generate().unwrap();
-    let (his, request) = bench.tpm.provision(&thief.public(), &bench.pcrs(), "gate-1", LONG).unwrap();
+    let made = bench.tpm.provision(&thief.public(), &bench.pcrs(), "gate-1", LONG).unwrap();
+    let (his, request) = (made.provisioned, made.request);
     let his_approval = thief.sign(&request).unwrap();
     let signature = bench.tpm.sign(&his, std::slice::from_ref(&his_approval), &[1; 32], LONG).unwrap();
     assert!(!provisioned.evidence_key().unwrap().verifies(&[1; 32], &signature));

@@ -23,7 +23,8 @@ fn the_key_never_crosses_the_wire_in_clear() {
     let bench = Bench::measured();
     let wire = Wire::to(&bench.swtpm, Arc::new(|_| {}), Arc::new(|_| {}));
     let tpm = Tpm::open(&wire.tcti()).unwrap();
-    let (provisioned, request) = tpm.provision(&bench.site.public(), &bench.pcrs(), "gate-1", LONG).unwrap();
+    let made = tpm.provision(&bench.site.public(), &bench.pcrs(), "gate-1", LONG).unwrap();
+    let (provisioned, request) = (made.provisioned, made.request);
     let approval = bench.site.sign(&request).unwrap();
     let approvals = [approval];
     let key = tpm.unseal(&provisioned, &approvals, LONG).unwrap().key;

@@ -12,6 +12,7 @@ use crate::judge::{Answered, Failure, Judge, Request};
 use crate::socket;
 use crate::vault::IMAGE_LIMIT;
 
+mod audit;
 mod config;
 mod demo;
 mod explain;
@@ -80,6 +81,9 @@ enum Verb {
     /// What is measured, and what was learned of it.
     #[command(subcommand)]
     Signals(signals::Signals),
+    /// The audit log: what was done and decided, and the proof that nobody has changed it since.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
@@ -148,6 +152,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Plc(v) => watch::plc(context, v),
         Verb::Conduit(v) => watch::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),
+        Verb::Audit(v) => audit::audit(context, v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, &v),
         Verb::Sim(v) => sim::sim(&v),
@@ -211,6 +216,7 @@ fn not_provisioned(config: &Config) -> Failure {
 /// The data folder, opened by this command alone.
 fn judge(config: Config) -> Result<Judge, Failure> {
     let mut judge = Judge::open(Arc::new(config), Clock::system())?;
+    judge.caller = socket::own_user();
     judge.open_gate();
     Ok(judge)
 }

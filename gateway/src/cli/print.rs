@@ -112,6 +112,8 @@ fn words(answer: &Answered) -> String {
             let buses: String = buses.iter().map(super::signals::bus::list).collect();
             super::signals::list(signals, true) + &buses
         }
+        Answered::Audit { entries, .. } => super::audit::list(entries),
+        Answered::AuditReport(report) => super::audit::report(report),
         Answered::Learned { habits } => format!("{} habits", habits.len()),
     }
 }
@@ -121,6 +123,9 @@ fn status_words(s: &Status) -> String {
     let mut out = format!("gateway {} ({}), {run}\ngate    {}\n", s.gateway, s.version, s.gate.text);
     out += &s.plcs.iter().map(plc_words).collect::<String>();
     out += &format!("outbox  {} messages waiting for the broker\n", s.outbox);
+    if s.nv_writes.0 > 0 {
+        out += &format!("tpm     {} of {} writes to its memory today\n", s.nv_writes.0, s.nv_writes.1);
+    }
     for case in &s.open_cases {
         out += &format!("case    {} {} {}\n", case.case, case.plc, case.state);
     }

@@ -28,6 +28,8 @@ pub use signal::{Input, Register, Signal};
 /// Everything the gateway was told.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// SHA-256 of the configuration as it was read.
+    pub digest: [u8; 32],
     /// The gateway's name: in case numbers, topics and receipts.
     pub name: String,
     /// Where state, vault and trust store live.
@@ -162,7 +164,11 @@ impl Config {
         for (name, text) in files {
             file::merge(&mut whole, name, text)?;
         }
-        check::check(whole, base)
+        let mut config = check::check(whole, base)?;
+        // Where one file ends and the next begins counts, their names do not.
+        let parts = files.iter().flat_map(|(_, text)| [text.len().to_string(), "\n".into(), text.clone()]);
+        config.digest = *firmware_verifier::Digest::of(parts.collect::<String>().as_bytes()).as_bytes();
+        Ok(config)
     }
 
     /// The controller with this id.

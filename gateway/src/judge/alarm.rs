@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Judge;
 use super::message::{Answered, Failure};
 use super::rows::AlarmRow;
+use crate::audit::{Event, Kind as Audit};
 use crate::state::alarm::{self, Alarm, Kind as Told, Source};
 use crate::state::outbox::{self, Kind, NewMessage, OutboxQuota};
 use crate::state::{StateError, Tx};
@@ -112,6 +113,11 @@ impl Judge {
             Ok(true)
         })?;
         self.log_and_ring("acknowledge an alarm", Ok(()));
+        if found {
+            let event =
+                Event::new(self.now(), Audit::AlarmAcknowledged, &self.caller.clone(), name, "acknowledged");
+            self.write_down(Event { code: Some(code), ..event });
+        }
         match found {
             true => Ok(Answered::Done { text: format!("acknowledged: {name} {code}") }),
             false => {

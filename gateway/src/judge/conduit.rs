@@ -4,7 +4,8 @@ use hal::clock::Wall;
 use hal::reason::ReasonCode;
 use serde_json::json;
 
-use super::{Judge, refusal};
+use super::{Judge, OURSELVES, refusal};
+use crate::audit::{Event, Kind as Audit};
 use crate::protocol::modbus::conduit::Report;
 use crate::proxy::pump::{Command, News};
 use crate::reasons as why;
@@ -388,6 +389,15 @@ impl Judge {
     ) {
         self.settle(case, state, code, text);
         let row = case::get(&self.db.rows(), number(case)).ok().flatten();
+        let station = row.as_ref().map_or(OURSELVES, |row| row.station.as_str());
+        let word = format!("{case}: {}: {text}", format!("{state:?}").to_lowercase());
+        let event = Event::new(self.now(), Audit::Verdict, station, plc, &word);
+        let event = Event { code, digest: row.as_ref().and_then(|row| row.digest), ..event };
+        match state {
+            // Each has used up a release that a person gave, so their number is a person's, too.
+            CaseState::Done => self.write_down(event),
+            _ => self.note_of_peer(event),
+        }
         let body = json!({
             "schema": 1, "gateway": self.config.name, "case": case.to_string(), "plc": plc,
             "outcome": format!("{state:?}").to_lowercase(), "code": code.map(|c| c.to_string()), "text": text,
@@ -477,8 +487,6 @@ fn state_refusal(e: &StateError) -> Refusal {
     refusal(code, None, e.to_string(), "a state that can be written")
 }
 
-/// Who loads an image when the gateway does it by command.
-pub(super) const OURSELVES: &str = "gateway";
 /// Reasons that a person can still mend after the image has arrived.
 const WORKFLOW: &[ReasonCode] =
     &[why::NOTHING_RELEASED, why::OUTSIDE_WINDOW, why::STATION_NOT_NAMED, why::USED_UP, why::NOT_RELEASED];

@@ -9,7 +9,8 @@ use hal::tpm::{Approval, Provisioned, TpmError};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Judge, refusal};
+use super::{Judge, OURSELVES, refusal};
+use crate::audit::{Event, Kind};
 use crate::proxy::pump::Command;
 use crate::reasons as why;
 use crate::state::alarm::Kind as Told;
@@ -94,6 +95,9 @@ impl Judge {
         if self.gate.is_open() {
             self.recheck();
         }
+        if let Some(refusal) = self.unwritable() {
+            return Err(refusal);
+        }
         match &self.gate {
             Gate::Open { .. } => Ok(()),
             Gate::Shut { refusal, .. } => Err(refusal.clone()),
@@ -121,6 +125,10 @@ impl Judge {
     }
 
     fn unseal(&mut self) -> Result<Gate, Refusal> {
+        self.open_book();
+        if let Some(refusal) = self.unwritable() {
+            return Err(refusal);
+        }
         let Some(provisioned) = self.provisioned()? else {
             return Err(refusal(
                 why::NOT_PROVISIONED,
@@ -148,7 +156,8 @@ impl Judge {
     }
 
     fn prove(&mut self) {
-        let Gate::Open { key, .. } = &self.gate else { return };
+        let Gate::Open { key, trust, .. } = &self.gate else { return };
+        let generation = trust.generation();
         let outcome = match (self.provisioned(), &self.tpm) {
             (Ok(Some(provisioned)), Some(tpm)) => {
                 tpm.prove(&provisioned, &self.approvals(), key, TPM_TIMEOUT).map_err(|e| tpm_refusal(&e))
@@ -156,8 +165,9 @@ impl Judge {
             (Err(refusal), _) => Err(refusal),
             _ => Err(refusal(why::NOT_PROVISIONED, None, "the sealed key is gone", "the file tpm.json")),
         };
-        match outcome {
-            Ok(_) => {
+        // Whoever moves the counter from elsewhere has changed the state, or wants it to look old.
+        match outcome.and_then(|_| self.guard(generation)) {
+            Ok(()) => {
                 let now = self.clock.mono();
                 if let Gate::Open { proved, .. } = &mut self.gate {
                     *proved = now;
@@ -173,6 +183,8 @@ impl Judge {
             return; // a command on its own: the gateway that runs tells people
         }
         tracing::info!("the gate is open: the boot state is approved");
+        let text = self.gate_status().text;
+        self.note_of_peer(Event::new(self.now(), Kind::BootState, OURSELVES, "gate", &text));
         let config = self.config.clone();
         for code in GATE_CODES {
             self.clear_alarm(None, *code);
@@ -184,7 +196,7 @@ impl Judge {
     }
 
     /// Shuts the gate; the key is wiped as it is dropped.
-    fn shut_gate(&mut self, refusal: Refusal) {
+    pub(super) fn shut_gate(&mut self, refusal: Refusal) {
         let first = match &self.gate {
             Gate::Shut { refusal: before, .. } => before.code != refusal.code,
             Gate::Open { .. } => true,
@@ -192,6 +204,8 @@ impl Judge {
         self.gate = Gate::Shut { refusal: refusal.clone(), since: self.clock.mono() };
         if first && !self.conduits.is_empty() {
             tracing::error!(code = %refusal.code, found = %refusal.found, "the gate is shut for firmware");
+            let event = Event::new(self.now(), Kind::BootState, OURSELVES, "gate", &refusal.to_string());
+            self.note_of_peer(Event { code: Some(refusal.code), ..event });
             let kind = if refusal.code == why::NOT_PROVISIONED { Told::State } else { Told::Latched };
             self.raise(None, refusal.code, kind, &format!("{}; process traffic passes", refusal.found));
             self.tell_conduits(Some(refusal));
@@ -231,7 +245,7 @@ impl Judge {
 }
 
 /// What a TPM error means for the gate.
-fn tpm_refusal(e: &TpmError) -> Refusal {
+pub(super) fn tpm_refusal(e: &TpmError) -> Refusal {
     let code = match e {
         TpmError::SrkChanged { .. } => why::SRK_CHANGED,
         TpmError::NoApproval { .. } | TpmError::PcrUnset { .. } | TpmError::EpochChanged { .. } => {
@@ -250,7 +264,7 @@ pub(crate) const MAX_APPROVALS: usize = 8;
 /// Largest record or approval read.
 pub(crate) const MAX_RECORD: u64 = 64 << 10;
 /// Time limit of one proof: below the time a held step waits for the judge.
-const TPM_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const TPM_TIMEOUT: Duration = Duration::from_secs(3);
 /// Codes whose alarms end when the gate opens; latched ones stay until acknowledged.
 const GATE_CODES: &[ReasonCode] = &[
     why::TPM_UNAVAILABLE,
@@ -259,4 +273,7 @@ const GATE_CODES: &[ReasonCode] = &[
     why::TRUST_STORE,
     why::NOT_READY,
     why::SRK_CHANGED,
+    why::STATE_OLD,
+    why::STATE_COUNTER,
+    why::AUDIT_LOG,
 ];

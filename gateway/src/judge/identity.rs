@@ -2,8 +2,9 @@
 
 use firmware_verifier::identity::{ControllerIdentity, Observed};
 
-use super::Judge;
 use super::conduit::number;
+use super::{Judge, OURSELVES};
+use crate::audit::{Event, Kind as Audit};
 use crate::protocol::modbus::conduit::ControllerSays;
 use crate::reasons as why;
 use crate::state::alarm::Kind as Told;
@@ -34,6 +35,8 @@ impl Judge {
         match seen {
             Ok(Seen::ChangedOutside { before }) => {
                 let text = format!("was {}, is {}, and no case explains it", words(&before), words(&reading));
+                let event = Event::new(now, Audit::Identity, OURSELVES, plc, &text);
+                self.note_of_peer(Event { code: Some(why::CHANGED_OUTSIDE), ..event });
                 self.raise(Some(plc), why::CHANGED_OUTSIDE, Told::Event, &text);
             }
             Ok(_) => {}

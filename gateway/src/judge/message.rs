@@ -20,7 +20,7 @@ pub enum Message {
     /// News of conduit number `.0`.
     News(usize, News),
     /// A request of the command line or the web page.
-    Ask(Request, Option<ImageIntake>, tokio::sync::oneshot::Sender<Result<Answered, Failure>>),
+    Ask(Asked, tokio::sync::oneshot::Sender<Result<Answered, Failure>>),
     /// The feed wants what is queued after `.0`.
     Outbox(i64, tokio::sync::oneshot::Sender<Vec<crate::state::outbox::Message>>),
     /// What the signals say.
@@ -31,6 +31,16 @@ pub enum Message {
     Broker(Result<(), String>),
     /// End.
     Stop,
+}
+
+/// A request, the image behind it, and who asks.
+pub struct Asked {
+    /// What is asked for.
+    pub request: Request,
+    /// The image that came with it.
+    pub image: Option<ImageIntake>,
+    /// The caller's user id, in words for the audit log.
+    pub caller: String,
 }
 
 /// What a command asks for. Travels over the management socket as one line of JSON.
@@ -169,6 +179,23 @@ pub enum Request {
         /// The reason code.
         code: ReasonCode,
     },
+    /// The last entries of the audit log.
+    AuditList {
+        /// How many.
+        last: u64,
+    },
+    /// Check the whole audit log.
+    AuditVerify,
+    /// Write the audit log into a new folder.
+    AuditExport {
+        /// The folder.
+        to: PathBuf,
+    },
+    /// Set a damaged audit log aside and begin another.
+    AuditSetAside {
+        /// Why.
+        reason: String,
+    },
     /// What stations were seen doing.
     Learned {
         /// The controller.
@@ -243,6 +270,15 @@ pub enum Answered {
         #[serde(default)]
         buses: Vec<crate::signals::BusRow>,
     },
+    /// Entries of the audit log.
+    Audit {
+        /// Oldest first.
+        entries: Vec<rows::AuditRow>,
+        /// The newest checkpoint.
+        checkpoint: Option<String>,
+    },
+    /// The audit log is whole.
+    AuditReport(rows::AuditReport),
     /// Habits.
     Learned {
         /// By function and address.

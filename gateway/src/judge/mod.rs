@@ -19,8 +19,10 @@ use crate::transfer::event::{CaseId, Refusal};
 use crate::vault::{Limits, Vault};
 
 pub mod alarm;
+mod book;
 mod conduit;
 mod gate;
+mod guard;
 mod identity;
 pub mod message;
 mod provision;
@@ -34,13 +36,23 @@ mod trust;
 mod walk;
 
 pub use gate::GateStatus;
-pub use message::{Answered, Failure, Inbox, Message, Request};
+pub use message::{Answered, Asked, Failure, Inbox, Message, Request};
 pub(crate) use release::{rejected, verdict_failure};
 pub use thread::run;
 pub(crate) use walk::walk;
 
+/// Who acts when nobody has asked.
+pub(crate) const OURSELVES: &str = "gateway";
 /// Directories of the data folder.
-const DIRS: &[&str] = &["vault", "quarantine", "approvals", crate::signals::DIR, crate::signals::bus::DIR];
+const DIRS: &[&str] = &[
+    "vault",
+    "quarantine",
+    "approvals",
+    crate::audit::DIR,
+    book::ASIDE,
+    crate::signals::DIR,
+    crate::signals::bus::DIR,
+];
 
 /// Everything the gateway knows and may do with it.
 pub struct Judge {
@@ -51,6 +63,9 @@ pub struct Judge {
     pub(crate) db: Db,
     pub(crate) tpm: Option<Tpm>,
     gate: gate::Gate,
+    book: book::Book,
+    /// Who asks: a person's user id, or the gateway itself.
+    pub(crate) caller: String,
     conduits: Vec<Conduit>,
     identities: HashMap<
         String,
@@ -108,6 +123,8 @@ impl Judge {
             db,
             tpm,
             gate: gate::Gate::not_ready(),
+            book: book::Book::Closed,
+            caller: OURSELVES.into(),
             conduits: Vec::new(),
             identities: HashMap::new(),
             progress: HashMap::new(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hal::tpm::{ApprovalRequest, PcrSelection, SiteKeyPublic, TpmError};
+use hal::tpm::{ApprovalRequest, Made, PcrSelection, SiteKeyPublic, TpmError};
 
 use super::gate::PROVISIONED;
 use super::message::{Answered, Failure};
@@ -24,9 +24,13 @@ impl Judge {
         }
         let pcrs = self.selection()?;
         let tpm = self.tpm_or_failure()?;
-        let (provisioned, request) = tpm
+        let made = tpm
             .provision(&site_key, &pcrs, &self.config.name, PROVISION_TIMEOUT)
             .map_err(|e| tpm_failure(&e))?;
+        let Made { provisioned, request, key, state } = made;
+        // The store first: a record without the store it needs would look like a store taken away.
+        self.first_trust(&key, state)?;
+        self.begin_book(&provisioned)?;
         let record = serde_json::to_vec_pretty(&provisioned).map_err(|e| Failure::internal(e.to_string()))?;
         self.store.write_atomic(PROVISIONED, &record)?;
         Ok(request)

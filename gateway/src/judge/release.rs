@@ -10,6 +10,7 @@ use super::message::{Answered, EvidenceRow, Failure};
 use super::rows::{self, ImageRow, ReleaseRow, VerdictRow};
 use super::trust::gate_failure;
 use super::{Judge, refusal};
+use crate::audit::Kind;
 use crate::reasons as why;
 use crate::state::case::CaseState;
 use crate::state::meta;
@@ -60,6 +61,12 @@ impl Judge {
                 }
                 if keep && self.vault.list(Area::Quarantine).iter().any(|s| s.digest == digest) {
                     self.vault.remove(Area::Quarantine, &digest)?; // what was wrong is mended
+                }
+                if keep {
+                    let signer = verified.signer();
+                    let text =
+                        format!("staged: {} bytes, signed by {} ({})", staged.size(), signer.name, signer.id);
+                    self.note_with(Kind::Verdict, plc, &text, None, Some(digest));
                 }
                 Ok(Answered::Verdict(VerdictRow {
                     digest: vault::hex(&digest),
@@ -119,6 +126,9 @@ impl Judge {
         let before = release::get(&self.db.rows(), &digest, plc)?;
         self.db.write("release an image", |tx| release::add(tx, &staged, plc, &terms, now))?;
         let replaced = before.map_or(String::new(), |before| before.replaced_by(&terms));
+        let ticket = terms.ticket.as_ref().map_or(String::new(), |ticket| format!(", ticket {ticket}"));
+        let text = format!("{} use(s), until {expires}{ticket}, signed by {}", terms.uses, terms.signer);
+        self.note_with(Kind::Release, plc, &text, None, Some(digest));
         let (digest, uses) = (vault::hex(&digest), terms.uses);
         Ok(Answered::Done {
             text: format!("released: {digest} for {plc}, {uses} time(s), until {expires}{replaced}"),
@@ -144,6 +154,7 @@ impl Judge {
         match self.db.write("withdraw a release", |tx| release::withdraw(tx, &digest, plc))? {
             true => {
                 self.close_ready(plc, &digest, CaseState::Aborted, "the release was withdrawn");
+                self.note_with(Kind::Withdraw, plc, "the release is withdrawn", None, Some(digest));
                 Ok(Answered::Done { text: format!("withdrawn: {} for {plc}", vault::hex(&digest)) })
             }
             false => Err(Failure::not_found(format!("{} is not released for {plc}", vault::hex(&digest)))),

@@ -61,6 +61,8 @@ pub struct Status {
     pub outbox: u64,
     /// What the TPM was asked to do since the start: NV increments, signatures, unseals.
     pub tpm_usage: [u64; 3],
+    /// Writes to the TPM's memory today, and how many a day may have.
+    pub nv_writes: (u64, u64),
 }
 
 impl Status {
@@ -77,6 +79,7 @@ impl Status {
             alarms: Vec::new(),
             outbox: 0,
             tpm_usage: [0; 3],
+            nv_writes: (0, 0),
         }
     }
 }
@@ -265,4 +268,71 @@ pub struct HabitRow {
     pub station: String,
     /// How often.
     pub seen: u64,
+}
+
+/// One entry of the audit log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuditRow {
+    /// Its index, from 0.
+    pub n: u64,
+    /// When.
+    pub at: Wall,
+    /// What kind of thing happened.
+    pub kind: String,
+    /// Who.
+    pub actor: String,
+    /// About what.
+    pub subject: String,
+    /// In words.
+    pub text: String,
+    /// The reason, where there is one.
+    pub code: Option<ReasonCode>,
+    /// SHA-256 of the image, or of what else it is about.
+    pub digest: Option<String>,
+    /// How often it happened.
+    pub count: u64,
+}
+
+impl From<&crate::audit::Entry> for AuditRow {
+    fn from(entry: &crate::audit::Entry) -> AuditRow {
+        let event = &entry.event;
+        AuditRow {
+            n: entry.n,
+            at: event.at,
+            kind: event.kind.name().into(),
+            actor: event.actor.clone(),
+            subject: event.subject.clone(),
+            text: event.text.clone(),
+            code: event.code,
+            digest: event.digest.map(|d| crate::vault::hex(&d)),
+            count: event.count,
+        }
+    }
+}
+
+/// An audit log that was read from end to end and is whole.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AuditReport {
+    /// Number of entries.
+    pub entries: u64,
+    /// Number of checkpoints.
+    pub checkpoints: u64,
+    /// Entries that no checkpoint covers yet.
+    pub beyond: u64,
+    /// The newest checkpoint.
+    pub checkpoint: Option<String>,
+    /// Root of the tree of all entries, in base64.
+    pub root: String,
+}
+
+impl From<&crate::audit::Report> for AuditReport {
+    fn from(report: &crate::audit::Report) -> AuditReport {
+        AuditReport {
+            entries: report.entries,
+            checkpoints: report.checkpoints,
+            beyond: report.beyond.end - report.beyond.start,
+            checkpoint: report.newest.as_ref().map(|sealed| sealed.note.to_string()),
+            root: report.root.to_base64(),
+        }
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::conduit::number;
 use super::message::{Answered, Failure, Request};
 use super::{Judge, refusal};
+use crate::audit::Kind as Audit;
 use crate::signals::bus::{self, Update};
 use crate::signals::{Mail, Mailbox, News};
 use crate::state::alarm::Kind as Told;
@@ -167,6 +168,7 @@ impl Judge {
         self.clear_alarm(Some(plc), CHANGED_AFTER_UPDATE);
         self.tell_signals(Mail::Settled(plc.to_string()));
         let case = CaseId(case.as_u64());
+        self.note(Audit::Case, plc, &format!("{case}: the lock is lifted: {reason}"));
         Ok(Answered::Done { text: format!("unlocked: {plc}; {case} says who was told what") })
     }
 

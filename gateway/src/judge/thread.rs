@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 use super::identity::words;
-use super::message::{Answered, Failure, Message, Request};
+use super::message::{Answered, Asked, Failure, Message, Request};
 use super::rows::{CaseRow, HabitRow, PlcRow, Status};
 use super::trust::gate_failure;
-use super::{Judge, why};
+use super::{Judge, OURSELVES, why};
+use crate::audit::Kind;
 use crate::proxy::pump::Command;
 use crate::state::alarm::Kind as Told;
 use crate::state::case::{self, Case, NewCase};
@@ -22,18 +23,24 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         tracing::error!("the judge cannot have a timer");
         return;
     };
+    judge.open_book();
+    let (version, digest) = (env!("CARGO_PKG_VERSION"), judge.config.digest);
+    judge.note_with(Kind::Start, "gateway", &format!("headgate {version} starts"), None, Some(digest));
+    judge.note_configuration();
     judge.settle_after_restart();
     judge.resume_soaks();
     judge.open_gate();
     judge.resume_all();
     loop {
-        let wait = judge.silence_in().map_or(judge.recheck_in(), |s| s.min(judge.recheck_in())).max(SHORTEST);
+        let due = [judge.silence_in(), judge.book_in(), Some(judge.recheck_in())];
+        let wait = due.into_iter().flatten().min().unwrap_or(SHORTEST).max(SHORTEST);
         match timer.block_on(async { tokio::time::timeout(wait, mail.recv()).await }) {
-            Ok(Some(Message::Stop) | None) => return,
+            Ok(Some(Message::Stop) | None) => return judge.stop(),
             Ok(Some(message)) => judge.take(message),
             Err(_) => {}
         }
         judge.tell_silence();
+        judge.keep_book();
         // However much mail there is: a proof that is due is not put off.
         if judge.recheck_in().is_zero() {
             let was = judge.gate_status().open;
@@ -46,15 +53,23 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
 }
 
 impl Judge {
+    fn stop(&mut self) {
+        self.close_book();
+        self.note(Kind::Stop, "gateway", "the gateway stops");
+    }
+
     /// Acts on one piece of mail.
     pub fn take(&mut self, message: Message) {
         match message {
             Message::News(conduit, news) => self.news(conduit, news),
             Message::Signal(news) => self.signal_news(news),
-            Message::Ask(request, image, reply) => {
+            Message::Ask(Asked { request, image, caller }, reply) => {
                 let Some((request, reply)) = self.ask_signals(request, reply) else { return };
+                self.caller = caller;
+                let answer = self.ask(request, image);
+                self.caller = OURSELVES.into();
                 // Nobody waiting any more is no reason not to have done it.
-                let _ = reply.send(self.ask(request, image));
+                let _ = reply.send(answer);
             }
             Message::Outbox(after, reply) => {
                 let now = self.now();
@@ -122,6 +137,10 @@ impl Judge {
             Request::Signals | Request::SignalLearn { .. } => {
                 Err(Failure::new(why::NOT_READY, "signals are measured while the gateway runs: headgate run"))
             }
+            Request::AuditList { last } => self.audit_list(last),
+            Request::AuditVerify => self.audit_verify(),
+            Request::AuditExport { to } => self.audit_export(&to),
+            Request::AuditSetAside { reason } => self.audit_set_aside(&reason),
             Request::Learned { plc } => self.learned(&plc),
         }
     }
@@ -138,6 +157,7 @@ impl Judge {
             alarms: self.alarms(false)?,
             outbox: outbox::total(&self.db.rows())?.rows,
             tpm_usage: [usage.nv_increments, usage.signatures, usage.unseals],
+            nv_writes: self.nv_writes(),
         })
     }
 
@@ -190,7 +210,7 @@ impl Judge {
         let now = self.now();
         let new = NewCase {
             plc: plc.into(),
-            station: super::conduit::OURSELVES.into(),
+            station: OURSELVES.into(),
             way: "stage".into(),
             class: "firmware".into(),
             digest: Some(digest),

@@ -1,4 +1,4 @@
-//! The trust store on disk: sealed with the TPM's key, never older than the database remembers.
+//! The trust store on disk: sealed with the TPM's key, never older than the TPM's counter says.
 
 use aws_lc_rs::rand;
 use firmware_verifier::trust::{Anchor, KeyId, KeyKind, PublicKey, Scope, TrustStore};
@@ -9,34 +9,32 @@ use super::gate::{MAX_APPROVALS, MAX_RECORD};
 use super::message::{Answered, Failure};
 use super::rows::AnchorRow;
 use super::{Judge, refusal};
+use crate::audit::Kind;
 use crate::reasons as why;
 use crate::state::meta;
 use crate::transfer::event::Refusal;
 
 impl Judge {
-    /// Reads the trust store with the unsealed key. No file is an empty store, unless one was written.
+    /// Reads the trust store with the unsealed key. `headgate init` has written the first one: a file that is not
+    /// there was taken away.
     pub(super) fn load_trust(&mut self, key: &Zeroizing<[u8; 32]>) -> Result<TrustStore, Refusal> {
         let bad =
             |found: String| refusal(why::TRUST_STORE, None, found, "the trust store this gateway sealed");
-        let remembered = self.remembered().map_err(|e| bad(e.to_string()))?;
         let limit = firmware_verifier::trust::seal::MAX_SEALED as u64;
         let sealed = self.store.read(TRUST, limit).map_err(|e| bad(e.to_string()))?;
-        let store = match sealed {
-            None if remembered == 0 => return Ok(TrustStore::new()),
-            None => return Err(bad(format!("{TRUST} is gone; generation {remembered} was written"))),
-            Some(bytes) => TrustStore::unseal(&bytes, key).map_err(|e| bad(e.to_string()))?,
-        };
-        match store.generation() {
-            found if found == remembered => Ok(store),
-            // The file was written and the power went before the database was: finish it.
-            found if found == remembered + 1 => {
-                self.remember(found).map_err(|e| bad(e.text))?;
-                Ok(store)
-            }
-            found => {
-                Err(bad(format!("generation {found}, but generation {remembered} was written: an old copy")))
-            }
+        let bytes = sealed.ok_or_else(|| bad(format!("{TRUST} is gone: it was deleted")))?;
+        let store = TrustStore::unseal(&bytes, key).map_err(|e| bad(e.to_string()))?;
+        self.guard(store.generation())?;
+        if self.remembered().map_err(|e| bad(e.to_string()))? != store.generation() {
+            self.remember(store.generation()).map_err(|e| bad(e.text))?;
         }
+        Ok(store)
+    }
+
+    /// The store a gateway begins with, for the counter's present value.
+    pub(super) fn first_trust(&mut self, key: &[u8; 32], counter: u64) -> Result<(), Failure> {
+        let empty = TrustStore::with(counter, Vec::new()).map_err(|e| Failure::internal(e.to_string()))?;
+        self.seal_trust(&empty, key)
     }
 
     pub(super) fn trust_show(&self) -> Result<Answered, Failure> {
@@ -73,9 +71,12 @@ impl Judge {
         let anchor = Anchor::new(key, name, scope, self.now()).and_then(|a| a.valid(valid.0, valid.1));
         let anchor = anchor.map_err(|e| Failure::usage(e.to_string()))?;
         let text = format!("trusted: key {} ({name}) for {vendor} {}", anchor.id(), models.join(", "));
+        let anchor_id = anchor.id();
         let mut store = self.trust_copy()?;
         store.add(anchor).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        let id = anchor_id.to_string();
         self.write_trust(store)?;
+        self.note(Kind::Trust, &id, &text);
         Ok(Answered::Done { text })
     }
 
@@ -86,7 +87,9 @@ impl Judge {
         let mut store = self.trust_copy()?;
         let anchor = store.remove(id).map_err(|e| Failure::new(e.code(), e.to_string()))?;
         self.write_trust(store)?;
-        Ok(Answered::Done { text: format!("no longer trusted: key {id} ({})", anchor.name()) })
+        let text = format!("no longer trusted: key {id} ({})", anchor.name());
+        self.note(Kind::Trust, &id.to_string(), &text);
+        Ok(Answered::Done { text })
     }
 
     /// Installs an approval of a boot state, after checking the site key's signature on it.
@@ -105,6 +108,9 @@ impl Judge {
             )));
         }
         self.store.write_atomic(&name, text.as_bytes())?;
+        let digest = sha256(text.as_bytes());
+        let about = format!("epoch {}, PCRs {}", approval.request.epoch, approved_pcrs(&approval));
+        self.note_with(Kind::Approval, "boot-state", &about, None, Some(digest));
         self.open_gate();
         Ok(Answered::Done { text: format!("approval installed; the gate is {}", self.gate_status().text) })
     }
@@ -116,16 +122,32 @@ impl Judge {
             .map_err(|e| Failure::internal(e.to_string()))
     }
 
-    /// File first, database second: a cut between them is finished by [`Judge::load_trust`].
+    /// File first, then the counter, then the database: a cut between them is finished by [`Judge::load_trust`].
     fn write_trust(&mut self, store: TrustStore) -> Result<(), Failure> {
+        self.afford()?;
         let key = self.key().map_err(gate_failure)?;
-        let mut nonce = [0u8; 12];
-        rand::fill(&mut nonce).map_err(|_| Failure::internal("no random numbers"))?;
-        let sealed = store.seal(&key, nonce).map_err(|e| Failure::internal(e.to_string()))?;
-        self.store.write_atomic(TRUST, &sealed)?;
+        let before = self.state_counter().map_err(gate_failure)?;
+        if store.generation() != before.saturating_add(1) {
+            let found =
+                format!("a change to state {}, but the TPM's counter is at {before}", store.generation());
+            return Err(Failure::new(why::STATE_COUNTER, found));
+        }
+        self.seal_trust(&store, &key)?;
+        self.advance_state(before).map_err(|refusal| {
+            // It is on disk: the next opening of the gate finishes it, or says why not.
+            self.shut_gate(refusal.clone());
+            gate_failure(refusal)
+        })?;
         self.remember(store.generation())?;
         self.replace_trust(store);
         Ok(())
+    }
+
+    fn seal_trust(&mut self, store: &TrustStore, key: &[u8; 32]) -> Result<(), Failure> {
+        let mut nonce = [0u8; 12];
+        rand::fill(&mut nonce).map_err(|_| Failure::internal("no random numbers"))?;
+        let sealed = store.seal(key, nonce).map_err(|e| Failure::internal(e.to_string()))?;
+        Ok(self.store.write_atomic(TRUST, &sealed)?)
     }
 
     fn remembered(&self) -> Result<u64, crate::state::StateError> {
@@ -141,6 +163,12 @@ impl Judge {
         })?;
         Ok(())
     }
+}
+
+/// Which PCRs an approval covers.
+fn approved_pcrs(approval: &hal::tpm::Approval) -> String {
+    let values = approval.request.pcr_values();
+    values.map_or("unknown".into(), |values| format!("{:?}", values.selection().indices()))
 }
 
 /// A gate refusal as the answer to a command.

@@ -18,6 +18,24 @@ use super::quote;
 use super::record::{KeyBlobs, PROVISIONED_SCHEMA, Provisioned};
 use super::steps::{Steps, write};
 
+/// What provisioning made.
+pub struct Made {
+    /// What has to be kept.
+    pub provisioned: Provisioned,
+    /// What the site key has to approve.
+    pub request: ApprovalRequest,
+    /// The key that was sealed, once: to write the first state with it. Wiped when dropped.
+    pub key: Zeroizing<[u8; 32]>,
+    /// The state counter's value, which the first state is written for.
+    pub state: u64,
+}
+
+impl std::fmt::Debug for Made {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Made(state {})", self.state)
+    }
+}
+
 /// Seals a new key to `site_key`, makes the signing keys, and asks for approval of the state the PCRs are in
 /// now.
 pub(super) fn provision(
@@ -26,7 +44,7 @@ pub(super) fn provision(
     site_key: &SiteKeyPublic,
     pcrs: &PcrSelection,
     gateway: &str,
-) -> Result<(Provisioned, ApprovalRequest), TpmError> {
+) -> Result<Made, TpmError> {
     let values = esys.pcr_read(pcrs)?;
     values.require_measured()?;
     let index = ensure_epoch(esys, steps)?;
@@ -56,7 +74,9 @@ pub(super) fn provision(
         evidence_certification: None,
     };
     provisioned.evidence_certification = Some(quote::certify_evidence(esys, &srk, &provisioned)?);
-    Ok((provisioned, ApprovalRequest::new(gateway, &values, epoch, epoch_index_name)))
+    let request = ApprovalRequest::new(gateway, &values, epoch, epoch_index_name);
+    let state = esys.nv_read_counter(&state, None)?;
+    Ok(Made { provisioned, request, key, state })
 }
 
 /// A request to approve the state the PCRs are in now, at the epoch the counter has now.

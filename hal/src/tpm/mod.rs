@@ -43,6 +43,7 @@ use zeroize::Zeroizing;
 pub use approval::{Approval, ApprovalRefused, ApprovalRequest};
 pub use approved::Unsealed;
 pub use attest::{Attest, AttestError, Attested};
+pub use device::Made;
 pub use endorsement::{EkKind, Endorsement};
 pub use error::{Code, Found, TpmError};
 pub use error::{RC_INTEGRITY, RC_PCR_CHANGED, RC_POLICY, RC_POLICY_FAIL, RC_SIGNATURE, RC_VALUE};
@@ -151,7 +152,7 @@ impl Tpm {
         pcrs: &PcrSelection,
         gateway: &str,
         timeout: Duration,
-    ) -> Result<(Provisioned, ApprovalRequest), TpmError> {
+    ) -> Result<Made, TpmError> {
         let (site_key, pcrs, gateway) = (*site_key, pcrs.clone(), gateway.to_owned());
         let steps = Arc::clone(&self.steps);
         self.ask(timeout, move |esys| device::provision(esys, &steps, &site_key, &pcrs, &gateway))

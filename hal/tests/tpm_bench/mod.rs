@@ -59,7 +59,8 @@ impl Bench {
     }
 
     pub(crate) fn provision(&self) -> (Provisioned, ApprovalRequest) {
-        self.tpm.provision(&self.site.public(), &self.pcrs(), "gate-1", LONG).unwrap()
+        let made = self.tpm.provision(&self.site.public(), &self.pcrs(), "gate-1", LONG).unwrap();
+        (made.provisioned, made.request)
     }
 
     /// Provisioned, with the present state approved.

@@ -1,0 +1,72 @@
+//! `headgate audit`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{Context, Said};
+use crate::judge::rows::{AuditReport, AuditRow};
+use crate::judge::{Failure, Request};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// The last entries.
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 50)]
+        last: u64,
+    },
+    /// Read the whole log and check every hash and signature.
+    Verify,
+    /// Write the log, its checkpoints and its key into a new folder, for whoever checks it with other tools.
+    Export {
+        /// The folder; it must not be there.
+        to: PathBuf,
+    },
+    /// Set a damaged log aside and begin another, so that the gate can open.
+    SetAside {
+        /// Why, for the new log.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+}
+
+pub(super) fn audit(context: &Context, verb: Audit) -> Result<Said, Failure> {
+    context.ask(&match verb {
+        Audit::List { last } => Request::AuditList { last },
+        Audit::Verify => Request::AuditVerify,
+        Audit::Export { to } => {
+            // The gateway that runs has another working folder.
+            let to =
+                std::path::absolute(&to).map_err(|e| Failure::usage(format!("{}: {e}", to.display())))?;
+            Request::AuditExport { to }
+        }
+        Audit::SetAside { reason } => Request::AuditSetAside { reason },
+    })
+}
+
+/// The entries on lines of their own.
+pub(super) fn list(entries: &[AuditRow]) -> String {
+    let line = |e: &AuditRow| {
+        let code = e.code.map_or(String::new(), |code| format!(" {code}"));
+        let digest = e.digest.as_ref().map_or(String::new(), |digest| format!(" sha256:{}", &digest[..12]));
+        let count = if e.count > 1 { format!(" ({} times)", e.count) } else { String::new() };
+        format!(
+            "{:>6} {} {:<18} {} {}{code}{digest}: {}{count}\n",
+            e.n, e.at, e.kind, e.actor, e.subject, e.text
+        )
+    };
+    entries.iter().map(line).collect()
+}
+
+/// What a whole log has.
+pub(super) fn report(r: &AuditReport) -> String {
+    format!(
+        "whole: {} entries, {} checkpoints; {} entries are newer than the newest of them\nroot {}\n{}",
+        r.entries,
+        r.checkpoints,
+        r.beyond,
+        r.root,
+        r.checkpoint.as_deref().unwrap_or("no checkpoint yet")
+    )
+}

@@ -1,0 +1,348 @@
+//! The audit book: what the judge writes down for the auditor, and the checkpoints over it.
+//!
+//! What people do is written as it is; what a peer can cause becomes few entries ([`Coalesce`]), and no number of them
+//! makes the TPM sign more than once a minute. A checkpoint goes to the broker, too: a witness outside of this box.
+//! A book that cannot be written, or is not what was written, shuts the gate for firmware.
+
+use std::time::Duration;
+
+use firmware_verifier::Digest;
+use hal::clock::Mono;
+use hal::reason::ReasonCode;
+use hal::tpm::Provisioned;
+use serde_json::json;
+
+use super::gate::TPM_TIMEOUT;
+use super::message::{Answered, Failure};
+use super::rows::{AuditReport, AuditRow};
+use super::{Judge, refusal};
+use crate::audit::checkpoint::{LogKey, Note};
+use crate::audit::{AuditError, Coalesce, DIR, Event, Kind, Log, export};
+use crate::reasons as why;
+use crate::state::alarm::Kind as Told;
+use crate::state::meta;
+use crate::state::outbox;
+use crate::transfer::event::Refusal;
+
+/// The book of this gateway.
+pub(super) enum Book {
+    /// Not opened: nothing was written yet, or the gateway is not provisioned.
+    Closed,
+    Open(Box<Open>),
+    /// It cannot be written, or is not what was written.
+    Damaged(String),
+}
+
+pub(super) struct Open {
+    log: Log,
+    repeats: Coalesce,
+    /// When the TPM last refused to sign.
+    refused: Option<Mono>,
+}
+
+impl Judge {
+    /// Opens the book, if the gateway has one and it is not open yet.
+    pub(super) fn open_book(&mut self) {
+        if !matches!(self.book, Book::Closed) {
+            return;
+        }
+        let Ok(Some(provisioned)) = self.provisioned() else { return };
+        let opened = self.log_key(&provisioned).and_then(|key| {
+            let seen = self.seen_checkpoint();
+            Log::open(self.store.clone(), key, seen.as_ref().map(|n| &n.checkpoint))
+                .map_err(|e| e.to_string())
+        });
+        match opened {
+            Ok((log, torn)) => {
+                for end in torn {
+                    tracing::warn!(?end, "the audit log ended half written, as after a loss of power");
+                }
+                self.book = Book::Open(Box::new(Open { log, repeats: Coalesce::default(), refused: None }));
+            }
+            Err(text) => self.damaged(text),
+        }
+    }
+
+    fn log_key(&self, provisioned: &Provisioned) -> Result<LogKey, String> {
+        let key = provisioned.evidence_key().map_err(|e| e.to_string())?;
+        LogKey::from_spki(&format!("headgate/{}", self.config.name), &key.to_der()).map_err(|e| e.to_string())
+    }
+
+    /// The newest checkpoint that the database knows of: a log that was put back alone is behind it.
+    fn seen_checkpoint(&self) -> Option<Note> {
+        let bytes = meta::get(&self.db.rows(), NEWEST).ok().flatten()?;
+        Note::parse(std::str::from_utf8(&bytes).ok()?).ok()
+    }
+
+    fn damaged(&mut self, text: String) {
+        tracing::error!(error = %text, "the audit log");
+        self.book = Book::Damaged(text.clone());
+        self.raise(None, why::AUDIT_LOG, Told::Latched, &text);
+        if self.gate_status().open {
+            self.shut_gate(book_refusal(&text));
+        }
+    }
+
+    /// Why nothing can be written down, and so no firmware passes.
+    pub(super) fn unwritable(&self) -> Option<Refusal> {
+        match &self.book {
+            Book::Damaged(text) => Some(book_refusal(text)),
+            Book::Closed | Book::Open(_) => None,
+        }
+    }
+
+    /// Writes down what a person did, or the gateway itself.
+    pub(super) fn note(&mut self, kind: Kind, subject: &str, text: &str) {
+        let event = Event::new(self.now(), kind, &self.caller.clone(), subject, text);
+        self.write_down(event);
+    }
+
+    /// As [`Judge::note`], with the reason or the image it is about.
+    pub(super) fn note_with(
+        &mut self,
+        kind: Kind,
+        subject: &str,
+        text: &str,
+        code: Option<ReasonCode>,
+        digest: Option<[u8; 32]>,
+    ) {
+        let event = Event::new(self.now(), kind, &self.caller.clone(), subject, text);
+        self.write_down(Event { code, digest, ..event });
+    }
+
+    /// Writes down that the configuration is another one than at the last start.
+    pub(super) fn note_configuration(&mut self) {
+        let digest = self.config.digest;
+        let before = meta::get(&self.db.rows(), CONFIGURATION).ok().flatten();
+        let before: Option<[u8; 32]> = before.and_then(|bytes| bytes.try_into().ok());
+        if before == Some(digest) {
+            return;
+        }
+        let text = match before {
+            Some(before) => {
+                format!("the configuration changed; it was sha256:{}", crate::vault::hex(&before))
+            }
+            None => "the first configuration".into(),
+        };
+        self.note_with(Kind::Config, "configuration", &text, None, Some(digest));
+        let kept = self.db.write("remember the configuration", |tx| meta::put(tx, CONFIGURATION, &digest));
+        self.log(kept);
+    }
+
+    /// Writes down what a peer caused: the first of its kind at once, its repeats with their number.
+    pub(super) fn note_of_peer(&mut self, event: Event) {
+        self.open_book();
+        let now = self.clock.mono();
+        let Book::Open(book) = &mut self.book else { return };
+        if let Some(event) = book.repeats.offer(event, now) {
+            self.write_down(event);
+        }
+    }
+
+    /// Writes down one event as it is.
+    pub(super) fn write_down(&mut self, event: Event) {
+        self.open_book();
+        let Book::Open(book) = &mut self.book else { return };
+        if let Err(e) = book.log.append(&event).and_then(|_| book.log.sync()) {
+            self.damaged(e.to_string());
+        }
+    }
+
+    /// When [`Judge::keep_book`] has something to do.
+    pub(super) fn book_in(&self) -> Option<Duration> {
+        let Book::Open(book) = &self.book else { return None };
+        let now = self.clock.mono();
+        let covered = book.log.newest().map_or(0, |s| s.checkpoint().size);
+        let uncovered = covered < book.log.size() && self.gate_status().open;
+        let seal = uncovered.then(|| {
+            let refused = book.refused.map(|at| at + RETRY);
+            let due = book.log.deadline().into_iter().chain(refused).max();
+            due.map_or(Duration::ZERO, |due| due.since(now))
+        });
+        let repeats = book.repeats.deadline().map(|due| due.since(now));
+        seal.into_iter().chain(repeats).min()
+    }
+
+    /// Writes down what was counted, and has the TPM sign a checkpoint, when these are due.
+    pub(super) fn keep_book(&mut self) {
+        let now = self.clock.mono();
+        let Book::Open(book) = &mut self.book else { return };
+        let mut counted = Vec::new();
+        book.repeats.expire(now, &mut counted);
+        counted.into_iter().for_each(|event| self.write_down(event));
+        if self.book_in().is_some_and(|wait| wait.is_zero()) {
+            self.seal_book(now);
+        }
+    }
+
+    /// Before an orderly end.
+    pub(super) fn close_book(&mut self) {
+        let Book::Open(book) = &mut self.book else { return };
+        let mut counted = Vec::new();
+        book.repeats.drain(&mut counted);
+        counted.into_iter().for_each(|event| self.write_down(event));
+    }
+
+    fn seal_book(&mut self, now: Mono) {
+        let (Ok(Some(provisioned)), Some(tpm), approvals) =
+            (self.provisioned(), self.tpm.clone(), self.approvals())
+        else {
+            return;
+        };
+        let at = self.now();
+        let Book::Open(book) = &mut self.book else { return };
+        let text = match book.log.pending(now) {
+            Ok(Some(text)) => text,
+            Ok(None) => return,
+            Err(e) => return self.damaged(e.to_string()),
+        };
+        let digest = *Digest::of(text.as_bytes()).as_bytes();
+        match tpm.sign(&provisioned, &approvals, &digest, TPM_TIMEOUT) {
+            Ok(signature) => match book.log.sealed(&signature, at) {
+                Ok(sealed) => {
+                    let note = sealed.note.to_string();
+                    book.refused = None;
+                    self.witness(&note);
+                }
+                Err(e) => self.damaged(e.to_string()),
+            },
+            Err(e) => {
+                book.refused = Some(now);
+                tracing::warn!(error = %e, "the TPM signs no checkpoint now; it is asked again");
+            }
+        }
+    }
+
+    /// Keeps the newest checkpoint outside of the log: in the database, and at the broker.
+    fn witness(&mut self, note: &str) {
+        let kept = self.db.write("keep a checkpoint", |tx| meta::put(tx, NEWEST, note.as_bytes()));
+        self.log(kept);
+        let body = json!({ "schema": 1, "gateway": self.config.name, "checkpoint": note, "at": self.now().to_string() });
+        self.publish(outbox::Kind::Verdict, "audit/checkpoint", body);
+    }
+
+    /// A new book for a new key; one that is there is set aside, for no checkpoint of it can be made any more.
+    pub(super) fn begin_book(&mut self, provisioned: &Provisioned) -> Result<(), Failure> {
+        let key = self.log_key(provisioned).map_err(Failure::internal)?;
+        self.set_book_aside()?;
+        let opened = Log::open(self.store.clone(), key, None).map_err(|e| audit_failure(&e))?;
+        self.book = Book::Open(Box::new(Open { log: opened.0, repeats: Coalesce::default(), refused: None }));
+        self.note(Kind::Start, "book", "the gateway was provisioned; a new log begins");
+        Ok(())
+    }
+
+    /// A person has a damaged book set aside; the next begins with their reason.
+    pub(super) fn audit_set_aside(&mut self, reason: &str) -> Result<Answered, Failure> {
+        let Book::Damaged(text) = &self.book else {
+            return Err(Failure::usage("the audit log is whole: there is nothing to set aside"));
+        };
+        let text = text.clone();
+        if reason.trim().is_empty() {
+            return Err(Failure::usage("--reason says why, for the new log: it cannot be empty"));
+        }
+        let folder = self.set_book_aside()?;
+        self.book = Book::Closed;
+        self.note(
+            Kind::Start,
+            "book",
+            &format!("the log before was set aside in {folder}: {reason}; {text}"),
+        );
+        self.clear_alarm(None, why::AUDIT_LOG);
+        self.open_gate();
+        Ok(Answered::Done { text: format!("set aside in {folder}; a new log has begun") })
+    }
+
+    fn set_book_aside(&mut self) -> Result<String, Failure> {
+        self.book = Book::Closed;
+        let stamp = self.now().ms;
+        for entry in self.store.list(DIR)? {
+            self.store
+                .rename(&format!("{DIR}/{}", entry.file), &format!("{ASIDE}/{stamp}-{}", entry.file))?;
+        }
+        self.db.write("forget a checkpoint", |tx| meta::put(tx, NEWEST, b""))?;
+        Ok(format!("{ASIDE}/{stamp}-*"))
+    }
+
+    fn whole_book(&mut self) -> Result<&mut Open, Failure> {
+        self.open_book();
+        match &mut self.book {
+            Book::Open(book) => Ok(book),
+            Book::Damaged(text) => Err(Failure::new(why::AUDIT_LOG, text.clone())),
+            Book::Closed => {
+                Err(Failure::new(why::NOT_PROVISIONED, "there is no audit log yet; run headgate init first"))
+            }
+        }
+    }
+
+    /// The last `last` entries.
+    pub(super) fn audit_list(&mut self, last: u64) -> Result<Answered, Failure> {
+        let book = self.whole_book()?;
+        let entries = book.log.last(last.min(MOST_LISTED)).collect::<Result<Vec<_>, _>>();
+        let entries = entries.map_err(|e| audit_failure(&e))?.iter().map(AuditRow::from).collect();
+        let checkpoint = book.log.newest().map(|sealed| sealed.note.to_string());
+        Ok(Answered::Audit { entries, checkpoint })
+    }
+
+    /// Reads the whole log and checks every hash and signature.
+    pub(super) fn audit_verify(&mut self) -> Result<Answered, Failure> {
+        self.whole_book()?;
+        let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
+        let provisioned = self.provisioned().map_err(super::trust::gate_failure)?.ok_or_else(missing)?;
+        let key = self.log_key(&provisioned).map_err(Failure::internal)?;
+        let seen = self.seen_checkpoint();
+        let report = Log::verify(&self.store, &key, seen.as_ref().map(|n| &n.checkpoint));
+        match report {
+            Ok(report) => Ok(Answered::AuditReport(AuditReport::from(&report))),
+            Err(e) => {
+                self.damaged(e.to_string());
+                Err(audit_failure(&e))
+            }
+        }
+    }
+
+    /// Writes the log, its checkpoints and its key into a new folder; with a fresh checkpoint where one can be made.
+    pub(super) fn audit_export(&mut self, to: &std::path::Path) -> Result<Answered, Failure> {
+        self.note(Kind::Trust, "book", &format!("exported to {}", to.display()));
+        self.whole_book()?.log.want_receipt();
+        let now = self.clock.mono();
+        self.seal_book(now);
+        let book = self.whole_book()?;
+        std::fs::create_dir(to).map_err(|e| Failure::usage(format!("{}: {e}", to.display())))?;
+        let mut sink = |name: &str, bytes: &[u8]| append(&to.join(name), bytes);
+        export::bundle(&book.log, &mut sink).map_err(|e| audit_failure(&e))?;
+        let size = book.log.size();
+        Ok(Answered::Done {
+            text: format!(
+                "exported: {size} entries to {}; README.txt there says how to check them",
+                to.display()
+            ),
+        })
+    }
+}
+
+fn append(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
+}
+
+fn book_refusal(text: &str) -> Refusal {
+    refusal(why::AUDIT_LOG, None, text, "an audit log that is whole and can be written")
+}
+
+fn audit_failure(e: &AuditError) -> Failure {
+    Failure::new(why::AUDIT_LOG, e.to_string())
+}
+
+/// Folder for logs that were set aside.
+pub(crate) const ASIDE: &str = "audit-aside";
+/// Where the database keeps the newest checkpoint.
+const NEWEST: &str = "audit-checkpoint";
+/// Where the database keeps the digest of the configuration that ran last.
+const CONFIGURATION: &str = "configuration";
+/// Pause after the TPM refused to sign.
+const RETRY: Duration = Duration::from_secs(60);
+/// Most entries of one answer.
+const MOST_LISTED: u64 = 10_000;
