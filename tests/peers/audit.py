@@ -280,6 +280,8 @@ def verify(folder, key, seen):
     if seen is not None and seen.size > tree.size:
         raise Bad("the log was rolled back: it has %d entries, and the checkpoint seen earlier covers %d"
                   % (tree.size, seen.size))
+    if leaves is not None and len(leaves) != tree.size:
+        raise Bad("the log was cut short: entries.jsonl has %d entries, leaves.txt %d" % (tree.size, len(leaves)))
     line = "ok: %d entries, %d checkpoints signed by %s" % (tree.size, len(kept), key.id.hex())
     if covered < tree.size:
         line += "; no checkpoint covers the entries %d to %d" % (covered, tree.size - 1)

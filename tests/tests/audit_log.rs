@@ -168,6 +168,10 @@ fn what_was_done_to_the_log_is_refused_and_told_where() {
     );
 
     let auditor = Auditor::new();
+    auditor.edit("entries.jsonl", |lines| lines.truncate(22));
+    auditor.refuses("verify", &[], "entries.jsonl has 22 entries, leaves.txt 23");
+
+    let auditor = Auditor::new();
     let path = auditor.dir.path().join("entries.jsonl");
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();

@@ -172,7 +172,7 @@ impl std::fmt::Display for Note {
 fn parse_text(text: &str) -> Result<Checkpoint, NoteError> {
     let mut lines = (1..).zip(text.split('\n'));
     let mut next = |expected| match lines.next() {
-        Some((line, found)) if found.is_empty() => Err(NoteError { line, found: String::new(), expected }),
+        Some((line, "")) => Err(NoteError { line, found: String::new(), expected }),
         Some(found) => Ok(found),
         None => Err(NoteError { line: text.split('\n').count() + 1, found: String::new(), expected }),
     };

@@ -67,17 +67,30 @@ impl Log {
 
     /// Opens the log, or begins one, after reading all of it. `seen` is a checkpoint of it that was kept elsewhere and
     /// that it must continue. Drops a torn end that no checkpoint covers, and says so; any other damage is an error,
-    /// and the disk stays as it is.
+    /// and the disk stays as it is. On a full disk the torn end stays until something is appended.
     pub fn open(
         store: Store,
         key: LogKey,
         seen: Option<&Checkpoint>,
     ) -> Result<(Log, Vec<Torn>), AuditError> {
-        let replay = Replay::read(&store, &key, Signatures::Newest, seen)?;
-        for torn in &replay.torn {
-            keep_beginning(&store, &torn.at.file, torn.at.offset)?;
+        Log::begin(store, key, seen).map(|(log, torn, _)| (log, torn))
+    }
+
+    /// As [`Log::open`], with the error of a disk too full to drop the torn end: such a log can be read.
+    fn begin(
+        store: Store,
+        key: LogKey,
+        seen: Option<&Checkpoint>,
+    ) -> Result<(Log, Vec<Torn>, Option<AuditError>), AuditError> {
+        let Replay { range, segments, newest, torn, .. } =
+            Replay::read(&store, &key, Signatures::Newest, seen)?;
+        let mut full = None;
+        for torn in &torn {
+            match keep_beginning(&store, &torn.at.file, torn.at.offset) {
+                Err(AuditError::Store(e)) if e.is_full() => full = Some(AuditError::Store(e)),
+                other => other?,
+            }
         }
-        let Replay { range, segments, newest, torn, .. } = replay;
         let log = Log {
             store,
             key,
@@ -86,12 +99,12 @@ impl Log {
             newest,
             tail: None,
             kept: None,
-            is_broken: false,
+            is_broken: full.is_some(),
             pending: None,
             asked: None,
             is_receipt_wanted: false,
         };
-        Ok((log, torn))
+        Ok((log, torn, full))
     }
 
     /// Reads a whole log and checks every signature; changes nothing.
@@ -223,12 +236,15 @@ impl Log {
         }
         let seen = self.newest.as_ref().map(|sealed| sealed.checkpoint().clone());
         let (store, key) = (self.store.clone(), self.key.clone());
-        let (mut log, _) = Log::open(store, key, seen.as_ref())?;
+        let (mut log, _, full) = Log::begin(store, key, seen.as_ref())?;
         let (from, to) = (log.size(), self.size());
         (log.asked, log.is_receipt_wanted) = (self.asked, self.is_receipt_wanted);
         // A checkpoint whose write failed may be there all the same; an entry, too.
         *self = log;
-        if from < to { Err(AuditError::Lost { from, to }) } else { Ok(()) }
+        if from < to {
+            return Err(AuditError::Lost { from, to });
+        }
+        full.map_or(Ok(()), Err)
     }
 }
 

@@ -4,6 +4,7 @@ use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoint, MAX_NOTE, Note, NoteError};
+use super::entry::written;
 
 /// One signed checkpoint of the log. The time is not signed; entries carry times that are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl Sealed {
     pub(super) fn to_json(&self) -> String {
         let at_trusted = (!self.at.trusted).then_some(false);
         let row =
-            Row { at: self.at.to_string(), at_trusted, note: self.note.to_string(), schema: SCHEMA.into() };
+            Row { at: written(self.at), at_trusted, note: self.note.to_string(), schema: SCHEMA.into() };
         serde_json::to_string(&row).expect("text only")
     }
 

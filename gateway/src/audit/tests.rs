@@ -236,6 +236,25 @@ fn a_torn_end_is_dropped_and_told_and_the_log_goes_on() {
 }
 
 #[test]
+fn what_no_clock_and_no_table_has_does_not_make_a_log_that_cannot_be_read() {
+    let signer = Signer::new();
+    let disk = SimDisk::new();
+    let (mut log, _) = open(&disk, &signer).unwrap();
+    for ms in [i64::MIN, -1, i64::MAX] {
+        let mut event =
+            Event::new(Wall::trusted(ms), Kind::Other("No Kind".into()), "\u{0}", "\n", "\u{2028}");
+        event.code = Some(hal::reason::ReasonCode(7));
+        log.append(&event).unwrap();
+        log.want_receipt();
+        let text = log.pending(Mono(0)).unwrap().unwrap();
+        log.sealed(&signer.sign(&text), Wall { ms, trusted: false }).unwrap();
+    }
+    let (again, _) = open(&disk, &signer).unwrap();
+    assert_eq!((again.size(), again.root()), (3, log.root()));
+    assert_eq!(again.entries(0..1).next().unwrap().unwrap().event.kind, Kind::Other("other".into()));
+}
+
+#[test]
 fn verify_says_what_no_checkpoint_covers() {
     let signer = Signer::new();
     let (disk, mut log) = sample(&signer);
@@ -329,6 +348,10 @@ fn a_full_disk_is_said_and_the_log_goes_on_when_there_is_room() {
         let error = log.append(&event(12)).unwrap_err();
         assert!(matches!(&error, AuditError::Store(e) if e.is_full()), "{error}");
     }
+    // A start on a full disk reads what is there, and takes nothing.
+    let (mut log, torn) = open(&disk, &signer).unwrap();
+    assert_eq!((log.size(), log.last(9).count(), torn.len()), (12, 9, 1));
+    assert!(matches!(log.append(&event(12)), Err(AuditError::Store(e)) if e.is_full()));
     disk.set_capacity(1 << 20);
     assert_eq!(log.append(&event(12)).unwrap(), 12);
     log.sync().unwrap();
