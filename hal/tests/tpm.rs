@@ -1,6 +1,7 @@
 //! The TPM layer against real software TPMs: seal, approve, revoke, and every way it must say no.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[allow(dead_code)]
 mod tpm_bench;
 
 use std::net::TcpStream;
