@@ -39,11 +39,30 @@ impl Judge {
                 let found = format!("a trust store of state {generation}, ahead of the TPM's counter");
                 Err(refusal(why::STATE_COUNTER, None, found, expected))
             }
-            None => {
-                let found = format!("a trust store of state {generation}: an old copy");
-                Err(refusal(why::STATE_OLD, None, found, expected))
-            }
+            None => Err(self.behind(generation, expected)),
         }
+    }
+
+    /// The state is behind the counter: which of the two has moved, as far as that can be told from here.
+    fn behind(&self, generation: u64, expected: String) -> Refusal {
+        let remembered = self.remembered().unwrap_or(0);
+        let (code, found) = if remembered > generation {
+            let found = format!(
+                "a trust store of state {generation}, an old copy of the file: state {remembered} was written"
+            );
+            (why::STATE_OLD, found)
+        } else if self.gate_status().open {
+            let found = format!(
+                "a counter that another program has moved on; the trust store is of state {generation}"
+            );
+            (why::STATE_COUNTER, found)
+        } else {
+            let found = format!(
+                "a trust store of state {generation}: an old copy of the whole disk, or another program has moved the counter"
+            );
+            (why::STATE_OLD, found)
+        };
+        refusal(code, None, found, expected)
     }
 
     /// The value the newest state was written for.

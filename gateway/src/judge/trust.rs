@@ -150,7 +150,7 @@ impl Judge {
         Ok(self.store.write_atomic(TRUST, &sealed)?)
     }
 
-    fn remembered(&self) -> Result<u64, crate::state::StateError> {
+    pub(super) fn remembered(&self) -> Result<u64, crate::state::StateError> {
         let bytes = meta::get(&self.db.rows(), TRUST_GENERATION)?;
         Ok(bytes.and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes))
     }

@@ -1,0 +1,185 @@
+//! Trust that cannot go back, and a log that an auditor can check: attacked from outside, on a real software TPM.
+
+use std::path::Path;
+
+use headgate_tests::peers::{python, run};
+use headgate_tests::{Bench, Plc, image};
+
+fn bench() -> (Bench, Plc) {
+    let mut bench = Bench::new();
+    let plc = bench.controller("pump-3", "generic-file-record", "match", &image()[..4096]);
+    bench.trust_acme();
+    (bench, plc)
+}
+
+fn download(bench: &Bench, plc: &Plc, name: &str) -> i32 {
+    let path = bench.path(name).display().to_string();
+    python("station.py", &[&plc.conduit.port().to_string(), &path, "generic-file-record"]).code
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let (from, to) = (from.display().to_string(), to.display().to_string());
+    assert_eq!(run(Path::new("/"), "cp", &["-a", &from, &to]).code, 0);
+}
+
+/// Starts the gateway, which must keep its gate shut with this code; gives its word, and checks that reads pass.
+fn shut(bench: &mut Bench, plc: &Plc, code: &str) -> String {
+    bench.start_anyhow();
+    let status = bench.wait_status(&format!("the gate is shut with {code}"), |s| s["gate"]["code"] == code);
+    headgate_tests::eventually("reads pass", || plc.exchange(1, &[3, 0, 0, 0, 1]).ok().filter(|r| r[0] == 3));
+    let begin = plc.exchange(1, &[16, 0xF0, 0, 0, 3, 6, 0, 1, 0, 0, 4, 0]).expect("an answer");
+    assert_eq!(begin[0], 0x90, "an update is refused: {begin:02x?}");
+    bench.wait_alarm(code);
+    bench.kill();
+    status["gate"]["text"].as_str().expect("a text").to_owned()
+}
+
+#[test]
+fn what_was_done_is_in_the_log_and_an_auditor_checks_it_with_tools_of_others() {
+    let (mut bench, plc) = bench();
+    bench.start();
+    let new = image()[8192..20_480].to_vec();
+    let digest = bench.release("new.bin", &new, "pump-3");
+    bench.wait_status("it is connected", |s| s["plcs"][0]["routes"][0]["connected"] == true);
+    bench.write("unknown.bin", &image()[20_480..30_000]);
+    assert_eq!(download(&bench, &plc, "unknown.bin"), 1);
+    headgate_tests::eventually("the good one passes", || {
+        (download(&bench, &plc, "new.bin") == 0).then_some(())
+    });
+    plc.wait_flash(&new);
+    bench.wait_status("the case is closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
+    bench.headgate(&["alarms", "ack", "pump-3", "HG-6006"]);
+    bench.headgate(&["withdraw", &digest, "--plc", "pump-3"]);
+
+    let list = bench.json(&["audit", "list"]);
+    let entries = list["entries"].as_array().expect("entries");
+    let me = format!("uid {}", rustix::process::getuid().as_raw());
+    for (kind, actor, subject, part) in [
+        ("approval", me.as_str(), "boot-state", "epoch"),
+        ("trust", &me, "", "trusted: key"),
+        ("start", "gateway", "gateway", "starts"),
+        ("config", "gateway", "configuration", "first"),
+        ("boot-state", "gateway", "gate", "open"),
+        ("verdict", &me, "pump-3", "staged"),
+        ("release", &me, "pump-3", "1 use(s)"),
+        ("verdict", "127.0.0.1", "pump-3", "refused"),
+        ("verdict", "127.0.0.1", "pump-3", "done"),
+        ("alarm-acknowledged", &me, "pump-3", "acknowledged"),
+        ("withdraw", &me, "pump-3", "withdrawn"),
+    ] {
+        let found = entries.iter().any(|e| {
+            let text = |key: &str| e[key].as_str().unwrap_or_default();
+            text("kind") == kind
+                && text("actor") == actor
+                && (subject.is_empty() || text("subject") == subject)
+                && text("text").contains(part)
+        });
+        assert!(found, "{kind} by {actor} on {subject}: {}", bench.headgate(&["audit", "list"]));
+    }
+    let done = entries.iter().find(|e| e["text"].as_str().is_some_and(|t| t.contains("done")));
+    assert_eq!(done.expect("an update")["digest"], digest.as_str());
+
+    bench.headgate(&["audit", "export", "out"]);
+    let report = bench.json(&["audit", "verify"]);
+    assert_eq!(report["beyond"], 0, "an export comes with a checkpoint over all of it: {report}");
+    let out = bench.path("out").display().to_string();
+    let said = python("audit.py", &["verify", &out]);
+    assert_eq!(said.code, 0, "{}", said.text);
+    let last = (report["entries"].as_u64().expect("a number") - 1).to_string();
+    std::fs::write(bench.path("out/entries.jsonl"), "{}\n").expect("writable");
+    assert_eq!(python("audit.py", &["verify", &out]).code, 1, "and an edited one is none: {last} entries");
+}
+
+#[test]
+fn an_edited_or_shortened_log_shuts_the_gate_says_where_and_is_set_aside_by_a_person_alone() {
+    let (mut bench, plc) = bench();
+    bench.start();
+    bench.headgate(&["audit", "export", "kept"]);
+    bench.kill();
+    copy(&bench.path("data"), &bench.path("whole"));
+    let log = bench.path("data/audit");
+    let segment = std::fs::read_dir(&log).expect("a folder").flatten().map(|e| e.path());
+    let segment = segment.filter(|p| !p.ends_with("checkpoints.log")).min().expect("a segment");
+    let bytes = std::fs::read(&segment).expect("readable");
+    let text = String::from_utf8(bytes.clone()).expect("text");
+    let cases = [
+        ("edited", text.replacen("trusted: key", "trusted: kez", 1).into_bytes(), "was edited"),
+        ("shortened", bytes[..bytes.len() / 2].to_vec(), "entr"),
+        ("without its first line", bytes[text.find('\n').expect("a line") + 1..].to_vec(), "entry 0"),
+    ];
+    for (what, bytes, part) in cases {
+        copy(&bench.path("whole"), &bench.path("data"));
+        std::fs::write(&segment, bytes).expect("writable");
+        let text = shut(&mut bench, &plc, "HG-7013");
+        assert!(text.contains(part), "{what}: {text}");
+    }
+    bench.start_anyhow();
+    let (code, error) = bench.refused(&["audit", "list"]);
+    assert!(code == 71 && error.contains("HG-7013"), "{code} {error}");
+    bench.headgate(&["audit", "set-aside", "--reason", "a test edited it"]);
+    bench.wait_status("the gate opens", |s| s["gate"]["open"] == true);
+    let list = bench.headgate(&["audit", "list"]);
+    assert!(list.contains("a test edited it") && list.contains("entry 0"), "{list}");
+    assert!(
+        std::fs::read_dir(bench.path("data/audit-aside")).expect("a folder").count() > 0,
+        "nothing is thrown away"
+    );
+}
+
+#[test]
+fn an_old_log_put_back_alone_is_behind_the_checkpoint_that_was_seen() {
+    let (mut bench, plc) = bench();
+    bench.headgate(&["audit", "export", "first"]);
+    copy(&bench.path("data/audit"), &bench.path("old"));
+    bench.headgate(&[
+        "trust",
+        "remove",
+        bench.json(&["trust", "show"])["anchors"][0]["id"].as_str().expect("an id"),
+    ]);
+    bench.headgate(&["audit", "export", "second"]);
+    copy(&bench.path("old"), &bench.path("data/audit"));
+    let text = shut(&mut bench, &plc, "HG-7013");
+    assert!(text.contains("checkpoint"), "{text}");
+}
+
+#[test]
+fn an_old_disk_a_deleted_store_and_a_counter_that_moved_are_told_apart() {
+    let (mut bench, plc) = bench();
+    copy(&bench.path("data"), &bench.path("old"));
+    let anchor = bench.json(&["trust", "show"])["anchors"][0]["id"].as_str().expect("an id").to_owned();
+    bench.headgate(&["trust", "remove", &anchor]);
+    copy(&bench.path("data"), &bench.path("new"));
+
+    copy(&bench.path("old"), &bench.path("data"));
+    let text = shut(&mut bench, &plc, "HG-7011");
+    assert!(text.contains("an old copy of the whole disk"), "{text}");
+
+    copy(&bench.path("new"), &bench.path("data"));
+    std::fs::copy(bench.path("old/trust.sealed"), bench.path("data/trust.sealed")).expect("writable");
+    let text = shut(&mut bench, &plc, "HG-7011");
+    assert!(text.contains("an old copy of the file"), "{text}");
+
+    copy(&bench.path("new"), &bench.path("data"));
+    std::fs::remove_file(bench.path("data/trust.sealed")).expect("it is there");
+    let text = shut(&mut bench, &plc, "HG-7004");
+    assert!(text.contains("deleted"), "{text}");
+
+    copy(&bench.path("new"), &bench.path("data"));
+    bench.start();
+    let shown = bench.json(&["trust", "show"]);
+    assert_eq!(shown["anchors"], serde_json::json!([]), "the newest state is the one without the key");
+    bench.tpm2("tpm2_nvincrement", &["-C", "o", "0x01801001"]);
+    let status = bench.wait_status("it notices", |s| s["gate"]["code"] == "HG-7012");
+    assert!(status["gate"]["text"].as_str().is_some_and(|t| t.contains("another program")), "{status}");
+    bench.kill();
+    bench.tpm2("tpm2_nvundefine", &["-C", "o", "0x01801001"]);
+    shut(&mut bench, &plc, "HG-7012");
+}
+
+#[test]
+fn changes_of_trust_are_counted_against_what_the_tpms_memory_is_good_for() {
+    let (bench, _plc) = bench();
+    let status = bench.json(&["status"]);
+    assert_eq!(status["nv_writes"], serde_json::json!([1, 64]), "one key was trusted");
+}
