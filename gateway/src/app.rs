@@ -58,11 +58,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         None => refuse_everything(&links, mail),
     });
     let judging = judging.map_err(|e| Failure::internal(e.to_string()))?;
-    let listener = socket::bind(&config.socket)
-        .map_err(|e| {
-            Failure::usage(format!("management socket {}: {e}", config.socket.display()))
-                .next("change socket of [gateway], or run this as a user who may write there")
-        })?;
+    let listener = socket::bind(&config.socket).map_err(|e| {
+        Failure::usage(format!("management socket {}: {e}", config.socket.display()))
+            .next("change socket of [gateway], or run this as a user who may write there")
+    })?;
     let serving = tokio::spawn(socket::serve(listener, inbox.clone(), vault));
     tracing::info!(gateway = %config.name, controllers = config.plcs.len(), "running");
     stopped().await;
@@ -209,8 +208,9 @@ fn cannot_listen(plc: &Plc, route: &Route, e: &io::Error) -> Failure {
         io::ErrorKind::AddrNotAvailable => {
             failure.next("ip address shows the addresses of this machine: change listen of the route")
         }
-        io::ErrorKind::PermissionDenied => failure
-            .next("ports below 1024 are for root and CAP_NET_BIND_SERVICE: give it, or change listen of the route"),
+        io::ErrorKind::PermissionDenied => failure.next(
+            "ports below 1024 are for root and CAP_NET_BIND_SERVICE: give it, or change listen of the route",
+        ),
         _ => failure.next("change listen of the route"),
     }
 }

@@ -52,7 +52,8 @@ fn proposal(plc: &str, habits: &[HabitRow], profile: Option<&Profile>) -> String
         profile.id
     );
     for (unit, function, station, mine) in by_key(&update) {
-        words += &format!("#   unit {unit}, function {function}, addresses [{}], {station}\n", addresses(&mine));
+        words +=
+            &format!("#   unit {unit}, function {function}, addresses [{}], {station}\n", addresses(&mine));
     }
     words + "# a tool that reads its status there while it updates needs a rule for those reads\n"
 }
@@ -136,7 +137,10 @@ mod tests {
             assert!(words.contains(expected), "{what}: {words}");
             assert_eq!(!words.contains("[[plc.allow]]"), *left_out, "{what}: {words}");
             assert_eq!(words.contains("left out"), *left_out, "{what}: {words}");
-            assert!(proposal("pump-3", std::slice::from_ref(habit), None).contains("[[plc.allow]]"), "{what}");
+            assert!(
+                proposal("pump-3", std::slice::from_ref(habit), None).contains("[[plc.allow]]"),
+                "{what}"
+            );
         }
     }
 }

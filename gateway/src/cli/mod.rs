@@ -115,7 +115,11 @@ pub fn main() -> u8 {
         Ok(parsed) => parsed,
         Err(e) if e.use_stderr() && wants_json() => {
             let failure = Failure::usage(e.to_string().trim_end());
-            return print::failure(&failure, true, Some("headgate --help lists the verbs, headgate VERB --help their options"));
+            return print::failure(
+                &failure,
+                true,
+                Some("headgate --help lists the verbs, headgate VERB --help their options"),
+            );
         }
         Err(e) => {
             let _ = e.print();
@@ -184,8 +188,12 @@ impl Context {
     fn wrong(&self, e: &ConfigError) -> Failure {
         let failure = Failure::usage(e.to_string());
         match self.config.exists() {
-            true => failure.next("correct it (docs/config.md says what each key takes); headgate config check"),
-            false => failure.next("name yours with --config FILE, or write it: docs/setup.md begins with one"),
+            true => {
+                failure.next("correct it (docs/config.md says what each key takes); headgate config check")
+            }
+            false => {
+                failure.next("name yours with --config FILE, or write it: docs/setup.md begins with one")
+            }
         }
     }
 
@@ -263,8 +271,12 @@ fn open_image(path: &Path) -> Result<(std::fs::File, u64), Failure> {
 fn unreadable(path: &Path, e: &std::io::Error) -> Failure {
     let failure = Failure::not_found(format!("{}: {e}", path.display()));
     match e.kind() {
-        std::io::ErrorKind::NotFound => failure.next("give the path of a file that is there; ls shows which are"),
-        std::io::ErrorKind::PermissionDenied => failure.next("run this as a user who may read it: ls -l shows who may"),
+        std::io::ErrorKind::NotFound => {
+            failure.next("give the path of a file that is there; ls shows which are")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            failure.next("run this as a user who may read it: ls -l shows who may")
+        }
         _ => failure,
     }
 }

@@ -127,10 +127,7 @@ fn words(answer: &Answered) -> String {
                 true => "checked against the given keys only: not a verdict of the gate".into(),
                 false => format!("for {}", v.plc),
             };
-            format!(
-                "{kept}: sha256:{}\n  {} bytes, {whose}\n  signed by {}",
-                v.digest, v.size, v.signer
-            )
+            format!("{kept}: sha256:{}\n  {} bytes, {whose}\n  signed by {}", v.digest, v.size, v.signer)
         }
         Answered::Status(status) => status_words(status),
         Answered::Vault { images, quarantine } => {
@@ -260,8 +257,7 @@ mod tests {
     const NAME: &str = "x\u{1b}[2J\nvault  trusted\u{9b}1m\u{202e}.bin";
 
     fn answer() -> Answered {
-        let row =
-            ImageRow { digest: "00".into(), size: 1, name: NAME.into(), version: None, refused: None };
+        let row = ImageRow { digest: "00".into(), size: 1, name: NAME.into(), version: None, refused: None };
         Answered::Vault { images: vec![row], quarantine: vec![] }
     }
 

@@ -57,7 +57,8 @@ pub(super) fn check(file: file::Whole, main: &str, base: &Path) -> Result<Config
 /// The files that TLS to the broker needs.
 fn needed(mqtt: &Mqtt, at: &Place) -> Vec<Needed> {
     let Some(tls) = &mqtt.tls else { return Vec::new() };
-    let client = tls.client.iter().flat_map(|(certificate, key)| [("certificate", certificate), ("key", key)]);
+    let client =
+        tls.client.iter().flat_map(|(certificate, key)| [("certificate", certificate), ("key", key)]);
     let file = |(key, path): (&'static str, &PathBuf)| Needed { at: at.clone(), key, path: path.clone() };
     std::iter::once(("ca", &tls.ca)).chain(client).map(file).collect()
 }
@@ -120,7 +121,15 @@ fn plc(raw: &file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
             ));
         }
     }
-    Ok(Plc { slot, product, zone: raw.zone.clone(), safety, enforce: raw.mode == Mode::Enforce, routes, regime })
+    Ok(Plc {
+        slot,
+        product,
+        zone: raw.zone.clone(),
+        safety,
+        enforce: raw.mode == Mode::Enforce,
+        routes,
+        regime,
+    })
 }
 
 fn unique(plcs: &[Plc], plc: Plc) -> Checked<Plc> {

@@ -29,9 +29,8 @@ pub(super) fn check(plc: &Plc) -> Checked<Vec<String>> {
 }
 
 fn dead_functions(rule: &Rule, profile: Option<&Profile>) -> Checked<Option<String>> {
-    let by_update = |f: u8| {
-        f == WRITE_FILE && profile.is_some_and(|p| matches!(p.data, Data::FileRecord { .. }))
-    };
+    let by_update =
+        |f: u8| f == WRITE_FILE && profile.is_some_and(|p| matches!(p.data, Data::FileRecord { .. }));
     let all = || (1..=127).filter(|f| rule.functions.contains(*f));
     let dead: Vec<String> =
         all().filter(|f| !Request::may_pass(*f) || by_update(*f)).map(|f| f.to_string()).collect();

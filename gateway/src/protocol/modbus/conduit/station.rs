@@ -146,10 +146,7 @@ impl Conduit {
             return self.forward(id, asked, pdu, None, now);
         };
         self.reports.refused(station, code, || {
-            (
-                format!("{} to unit {}", describe(parsed, function), asked.unit),
-                expected(code).into(),
-            )
+            (format!("{} to unit {}", describe(parsed, function), asked.unit), expected(code).into())
         });
         match reply {
             _ if !self.settings.enforce => self.forward(id, asked, pdu, None, now),
