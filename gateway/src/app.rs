@@ -58,8 +58,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         None => refuse_everything(&links, mail),
     });
     let judging = judging.map_err(|e| Failure::internal(e.to_string()))?;
-    let listener = socket::bind(&config.socket)
-        .map_err(|e| Failure::internal(format!("management socket {}: {e}", config.socket.display())))?;
+    let listener = socket::bind(&config.socket).map_err(|e| {
+        Failure::usage(format!("management socket {}: {e}", config.socket.display()))
+            .next("change socket of [gateway], or run this as a user who may write there")
+    })?;
     let serving = tokio::spawn(socket::serve(listener, inbox.clone(), vault));
     tracing::info!(gateway = %config.name, controllers = config.plcs.len(), "running");
     stopped().await;
@@ -120,9 +122,7 @@ async fn start_conduits(
     let mut links = Links::new();
     for (index, plc) in config.plcs.iter().enumerate() {
         for route in &plc.routes {
-            let listener = listen(route.listen).map_err(|e| {
-                Failure::internal(format!("{}: cannot listen on {}: {e}", plc.slot.as_str(), route.listen))
-            })?;
+            let listener = listen(route.listen).map_err(|e| cannot_listen(plc, route, &e))?;
             let (commands, orders) = mpsc::channel(COMMANDS);
             let (registers, reports) = reports(config, plc);
             let news = ToJudge {
@@ -194,6 +194,25 @@ fn conduit(plc: &Plc, route: &Route, clock: &Clock) -> Conduit {
     };
     conduit.gate(Some(starting), now);
     conduit
+}
+
+/// A mistake of the set-up: the address is another program's, not of this machine, or not for this user.
+fn cannot_listen(plc: &Plc, route: &Route, e: &io::Error) -> Failure {
+    let address = route.listen;
+    let failure = Failure::usage(format!("{}: cannot listen on {address}: {e}", plc.slot.as_str()));
+    match e.kind() {
+        io::ErrorKind::AddrInUse => failure.next(format!(
+            "ss -ltnp 'sport = :{}' names the program that has it: stop that, or change listen of the route",
+            address.port()
+        )),
+        io::ErrorKind::AddrNotAvailable => {
+            failure.next("ip address shows the addresses of this machine: change listen of the route")
+        }
+        io::ErrorKind::PermissionDenied => failure.next(
+            "ports below 1024 are for root and CAP_NET_BIND_SERVICE: give it, or change listen of the route",
+        ),
+        _ => failure.next("change listen of the route"),
+    }
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod feed;
 pub mod judge;
+mod next;
 pub mod plot;
 pub mod protocol;
 pub mod proxy;

@@ -41,9 +41,9 @@ hal::reasons! {
         "A station asks for something it did not ask for when the list was learned, or should not ask for."
         "If it is legitimate, add it to [[plc.allow]]; headgate conduit learn proposes rules.";
     FUNCTION_DENIED 6002 40 Integrator "function code refused"
-        "The function code can stop, reprogram or silence a controller, or is not known, and is not on the allow-list."
+        "The function code can stop, reprogram or silence a controller, or is not known; no allow-list lets it pass."
         "A programming tool on the process conduit, a scanner, or an attack."
-        "Find out who sent it: the case and the alarm name the station.";
+        "Find out who sent it: the alarm names the station.";
     WINDOW_PROTECTED 6003 40 Engineer "update window protected"
         "A write touches the controller's update registers but is no step of its transfer profile."
         "A tool that updates differently than the profile says, or an attempt to get past the gate."
@@ -133,9 +133,9 @@ hal::reasons! {
         "headgate init has not been run, or its approval is not installed."
         "headgate init --site-key F, then headgate trust approve-pcrs APPROVAL.";
     TRUST_STORE 7004 71 Integrator "trust store unreadable"
-        "The trust store is missing, damaged or not sealed by this box."
+        "The trust store, or the record of the key that seals it, is missing, damaged or not of this box."
         "A damaged disk, or a file copied from another gateway."
-        "Restore it from a backup of this box, or add the anchors again.";
+        "Restore the file from a backup of this box. Without one: headgate init --site-key F --again, have the boot state approved, and add every anchor again.";
     STATE_DAMAGED 7005 71 Integrator "state damaged"
         "The state database cannot be read, or is gone."
         "A damaged disk, or deleted files."
@@ -153,9 +153,9 @@ hal::reasons! {
         "The box is overloaded, or its disk or TPM hangs."
         "Look at the journal, and for slow storage.";
     NOT_READY 7009 70 Integrator "gateway starting"
-        "The gateway has just started and has not opened the gate yet."
-        "A restart; it takes about a second and one TPM command."
-        "Start the update again in a moment.";
+        "The gateway has just started and has not opened the gate yet, or it does not run and the command needs it running."
+        "A restart, which takes about a second and one TPM command; or nobody started it."
+        "If it runs, try again in a moment; if not, start it: headgate run.";
     SRK_CHANGED 7010 71 Integrator "another TPM"
         "The TPM's storage key is not the one this gateway was provisioned with."
         "The TPM was cleared or replaced, or something sits between it and the processor."

@@ -10,7 +10,7 @@ use crate::reasons;
 
 #[derive(Debug, Args)]
 pub(super) struct Explain {
-    /// A reason code (HG-1010), a case (C-000123), or `all`.
+    /// A reason code (HG-1010), a case (C-000123 or GATEWAY/C-000123), or `all`.
     what: String,
 }
 
@@ -34,10 +34,28 @@ pub(super) fn explain(context: &Context, v: &Explain) -> Result<Said, Failure> {
         );
         return Ok(Said::Words(words, row(r)));
     }
-    if v.what.starts_with(['C', 'c']) {
-        return context.ask(&Request::Case { case: v.what.to_ascii_uppercase() });
+    if let Some(case) = case(context, &v.what)? {
+        return context.ask(&Request::Case { case });
     }
     Err(Failure::usage(format!("{:?} is neither a reason code (HG-1010) nor a case (C-000123)", v.what)))
+}
+
+/// The case's number here, of `C-000123` or of its worldwide name `GATEWAY/C-000123`.
+fn case(context: &Context, what: &str) -> Result<Option<String>, Failure> {
+    let (gateway, number) = what.split_once('/').map_or((None, what), |(g, n)| (Some(g), n));
+    if !number.starts_with(['C', 'c']) {
+        return Ok(None);
+    }
+    if let Some(gateway) = gateway {
+        let ours = context.load()?.name;
+        if gateway != ours {
+            return Err(Failure::not_found(format!(
+                "{what:?} is a case of another gateway, {gateway:?}; this one is {ours:?}"
+            ))
+            .next("ask there, or with --config FILE if it is on this machine, too"));
+        }
+    }
+    Ok(Some(number.to_ascii_uppercase()))
 }
 
 fn row(r: &hal::reason::Reason) -> serde_json::Value {

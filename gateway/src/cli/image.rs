@@ -40,7 +40,7 @@ pub(super) struct Stage {
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Version, for people.
-    #[arg(long)]
+    #[arg(long, value_parser = super::typed::line)]
     version: Option<String>,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Release {
     #[command(flatten)]
     of: super::OfPlc,
     /// Change ticket.
-    #[arg(long)]
+    #[arg(long, value_parser = super::typed::line)]
     ticket: Option<String>,
     /// When it may be delivered: FROM..TO, each 2026-11-22T10:15Z.
     #[arg(long, value_name = "FROM..TO", value_parser = window)]
@@ -166,7 +166,7 @@ fn against_anchors(image: &Path, signature: Option<Vec<u8>>, keys: &[PathBuf]) -
         Verdict::Verified(verified, evidence) => Ok(Said::Answer(Box::new(Answered::Verdict(VerdictRow {
             digest: verified.digest().to_hex(),
             size,
-            plc: "none: checked against the given keys only, not a verdict of the gate".into(),
+            plc: NO_PLC.into(),
             signer: format!("{} ({})", verified.signer().name, verified.signer().id),
             staged: false,
             evidence: evidence.iter().map(EvidenceRow::from).collect(),
@@ -180,7 +180,12 @@ fn signature(image: &Path, given: Option<&Path>) -> Result<Option<Vec<u8>>, Fail
     if let Some(path) = given {
         return read_small(path).map(Some);
     }
-    let beside = [".minisig", ".sig"].map(|end| PathBuf::from(format!("{}{end}", image.display())));
+    // A name is bytes, not always text.
+    let beside = [".minisig", ".sig"].map(|end| {
+        let mut name = image.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    });
     match beside.iter().find(|p| p.exists()) {
         Some(path) => read_small(path).map(Some),
         None => Ok(None),
@@ -192,3 +197,6 @@ fn window(text: &str) -> Result<(Wall, Wall), String> {
     let time = |t: &str| t.parse::<Wall>().map_err(|e| e.to_string());
     Ok((time(from)?, time(to)?))
 }
+
+/// In place of a controller, for an image that was checked against given keys.
+pub(super) const NO_PLC: &str = "none: checked against the given keys only, not a verdict of the gate";

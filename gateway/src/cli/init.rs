@@ -1,13 +1,14 @@
 //! `headgate init`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
 use hal::clock::Clock;
 use serde_json::json;
 
-use super::{Context, Said, read_text, write_new};
+use super::site_key::public_half;
+use super::{Context, Said, write_new};
 use crate::judge::{Answered, Failure, Judge, Request};
 
 /// First set-up of a gateway, and requests to approve a changed boot state.
@@ -22,7 +23,8 @@ pub(super) struct Init {
     /// Only write a request for the present boot state; seal nothing.
     #[arg(long)]
     request_only: bool,
-    /// Seal a new key although there is one; the trust store must then be made anew.
+    /// Seal a new key although there is one, or its record is damaged; the boot state must then be approved
+    /// again and every anchor added again.
     #[arg(long)]
     again: bool,
 }
@@ -32,6 +34,9 @@ pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
         Some(site_key) if !v.request_only => {
             let site_key = public_half(site_key)?;
             let mut judge = Judge::open(Arc::new(context.load()?), Clock::system())?;
+            if v.again {
+                set_damaged_aside(&judge)?;
+            }
             let request = judge.init(&site_key, v.again)?;
             serde_json::to_string_pretty(&request).map_err(|e| Failure::internal(e.to_string()))?
         }
@@ -49,16 +54,14 @@ pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
     Ok(Said::Words(words, json!({ "schema": 1, "request": path.to_string() })))
 }
 
-/// The text of a site key's public half. The private one has no business on a gateway, so it is named.
-fn public_half(path: &Path) -> Result<String, Failure> {
-    let text = read_text(path)?;
-    if text.contains("PRIVATE KEY") {
-        return Err(Failure::usage(format!(
-            "{} is the private half of a site key: whoever has it can approve any boot state, so it never \
-             comes to a gateway. Take it off this machine and give the public half, which headgate site-key new \
-             wrote beside it (site.pub)",
-            path.display()
-        )));
+/// A record that cannot be read would keep a new key from being sealed. It is kept under another name.
+fn set_damaged_aside(judge: &Judge) -> Result<(), Failure> {
+    if judge.provisioned().is_err() {
+        judge.store.rename(RECORD, DAMAGED)?;
     }
-    Ok(text)
+    Ok(())
 }
+
+/// What `headgate init` leaves in the data folder, and its name once it cannot be read.
+const RECORD: &str = "tpm.json";
+const DAMAGED: &str = "tpm.json.damaged";

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use hal::clock::Clock;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::judge::rows::Status;
 use crate::judge::{Answered, Failure, Judge, Request};
 use crate::socket;
 use crate::vault::IMAGE_LIMIT;
 
 mod audit;
+mod conduit;
 mod config;
 mod demo;
 mod explain;
@@ -25,6 +26,7 @@ mod signals_file;
 mod sim;
 mod site_key;
 mod trust;
+mod typed;
 mod watch;
 
 /// Headgate verifies firmware on its way to controllers.
@@ -77,7 +79,7 @@ enum Verb {
     Plc(watch::Plc),
     /// What a conduit has learned.
     #[command(subcommand)]
-    Conduit(watch::ConduitVerb),
+    Conduit(conduit::ConduitVerb),
     /// What is measured, and what was learned of it.
     #[command(subcommand)]
     Signals(signals::Signals),
@@ -112,10 +114,16 @@ enum Said {
 
 /// Parses the command line, runs the verb, and gives the exit code.
 pub fn main() -> u8 {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches().and_then(|m| Ok((Cli::from_arg_matches(&m)?, help(&m))));
+    let (cli, help) = match parsed {
+        Ok(parsed) => parsed,
         Err(e) if e.use_stderr() && wants_json() => {
-            return print::failure(&Failure::usage(e.to_string().trim_end()), true);
+            let failure = Failure::usage(e.to_string().trim_end());
+            return print::failure(
+                &failure,
+                true,
+                Some("headgate --help lists the verbs, headgate VERB --help their options"),
+            );
         }
         Err(e) => {
             let _ = e.print();
@@ -125,8 +133,18 @@ pub fn main() -> u8 {
     let context = Context { config: cli.config, json: cli.json };
     match run_verb(&context, cli.verb) {
         Ok(said) => print::said(said, context.json),
-        Err(failure) => print::failure(&failure, context.json),
+        Err(failure) => print::failure(&failure, context.json, Some(&help)),
     }
+}
+
+/// Where the verb that was typed is explained.
+fn help(matches: &clap::ArgMatches) -> String {
+    let (mut command, mut at) = (String::from("headgate"), matches);
+    while let Some((verb, inner)) = at.subcommand() {
+        command += &format!(" {verb}");
+        at = inner;
+    }
+    command + " --help says what it takes"
 }
 
 /// Whether the command line asks for JSON, although it cannot be parsed.
@@ -150,7 +168,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Trust(v) => trust::trust(context, v),
         Verb::SiteKey(v) => site_key::site_key(&v),
         Verb::Plc(v) => watch::plc(context, v),
-        Verb::Conduit(v) => watch::conduit(context, &v),
+        Verb::Conduit(v) => conduit::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),
         Verb::Audit(v) => audit::audit(context, v),
         Verb::Alarms(v) => watch::alarms(context, v),
@@ -161,7 +179,27 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
 
 impl Context {
     fn load(&self) -> Result<Config, Failure> {
-        Config::load(&self.config).map_err(|e| Failure::usage(e.to_string()))
+        Config::load(&self.config).map_err(|e| self.wrong(&e))
+    }
+
+    /// As [`Context::load`], with every file that it names.
+    fn load_whole(&self) -> Result<Config, Failure> {
+        let config = self.load()?;
+        config.find_files().map_err(|e| self.wrong(&e))?;
+        Ok(config)
+    }
+
+    /// A mistake in the configuration, and what to do about it.
+    fn wrong(&self, e: &ConfigError) -> Failure {
+        let failure = Failure::usage(e.to_string());
+        match self.config.exists() {
+            true => {
+                failure.next("correct it (docs/config.md says what each key takes); headgate config check")
+            }
+            false => {
+                failure.next("name yours with --config FILE, or write it: docs/setup.md begins with one")
+            }
+        }
     }
 
     /// Asks the running gateway, or the data folder itself when none runs.
@@ -222,28 +260,40 @@ fn judge(config: Config) -> Result<Judge, Failure> {
 }
 
 fn open_image(path: &Path) -> Result<(std::fs::File, u64), Failure> {
-    let fail = |e: std::io::Error| Failure::not_found(format!("{}: {e}", path.display()));
-    let not_a_file = || Failure::usage(format!("{}: not a file", path.display()));
+    let not_a_file =
+        || Failure::usage(format!("{}: not a file", path.display())).next("give the path of a regular file");
     // Looked at before it is opened, as opening a pipe waits for somebody at its other end.
-    if !std::fs::metadata(path).map_err(fail)?.is_file() {
+    if !std::fs::metadata(path).map_err(|e| unreadable(path, &e))?.is_file() {
         return Err(not_a_file());
     }
-    let file = std::fs::File::open(path).map_err(fail)?;
-    let meta = file.metadata().map_err(fail)?;
+    let file = std::fs::File::open(path).map_err(|e| unreadable(path, &e))?;
+    let meta = file.metadata().map_err(|e| unreadable(path, &e))?;
     if !meta.is_file() {
         return Err(not_a_file());
     }
     Ok((file, meta.len()))
 }
 
+fn unreadable(path: &Path, e: &std::io::Error) -> Failure {
+    let failure = Failure::not_found(format!("{}: {e}", path.display()));
+    match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            failure.next("give the path of a file that is there; ls shows which are")
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            failure.next("run this as a user who may read it: ls -l shows who may")
+        }
+        _ => failure,
+    }
+}
+
 /// Reads a small file: keys, signatures, requests.
 fn read_small(path: &Path) -> Result<Vec<u8>, Failure> {
     let (mut file, len) = open_image(path)?;
     if len > MAX_SMALL {
-        return Err(Failure::usage(format!(
-            "{}: {len} bytes; at most {MAX_SMALL} are read here",
-            path.display()
-        )));
+        let text = format!("{}: {len} bytes; at most {MAX_SMALL} are read here", path.display());
+        return Err(Failure::usage(text)
+            .next("it is a key, a signature, a request or an approval that is meant, not an image"));
     }
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut file, &mut bytes)
@@ -252,18 +302,30 @@ fn read_small(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn read_text(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read_small(path)?)
-        .map_err(|_| Failure::usage(format!("{}: not a text file", path.display())))
+    String::from_utf8(read_small(path)?).map_err(|_| {
+        Failure::usage(format!("{}: not a text file", path.display()))
+            .next("give the file as headgate wrote it: PEM or JSON")
+    })
 }
 
-/// Writes a new file that only its owner can read; an existing one is never touched.
+/// Writes a new file that only its owner can read; an existing one is never touched, and none is left half
+/// written.
 fn write_new(path: &Path, bytes: &[u8], secret: bool) -> Result<(), Failure> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
+    let fail = |e: std::io::Error| Failure::usage(format!("{}: {e}", path.display()));
     let mode = if secret { 0o600 } else { 0o644 };
     let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let written = file.and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
-    written.map_err(|e| Failure::usage(format!("{}: {e}", path.display())))
+    let mut file = file.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            fail(e).next("nothing is overwritten: name another file, or move this one away")
+        }
+        _ => fail(e).next("name a file in a folder that you may write to"),
+    })?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| {
+        let _ = std::fs::remove_file(path); // it is ours, and not whole
+        fail(e)
+    })
 }
 
 /// Arguments that name a controller.

@@ -13,10 +13,10 @@ use crate::reasons;
 pub(super) fn said(said: Said, json: bool) -> u8 {
     match said {
         Said::Nothing => {}
-        Said::Words(_, value) if json => out(&value.to_string()),
-        Said::Words(words, _) => out(&words),
-        Said::Answer(answer) if json => out(&as_json(&answer).to_string()),
-        Said::Answer(answer) => out(&words(&answer)),
+        Said::Words(_, value) if json => out(&value_text(&value)),
+        Said::Words(words, _) => out(&lines(&words)),
+        Said::Answer(answer) if json => out(&value_text(&as_json(&answer))),
+        Said::Answer(answer) => out(&lines(&words(&one_liners(*answer)))),
     }
     0
 }
@@ -26,24 +26,88 @@ fn out(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
 }
 
-/// Prints a failure and gives its exit code.
-pub(super) fn failure(failure: &Failure, as_json: bool) -> u8 {
-    let reason = failure.code.and_then(reasons::find);
+/// Prints a failure and gives its exit code. `usual` is what to do where the failure itself does not say.
+pub(super) fn failure(failure: &Failure, as_json: bool, usual: Option<&str>) -> u8 {
+    let (text, own) = failure.told();
+    let usual = usual.filter(|_| failure.exit == 2 && failure.code.is_none());
+    let next = own.or_else(|| failure.code.and_then(reasons::find).map(|r| r.next)).or(usual);
     if as_json {
         let value = json!({
-            "schema": 1, "error": failure.text, "code": failure.code.map(|c| c.to_string()), "exit": failure.exit,
-            "next": reason.map(|r| r.next), "evidence": failure.evidence,
+            "schema": 1, "error": text, "code": failure.code.map(|c| c.to_string()), "exit": failure.exit,
+            "next": next, "evidence": failure.evidence,
         });
-        out(&value.to_string());
+        out(&value_text(&value));
         return failure.exit;
     }
-    eprintln!("headgate: {failure}");
-    if let Some(reason) = reason
-        && !failure.text.contains(reason.next)
-    {
-        eprintln!("  next: {}", reason.next);
+    let code = failure.code.map_or(String::new(), |c| format!("{c}: "));
+    eprintln!("headgate: {code}{}", lines(text));
+    if let Some(next) = next.filter(|next| !text.contains(*next)) {
+        eprintln!("  next: {}", lines(next));
     }
     failure.exit
+}
+
+/// A remark about what was asked, on standard error: it is done all the same.
+pub(super) fn warning(text: &str) {
+    eprintln!("headgate: warning: {}", line(text));
+}
+
+/// Whether a terminal, or a reader of a log, could be misled by this character: the control characters
+/// (Unicode category Cc), line separators, and what changes the direction of text (Unicode UAX #9 §2).
+pub(super) fn is_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Text of several lines, safe to print: what came from a wire, a file or a controller may hold anything.
+fn lines(text: &str) -> String {
+    escaped(text, |c| is_control(c) && c != '\n')
+}
+
+/// As [`lines`], where a second line could pass for one of ours.
+fn line(text: &str) -> String {
+    escaped(text, is_control)
+}
+
+fn escaped(text: &str, bad: impl Fn(char) -> bool) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if bad(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// JSON escapes the control characters of ASCII itself; the others are escaped here in its own way.
+fn value_text(value: &Value) -> String {
+    value.to_string().chars().fold(String::new(), |mut out, c| {
+        if is_control(c) {
+            out += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+/// The answer with every text in it on one line: only what is composed here has several.
+fn one_liners(answer: Answered) -> Answered {
+    if matches!(answer, Answered::Done { .. } | Answered::ApprovalRequest { .. }) {
+        return answer;
+    }
+    let mut value = serde_json::to_value(&answer).unwrap_or_default();
+    clean(&mut value);
+    serde_json::from_value(value).unwrap_or(answer)
+}
+
+fn clean(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = line(text),
+        Value::Array(all) => all.iter_mut().for_each(clean),
+        Value::Object(all) => all.values_mut().for_each(clean),
+        _ => {}
+    }
 }
 
 pub(super) fn as_json(answer: &Answered) -> Value {
@@ -59,10 +123,11 @@ fn words(answer: &Answered) -> String {
         Answered::Done { text } => text.clone(),
         Answered::Verdict(v) => {
             let kept = if v.staged { "staged" } else { "verified" };
-            format!(
-                "{kept}: sha256:{}\n  {} bytes, for {}\n  signed by {}",
-                v.digest, v.size, v.plc, v.signer
-            )
+            let whose = match v.plc == super::image::NO_PLC {
+                true => "checked against the given keys only: not a verdict of the gate".into(),
+                false => format!("for {}", v.plc),
+            };
+            format!("{kept}: sha256:{}\n  {} bytes, {whose}\n  signed by {}", v.digest, v.size, v.signer)
         }
         Answered::Status(status) => status_words(status),
         Answered::Vault { images, quarantine } => {
@@ -186,4 +251,30 @@ fn case_words(c: &CaseRow) -> String {
         out += &format!("  {at}  {text}\n");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::rows::ImageRow;
+
+    /// A name as it may come from a wire: it clears the screen and writes a line of its own.
+    const NAME: &str = "x\u{1b}[2J\nvault  trusted\u{9b}1m\u{202e}.bin";
+
+    fn answer() -> Answered {
+        let row = ImageRow { digest: "00".into(), size: 1, name: NAME.into(), version: None, refused: None };
+        Answered::Vault { images: vec![row], quarantine: vec![] }
+    }
+
+    #[test]
+    fn nothing_that_is_printed_holds_a_control_character() {
+        let shown = lines(&words(&one_liners(answer())));
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+        assert!(!shown.chars().any(|c| is_control(c) && c != '\n'), "{shown:?}");
+        assert!(shown.contains(r"x\u{1b}[2J\nvault  trusted\u{9b}1m\u{202e}.bin"), "{shown}");
+        let text = value_text(&as_json(&answer()));
+        assert!(!text.chars().any(is_control), "{text:?}");
+        let back: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back["images"][0]["name"], NAME, "a program reads what was there");
+    }
 }

@@ -17,13 +17,13 @@ pub(super) enum Trust {
         /// The key file.
         key: PathBuf,
         /// A name for people.
-        #[arg(long)]
+        #[arg(long, value_parser = super::typed::line)]
         name: String,
         /// Whose firmware it may sign.
-        #[arg(long)]
+        #[arg(long, value_parser = super::typed::line)]
         vendor: String,
         /// Which models it may sign for; `*` for all of this vendor. May be repeated.
-        #[arg(long, required = true)]
+        #[arg(long, required = true, value_parser = super::typed::line)]
         model: Vec<String>,
         /// First moment of validity, 2026-11-22 or 2026-11-22T10:15Z.
         #[arg(long, value_name = "TIME")]

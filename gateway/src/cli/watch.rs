@@ -1,11 +1,10 @@
-//! `headgate plc|conduit|alarms`.
+//! `headgate plc|alarms`.
 
 use clap::Subcommand;
 use hal::reason::ReasonCode;
 
 use super::{Context, Said};
 use crate::judge::{Answered, Failure, Request};
-use crate::shield::learn;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plc {
@@ -21,20 +20,11 @@ pub(super) enum Plc {
         /// Controller id.
         plc: String,
         /// Why; it is written into the case.
-        #[arg(long, value_name = "TEXT")]
+        #[arg(long, value_name = "TEXT", value_parser = super::typed::line)]
         reason: String,
     },
     /// Read a controller's identity now.
     Identify {
-        /// Controller id.
-        plc: String,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ConduitVerb {
-    /// Propose an allow-list from what stations did while the controller was in `observe`.
-    Learn {
         /// Controller id.
         plc: String,
     },
@@ -82,30 +72,4 @@ pub(super) fn alarms(context: &Context, verb: Alarms) -> Result<Said, Failure> {
         Alarms::List { all } => Request::Alarms { all },
         Alarms::Ack { source, code } => Request::AlarmAck { source, code },
     })
-}
-
-/// Prints `[[plc.allow]]` tables to paste into the configuration: one for each unit, function and station.
-pub(super) fn conduit(context: &Context, verb: &ConduitVerb) -> Result<Said, Failure> {
-    let ConduitVerb::Learn { plc } = verb;
-    let Answered::Learned { habits } = context.answer(&Request::Learned { plc: plc.clone() })? else {
-        return Err(Failure::internal("another answer than asked for"));
-    };
-    let mut keys: Vec<(u8, u8, String)> =
-        habits.iter().map(|h| (h.unit, h.function, h.station.clone())).collect();
-    keys.sort();
-    keys.dedup();
-    let mut words = format!("# learned for {plc} in observe; read it before you accept it\n");
-    for (unit, function, station) in &keys {
-        let mine = habits.iter().filter(|h| (h.unit, h.function, &h.station) == (*unit, *function, station));
-        let seen: u64 = mine.clone().map(|h| h.seen).sum();
-        let spans = learn::join(mine.filter(|h| h.count > 0).map(|h| h.start..h.start + h.count).collect());
-        let addresses: Vec<String> = spans.iter().map(|s| format!("\"{}-{}\"", s.start, s.end - 1)).collect();
-        words += &format!("[[plc.allow]]   # seen {seen} times\nunit = {unit}\nfunctions = [{function}]\n");
-        if !addresses.is_empty() {
-            words += &format!("addresses = [{}]\n", addresses.join(", "));
-        }
-        words += &format!("stations = [\"{station}\"]\n");
-    }
-    let json = serde_json::json!({ "schema": 1, "plc": plc, "habits": habits, "proposal": words });
-    Ok(Said::Words(words, json))
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use hal::sensor::serial_line::{Format, Line, Parity};
 use sensor_monitor::bus::{Connection, FrontEnd, Settings};
 use serde::Deserialize;
-use toml::Spanned;
 
+use super::place::Typed;
 use super::{ConfigError, Plc, Signal};
 
 /// One bus and where it is heard.
@@ -49,7 +49,7 @@ pub struct Level {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Raw {
-    id: Spanned<String>,
+    id: String,
     device: String,
     baud: Option<u32>,
     parity: Option<RawParity>,
@@ -86,21 +86,6 @@ enum RawParity {
     Odd,
 }
 
-/// A table with its file and line.
-#[derive(Debug)]
-pub(super) struct Typed {
-    file: String,
-    line: usize,
-    raw: Raw,
-}
-
-impl Typed {
-    pub(super) fn new(file: &str, text: &str, raw: Raw) -> Typed {
-        let before = text.get(..raw.id.span().start).unwrap_or_default();
-        Typed { file: file.into(), line: 1 + before.matches('\n').count(), raw }
-    }
-}
-
 type Checked<T> = Result<T, String>;
 
 /// What the others are called; a bus is the source of its alarms, and must not be taken for one of them.
@@ -111,16 +96,15 @@ pub(super) struct Others<'a> {
 }
 
 pub(super) fn check_all(
-    typed: Vec<Typed>,
+    typed: Vec<Typed<Raw>>,
     others: &Others<'_>,
     base: &Path,
 ) -> Result<Vec<Bus>, ConfigError> {
     let mut buses: Vec<Bus> = Vec::new();
-    for Typed { file, line, raw } in typed {
-        let id = raw.id.as_ref().clone();
+    for Typed { at, raw } in typed {
+        let id = raw.id.clone();
         let bus = check(raw, others, base).and_then(|bus| unique(&buses, bus));
-        let what = |what| ConfigError { file, what: format!("line {line}: bus {id:?}: {what}") };
-        buses.push(bus.map_err(what)?);
+        buses.push(bus.map_err(|what| at.error(format!("bus {id:?}: {what}")))?);
     }
     Ok(buses)
 }
@@ -141,7 +125,7 @@ fn unique(buses: &[Bus], bus: Bus) -> Checked<Bus> {
 }
 
 fn check(raw: Raw, others: &Others<'_>, base: &Path) -> Checked<Bus> {
-    let id = raw.id.into_inner();
+    let id = raw.id;
     check_id(&id, others)?;
     let baud = bounded("baud", raw.baud.unwrap_or(19_200), 300, 4_000_000)?;
     let parity = match raw.parity.unwrap_or(RawParity::Even) {

@@ -42,7 +42,7 @@ fn each_mistake_is_named_with_its_line_and_what_would_do() {
             "the line is told",
             id,
             "id = \"line-2\"\nstop = 3",
-            "headgate.toml: line 23: bus \"line-2\": stop 3: 1 to 2",
+            "headgate.toml: line 22: bus \"line-2\": stop 3: 1 to 2",
         ),
         ("unknown key", id, "id = \"line-2\"\nbauds = 9600", "unknown field `bauds`"),
         (
@@ -89,7 +89,7 @@ fn each_mistake_is_named_with_its_line_and_what_would_do() {
             "the same id",
             "[[bus]]",
             "[[bus]]\nid = \"line-2\"\ndevice = \"/dev/ttyS2\"\n[[bus]]",
-            "line 26: bus \"line-2\": this id is used twice",
+            "line 25: bus \"line-2\": this id is used twice",
         ),
         (
             "the same port",

@@ -6,32 +6,36 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firmware_verifier::identity::{Product, Slot};
+use hal::tpm::Tcti;
 
 use super::file::{self, Access, Function, Mode};
-use super::{Config, ConfigError, Mqtt, MqttTls, Plc, Route, Tpm, profiles};
+use super::place::{Place, Typed};
+use super::{Config, ConfigError, Mqtt, MqttTls, Needed, Plc, Route, Tpm, effect, profiles};
 use crate::protocol::modbus::profile::Flash;
 use crate::shield::allow::{AllowList, Functions, Rule};
 use crate::transfer::engine::Way;
 
-type Checked<T> = Result<T, String>;
+pub(super) type Checked<T> = Result<T, String>;
 
-pub(super) fn check(file: file::File, base: &Path) -> Result<Config, ConfigError> {
-    let whole = |what: String| ConfigError { file: "configuration".into(), what };
-    let gateway = file.gateway.ok_or_else(|| whole("no [gateway] table; give it a name".into()))?;
-    let tpm = file.tpm.ok_or_else(|| whole("no [tpm] table; give tcti and pcrs".into()))?;
-    let folders: Vec<PathBuf> = gateway.profiles.iter().map(|p| base.join(p)).collect();
-    let zones: Vec<String> = file.zones.into_iter().map(|z| z.id).collect();
-    let mut plcs: Vec<Plc> = Vec::new();
-    for (raw, from) in file.plcs.into_iter().zip(file.from) {
-        let id = raw.id.clone();
-        let checked = plc(raw, &zones, &folders).and_then(|plc| unique(&plcs, plc));
-        plcs.push(checked.map_err(|what| ConfigError { file: from, what: format!("plc {id:?}: {what}") })?);
+pub(super) fn check(file: file::Whole, main: &str, base: &Path) -> Result<Config, ConfigError> {
+    let missing = |what: &str| ConfigError { file: main.into(), what: what.into() };
+    let gateway = file.gateway.ok_or_else(|| missing("no [gateway] table; give it a name"))?;
+    let tpm = file.tpm.ok_or_else(|| missing("no [tpm] table; give tcti and pcrs"))?;
+    let folders: Vec<PathBuf> = gateway.raw.profiles.iter().map(|p| base.join(p)).collect();
+    let zones: Vec<String> = file.zones.into_iter().map(|z| z.raw.id).collect();
+    let (mut plcs, mut warnings): (Vec<Plc>, Vec<String>) = (Vec::new(), Vec::new());
+    for Typed { at, raw } in file.plcs {
+        let here = |what: String| at.error(format!("plc {:?}: {what}", raw.id));
+        let plc = plc(&raw, &zones, &folders).and_then(|plc| unique(&plcs, plc)).map_err(here)?;
+        warnings.extend(effect::check(&plc).map_err(here)?.into_iter().map(|w| here(w).to_string()));
+        plcs.push(plc);
     }
-    let name = gateway_name(gateway.name).map_err(whole)?;
-    let mqtt = file.mqtt.map(|m| mqtt(m, &name, base)).transpose().map_err(whole)?;
-    let signals = super::signal::check_all(file.signals, &plcs, base).map_err(whole)?;
-    let health = super::signal::health(file.health).map_err(whole)?;
-    let soak = super::signal::soak(file.soak).map_err(whole)?;
+    let name = checked(&gateway, |raw| gateway_name(&raw.name))?;
+    let mqtt_at = file.mqtt.as_ref().map(|m| m.at.clone());
+    let mqtt = file.mqtt.map(|m| checked(&m, |raw| mqtt(raw, &name, base))).transpose()?;
+    let signals = super::signal::check_all(file.signals, &plcs, base)?;
+    let health = checked_or_default(file.health, super::signal::health)?;
+    let soak = checked_or_default(file.soak, super::signal::soak)?;
     let others = super::bus::Others { gateway: &name, plcs: &plcs, signals: &signals };
     let buses = super::bus::check_all(file.buses, &others, base)?;
     Ok(Config {
@@ -41,24 +45,51 @@ pub(super) fn check(file: file::File, base: &Path) -> Result<Config, ConfigError
         health,
         soak,
         name,
-        data: base.join(gateway.data.unwrap_or_else(|| DATA.into())),
-        socket: base.join(gateway.socket.unwrap_or_else(|| SOCKET.into())),
-        tpm: check_tpm(tpm).map_err(whole)?,
+        data: base.join(gateway.raw.data.as_deref().unwrap_or(DATA)),
+        socket: base.join(gateway.raw.socket.as_deref().unwrap_or(SOCKET)),
+        tpm: checked(&tpm, check_tpm)?,
         plcs,
+        needed: mqtt.iter().zip(mqtt_at).flat_map(|(mqtt, at)| needed(mqtt, &at)).collect(),
         mqtt,
+        warnings,
     })
 }
 
-fn gateway_name(name: String) -> Checked<String> {
+/// The files that TLS to the broker needs.
+fn needed(mqtt: &Mqtt, at: &Place) -> Vec<Needed> {
+    let Some(tls) = &mqtt.tls else { return Vec::new() };
+    let client =
+        tls.client.iter().flat_map(|(certificate, key)| [("certificate", certificate), ("key", key)]);
+    let file = |(key, path): (&'static str, &PathBuf)| Needed { at: at.clone(), key, path: path.clone() };
+    std::iter::once(("ca", &tls.ca)).chain(client).map(file).collect()
+}
+
+/// What `check` makes of a table; a complaint says where the table stands.
+fn checked<T, U>(typed: &Typed<T>, check: impl FnOnce(&T) -> Checked<U>) -> Result<U, ConfigError> {
+    check(&typed.raw).map_err(|what| typed.at.error(what))
+}
+
+fn checked_or_default<T: Default, U>(
+    typed: Option<Typed<T>>,
+    check: impl FnOnce(&T) -> Checked<U>,
+) -> Result<U, ConfigError> {
+    match typed {
+        Some(typed) => checked(&typed, check),
+        None => check(&T::default()).map_err(|what| ConfigError { file: "default".into(), what }),
+    }
+}
+
+fn gateway_name(name: &str) -> Checked<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if !name.is_empty() && name.len() <= 32 && name.chars().all(plain) {
-        return Ok(name);
+        return Ok(name.into());
     }
     Err(format!("[gateway] name {name:?}: 1 to 32 letters, digits, '-' or '_' (it is part of MQTT topics)"))
 }
 
-fn check_tpm(raw: file::Tpm) -> Checked<Tpm> {
-    let mut pcrs = raw.pcrs;
+fn check_tpm(raw: &file::Tpm) -> Checked<Tpm> {
+    raw.tcti.parse::<Tcti>().map_err(|e| format!("[tpm] {e}"))?;
+    let mut pcrs = raw.pcrs.clone();
     pcrs.sort_unstable();
     pcrs.dedup();
     if pcrs.is_empty() || pcrs.iter().any(|p| *p > 23) {
@@ -68,14 +99,14 @@ fn check_tpm(raw: file::Tpm) -> Checked<Tpm> {
     if !(1..=3600).contains(&recheck) {
         return Err(format!("[tpm] recheck_s {recheck}: 1 to 3600"));
     }
-    Ok(Tpm { tcti: raw.tcti, pcrs, recheck: Duration::from_secs(recheck) })
+    Ok(Tpm { tcti: raw.tcti.clone(), pcrs, recheck: Duration::from_secs(recheck) })
 }
 
-fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
+fn plc(raw: &file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
     if let Some(zone) = raw.zone.as_ref().filter(|z| !zones.contains(z)) {
         return Err(format!("zone {zone:?} has no [[zone]] table"));
     }
-    let regime = raw.regime.map(super::regime::check).transpose()?;
+    let regime = raw.regime.as_ref().map(super::regime::check).transpose()?;
     let slot = Slot::new(&raw.id).map_err(|e| e.to_string())?;
     let product = Product::new(&raw.vendor, &raw.model).map_err(|e| e.to_string())?;
     let safety = raw.class == file::Class::Safety;
@@ -91,7 +122,15 @@ fn plc(raw: file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
             ));
         }
     }
-    Ok(Plc { slot, product, zone: raw.zone, safety, enforce: raw.mode == Mode::Enforce, routes, regime })
+    Ok(Plc {
+        slot,
+        product,
+        zone: raw.zone.clone(),
+        safety,
+        enforce: raw.mode == Mode::Enforce,
+        routes,
+        regime,
+    })
 }
 
 fn unique(plcs: &[Plc], plc: Plc) -> Checked<Plc> {
@@ -198,7 +237,7 @@ fn update(
     ))
 }
 
-fn rule(raw: &file::Allow, unit: u8) -> Checked<Rule> {
+pub(super) fn rule(raw: &file::Allow, unit: u8) -> Checked<Rule> {
     let mut functions = Functions::default();
     for f in &raw.functions {
         functions = functions.union(match f {
@@ -244,7 +283,7 @@ fn addresses(text: &str) -> Checked<Range<u32>> {
     }
 }
 
-fn mqtt(raw: file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
+fn mqtt(raw: &file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
     let bad = || format!("[mqtt] url {:?}: write mqtts://HOST:8883 or mqtt://HOST:1883", raw.url);
     let (scheme, rest) = raw.url.split_once("://").ok_or_else(bad)?;
     let default = match scheme {
@@ -264,7 +303,7 @@ fn mqtt(raw: file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
         (None, None) => None,
         _ => return Err("[mqtt] certificate and key go together".into()),
     };
-    let tls = match (scheme, raw.ca) {
+    let tls = match (scheme, &raw.ca) {
         ("mqtts", Some(ca)) => Some(MqttTls { ca: base.join(ca), client }),
         ("mqtts", None) => {
             return Err("[mqtt] mqtts needs ca: the certificate that signed the broker's".into());
@@ -276,7 +315,7 @@ fn mqtt(raw: file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
         host: host.into(),
         port,
         tls,
-        client_id: raw.client_id.unwrap_or_else(|| format!("headgate-{name}")),
+        client_id: raw.client_id.clone().unwrap_or_else(|| format!("headgate-{name}")),
     })
 }
 

@@ -1,32 +1,43 @@
 //! The configuration as typed: TOML tables, unknown keys refused with their line.
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::ConfigError;
+use super::place::Typed;
 
-#[derive(Debug, Default, Deserialize)]
+/// All files together: each table with its file and line.
+#[derive(Debug, Default)]
+pub(super) struct Whole {
+    pub(super) gateway: Option<Typed<Gateway>>,
+    pub(super) tpm: Option<Typed<Tpm>>,
+    pub(super) zones: Vec<Typed<Zone>>,
+    pub(super) plcs: Vec<Typed<Plc>>,
+    pub(super) mqtt: Option<Typed<Mqtt>>,
+    pub(super) signals: Vec<Typed<Signal>>,
+    pub(super) soak: Option<Typed<Soak>>,
+    pub(super) health: Option<Typed<Health>>,
+    pub(super) buses: Vec<Typed<super::bus::Raw>>,
+}
+
+/// One file.
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct File {
-    pub(super) schema: Option<u32>,
-    pub(super) gateway: Option<Gateway>,
-    pub(super) tpm: Option<Tpm>,
+struct File {
+    schema: Option<u32>,
+    gateway: Option<Spanned<Gateway>>,
+    tpm: Option<Spanned<Tpm>>,
     #[serde(default, rename = "zone")]
-    pub(super) zones: Vec<Zone>,
+    zones: Vec<Spanned<Zone>>,
     #[serde(default, rename = "plc")]
-    pub(super) plcs: Vec<Plc>,
-    pub(super) mqtt: Option<Mqtt>,
+    plcs: Vec<Spanned<Plc>>,
+    mqtt: Option<Spanned<Mqtt>>,
     #[serde(default, rename = "signal")]
-    pub(super) signals: Vec<Signal>,
-    pub(super) soak: Option<Soak>,
-    pub(super) health: Option<Health>,
+    signals: Vec<Spanned<Signal>>,
+    soak: Option<Spanned<Soak>>,
+    health: Option<Spanned<Health>>,
     #[serde(default, rename = "bus")]
-    raw_buses: Vec<super::bus::Raw>,
-    /// The buses with their lines, filled by [`merge`].
-    #[serde(skip)]
-    pub(super) buses: Vec<super::bus::Typed>,
-    /// File of each controller, filled by [`merge`].
-    #[serde(skip)]
-    pub(super) from: Vec<String>,
+    buses: Vec<Spanned<super::bus::Raw>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -224,14 +235,14 @@ pub(super) struct Reported {
     pub(super) max_lag_s: Option<f64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Soak {
     pub(super) lasts_s: Option<u64>,
     pub(super) settles_s: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Health {
     pub(super) enabled: Option<bool>,
@@ -239,7 +250,7 @@ pub(super) struct Health {
 }
 
 /// Reads one file into `whole`. A table may appear in one file only; lists add up.
-pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), ConfigError> {
+pub(super) fn merge(whole: &mut Whole, name: &str, text: &str) -> Result<(), ConfigError> {
     let fail = |what: String| ConfigError { file: name.to_string(), what };
     let part: File = toml::from_str(text).map_err(|e| fail(e.to_string().trim_end().to_string()))?;
     match part.schema {
@@ -247,31 +258,45 @@ pub(super) fn merge(whole: &mut File, name: &str, text: &str) -> Result<(), Conf
         Some(other) => return Err(fail(format!("schema {other}, this version reads schema 1"))),
         None => return Err(fail("no schema; begin the file with schema = 1".into())),
     }
-    let twice = |what: &str| Err(fail(format!("[{what}] was given in another file already")));
-    if part.gateway.is_some() && whole.gateway.is_some() {
-        return twice("gateway");
-    }
-    if part.tpm.is_some() && whole.tpm.is_some() {
-        return twice("tpm");
-    }
-    if part.mqtt.is_some() && whole.mqtt.is_some() {
-        return twice("mqtt");
-    }
-    if part.soak.is_some() && whole.soak.is_some() {
-        return twice("soak");
-    }
-    if part.health.is_some() && whole.health.is_some() {
-        return twice("health");
-    }
-    whole.gateway = whole.gateway.take().or(part.gateway);
-    whole.tpm = whole.tpm.take().or(part.tpm);
-    whole.mqtt = whole.mqtt.take().or(part.mqtt);
-    whole.soak = whole.soak.take().or(part.soak);
-    whole.health = whole.health.take().or(part.health);
-    whole.signals.extend(part.signals);
-    whole.buses.extend(part.raw_buses.into_iter().map(|bus| super::bus::Typed::new(name, text, bus)));
-    whole.zones.extend(part.zones);
-    whole.from.extend(part.plcs.iter().map(|_| name.to_string()));
-    whole.plcs.extend(part.plcs);
+    let from = Text { name, text };
+    from.once("gateway", &mut whole.gateway, part.gateway)?;
+    from.once("tpm", &mut whole.tpm, part.tpm)?;
+    from.once("mqtt", &mut whole.mqtt, part.mqtt)?;
+    from.once("soak", &mut whole.soak, part.soak)?;
+    from.once("health", &mut whole.health, part.health)?;
+    from.add(&mut whole.zones, part.zones);
+    from.add(&mut whole.plcs, part.plcs);
+    from.add(&mut whole.signals, part.signals);
+    from.add(&mut whole.buses, part.buses);
     Ok(())
+}
+
+/// The file that is being read.
+struct Text<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+impl Text<'_> {
+    fn typed<T>(&self, raw: Spanned<T>) -> Typed<T> {
+        Typed::new(self.name, self.text, raw)
+    }
+
+    fn once<T>(
+        &self,
+        table: &str,
+        whole: &mut Option<Typed<T>>,
+        part: Option<Spanned<T>>,
+    ) -> Result<(), ConfigError> {
+        let Some(part) = part.map(|raw| self.typed(raw)) else { return Ok(()) };
+        if whole.is_some() {
+            return Err(part.at.error(format!("[{table}] was given in another file already")));
+        }
+        *whole = Some(part);
+        Ok(())
+    }
+
+    fn add<T>(&self, whole: &mut Vec<Typed<T>>, part: Vec<Spanned<T>>) {
+        whole.extend(part.into_iter().map(|raw| self.typed(raw)));
+    }
 }

@@ -16,7 +16,9 @@ use crate::transfer::engine::Way;
 
 mod bus;
 mod check;
+mod effect;
 mod file;
+mod place;
 pub mod profiles;
 mod regime;
 mod signal;
@@ -50,6 +52,18 @@ pub struct Config {
     pub health: Option<Duration>,
     /// The watch after an update.
     pub soak: sensor_monitor::watch::Settings,
+    /// What is no mistake but cannot have been meant, each with its file and line.
+    pub warnings: Vec<String>,
+    /// Files it names, which are not part of it.
+    needed: Vec<Needed>,
+}
+
+/// A file that a table names.
+#[derive(Debug, Clone)]
+struct Needed {
+    at: place::Place,
+    key: &'static str,
+    path: PathBuf,
 }
 
 /// The TPM and how it is used.
@@ -160,15 +174,29 @@ impl Config {
 
     /// Checks configuration texts, each with its file name. Relative paths are taken from `base`.
     pub fn parse(files: &[(String, String)], base: &Path) -> Result<Config, ConfigError> {
-        let mut whole = file::File::default();
+        let mut whole = file::Whole::default();
         for (name, text) in files {
             file::merge(&mut whole, name, text)?;
         }
-        let mut config = check::check(whole, base)?;
+        let mut config = check::check(whole, files.first().map_or("configuration", |(name, _)| name), base)?;
         // Where one file ends and the next begins counts, their names do not.
         let parts = files.iter().flat_map(|(_, text)| [text.len().to_string(), "\n".into(), text.clone()]);
         config.digest = *firmware_verifier::Digest::of(parts.collect::<String>().as_bytes()).as_bytes();
         Ok(config)
+    }
+
+    /// Whether every file that the configuration names is there. Whether it holds what it should is for its
+    /// reader to say.
+    pub fn find_files(&self) -> Result<(), ConfigError> {
+        for Needed { at, key, path } in &self.needed {
+            let fail = |what: String| at.error(format!("[mqtt] {key} {:?}: {what}", path.display()));
+            match std::fs::metadata(path) {
+                Ok(meta) if meta.is_file() => {}
+                Ok(_) => return Err(fail("not a file".into())),
+                Err(e) => return Err(fail(e.to_string())),
+            }
+        }
+        Ok(())
     }
 
     /// The controller with this id.

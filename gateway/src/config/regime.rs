@@ -18,10 +18,12 @@ pub struct Regime {
     pub every: Duration,
 }
 
-pub(super) fn check(raw: file::Regime) -> Checked<Regime> {
-    let rule = match (raw.bit, raw.bands) {
+pub(super) fn check(raw: &file::Regime) -> Checked<Regime> {
+    let rule = match (raw.bit, &raw.bands) {
         (Some(bit), None) if raw.hysteresis.is_none() => Rule::Bit(bit),
-        (None, Some(limits)) => Rule::Bands { limits, hysteresis: raw.hysteresis.unwrap_or(0) },
+        (None, Some(limits)) => {
+            Rule::Bands { limits: limits.clone(), hysteresis: raw.hysteresis.unwrap_or(0) }
+        }
         (Some(_), None) => return Err("regime: hysteresis belongs to bands, not to a bit".into()),
         _ => return Err("regime: write bit = 0 to 15, or bands = [LIMIT, ...]".into()),
     };

@@ -11,7 +11,8 @@ use sensor_monitor::channel::{Class, Mains, Measure, Nominal, Spec};
 use sensor_monitor::detect::limit::Range;
 use sensor_monitor::watch;
 
-use super::{Plc, file};
+use super::place::Typed;
+use super::{ConfigError, Plc, file};
 
 /// One signal and where it comes from.
 #[derive(Debug, Clone)]
@@ -64,25 +65,32 @@ impl Input {
 
 pub(super) type Checked<T> = Result<T, String>;
 
-pub(super) fn check_all(raw: Vec<file::Signal>, plcs: &[Plc], base: &Path) -> Checked<Vec<Signal>> {
-    if raw.len() > MAX_SIGNALS {
-        return Err(format!("{} signals: at most {MAX_SIGNALS}", raw.len()));
-    }
+pub(super) fn check_all(
+    typed: Vec<Typed<file::Signal>>,
+    plcs: &[Plc],
+    base: &Path,
+) -> Result<Vec<Signal>, ConfigError> {
     let mut signals: Vec<Signal> = Vec::new();
-    for one in raw {
-        let id = one.id.clone();
-        let signal = check(one, plcs, base).map_err(|what| format!("signal {id:?}: {what}"))?;
-        if signals.iter().any(|s| s.spec.id == signal.spec.id) {
-            return Err(format!("signal {id:?}: this id is used twice"));
-        }
-        signals.push(signal);
+    for Typed { at, raw } in typed {
+        let id = raw.id.clone();
+        let signal = check(raw, plcs, base).and_then(|signal| unique(&signals, signal));
+        signals.push(signal.map_err(|what| at.error(format!("signal {id:?}: {what}")))?);
     }
     Ok(signals)
 }
 
-pub(super) fn soak(raw: Option<file::Soak>) -> Checked<watch::Settings> {
+fn unique(signals: &[Signal], signal: Signal) -> Checked<Signal> {
+    if signals.len() == MAX_SIGNALS {
+        return Err(format!("there are {MAX_SIGNALS} signals already, the most of one gateway"));
+    }
+    match signals.iter().any(|s| s.spec.id == signal.spec.id) {
+        true => Err("this id is used twice".into()),
+        false => Ok(signal),
+    }
+}
+
+pub(super) fn soak(raw: &file::Soak) -> Checked<watch::Settings> {
     let default = watch::Settings::default();
-    let Some(raw) = raw else { return Ok(default) };
     let lasts = raw.lasts_s.map_or(default.lasts, Duration::from_secs);
     let settles = raw.settles_s.map_or(default.settles, Duration::from_secs);
     if lasts.is_zero() || lasts > Duration::from_secs(30 * 86_400) || settles >= lasts {
@@ -92,8 +100,7 @@ pub(super) fn soak(raw: Option<file::Soak>) -> Checked<watch::Settings> {
 }
 
 /// Time between two looks at the gateway's own health.
-pub(super) fn health(raw: Option<file::Health>) -> Checked<Option<Duration>> {
-    let raw = raw.unwrap_or(file::Health { enabled: None, poll_s: None });
+pub(super) fn health(raw: &file::Health) -> Checked<Option<Duration>> {
     let every = match raw.poll_s.unwrap_or(10) {
         s @ 1..=3600 => Duration::from_secs(s),
         s => return Err(format!("[health] poll_s {s}: 1 to 3600")),

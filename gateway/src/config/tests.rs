@@ -178,3 +178,94 @@ fn the_class_of_mains_goes_with_mains_only_and_is_p_unless_said() {
         assert!(error.contains(expected), "{keys}: {error}");
     }
 }
+
+#[test]
+fn each_complaint_names_file_and_line_of_its_table() {
+    let whole = format!("{GOOD}{SIGNAL}[soak]\nlasts_s = 600\n[health]\npoll_s = 10\n");
+    let whole = whole.replacen("[plc.regime]\nregister = 40020\nbands = [100, 500]\nhysteresis = 5\n", "", 1);
+    parse(&whole).unwrap();
+    let cases: &[(&str, &str, &str, &str)] = &[
+        ("[gateway]", "[gateway]", "cell-4", "cell/4"),
+        ("[tpm], its PCRs", "[tpm]", "[0, 2, 4, 7]", "[24]"),
+        ("[tpm], its TCTI", "[tpm]", "device:/dev/tpmrm0", "nonsense"),
+        ("[[plc]]", "[[plc]]", "zone = \"wet-well\"", "zone = \"dry\""),
+        ("[[plc]], its route", "[[plc]]", "0.0.0.0:1502", "pump"),
+        ("[[plc]], its rules", "[[plc]]", "0-199", "199-0"),
+        ("[mqtt]", "[mqtt]", "mqtts://", "https://"),
+        ("[[signal]]", "[[signal]]", "input = 2", "input = 8"),
+        ("[soak]", "[soak]", "lasts_s = 600", "lasts_s = 0"),
+        ("[health]", "[health]", "poll_s = 10", "poll_s = 0"),
+    ];
+    for (what, head, from, to) in cases {
+        assert!(whole.contains(from), "{what}");
+        let error = parse(&whole.replacen(from, to, 1)).expect_err(what).to_string();
+        let line = 1 + whole[..whole.find(head).unwrap()].matches('\n').count();
+        assert!(error.starts_with(&format!("headgate.toml: line {line}: ")), "{what}: {error}");
+    }
+    let nothing = parse("schema = 1\n").unwrap_err().to_string();
+    assert!(nothing.starts_with("headgate.toml: no [gateway]"), "{nothing}");
+    let twice = [
+        ("a".to_string(), GOOD.to_string()),
+        ("b".to_string(), "schema = 1\n\n[tpm]\ntcti = \"\"\npcrs = []".into()),
+    ];
+    let error = Config::parse(&twice, Path::new("/")).unwrap_err().to_string();
+    assert_eq!(error, "b: line 3: [tpm] was given in another file already");
+}
+
+#[test]
+fn a_rule_that_can_do_nothing_is_an_error_and_one_that_does_less_than_it_says_a_warning() {
+    /// What comes of the rule: nothing to say, a warning, an error.
+    type Outcome = Result<Option<&'static str>, &'static str>;
+    let cases: &[(&str, &str, Outcome)] = &[
+        (
+            "reads and writes of process registers",
+            "functions = [\"reads\", 6]\naddresses = [\"0-199\"]",
+            Ok(None),
+        ),
+        ("writes anywhere", "functions = [6, 16]", Ok(None)),
+        ("reads of the control block", "functions = [3]\naddresses = [\"0xF000-0xF003\"]", Ok(None)),
+        ("coils of the same numbers", "functions = [5]\naddresses = [\"0xF000\"]", Ok(None)),
+        ("diagnostics", "functions = [8]", Ok(None)),
+        (
+            "a function nobody can allow, and another",
+            "functions = [8, 90]",
+            Ok(Some("function 90: no allow-list")),
+        ),
+        ("only such a function", "functions = [90]", Err("this rule allows nothing")),
+        ("file records, which are the update's", "functions = [21]", Err("this rule allows nothing")),
+        (
+            "a range that holds the control block",
+            "functions = [6]\naddresses = [\"0-0xFFFF\"]",
+            Ok(Some("addresses 0-65535 are update registers of profile \"generic-file-record\"")),
+        ),
+        (
+            "reads and writes of the control block",
+            "functions = [3, 6]\naddresses = [\"0xF000\"]",
+            Ok(Some("addresses 61440 are update registers")),
+        ),
+        (
+            "only writes of the control block",
+            "functions = [6, 16]\naddresses = [\"0xF000-0xF001\"]",
+            Err("this rule allows nothing"),
+        ),
+    ];
+    for (what, rule, expected) in cases {
+        let text = GOOD.replacen("functions = [\"reads\", 6]\naddresses = [\"0-199\", \"0x1000\"]", rule, 1);
+        match (parse(&text), expected) {
+            (Ok(config), Ok(None)) => assert!(config.warnings.is_empty(), "{what}: {:?}", config.warnings),
+            (Ok(config), Ok(Some(said))) => {
+                let [warning] = &config.warnings[..] else { panic!("{what}: {:?}", config.warnings) };
+                assert!(
+                    warning.starts_with("headgate.toml: line 10: plc \"pump-3\": allow rule 1: "),
+                    "{warning}"
+                );
+                assert!(warning.contains(said), "{what}: {warning}");
+            }
+            (Err(e), Err(said)) => {
+                assert!(e.to_string().contains(said), "{what}: {e}");
+                assert!(e.to_string().starts_with("headgate.toml: line 10: plc"), "{what}: {e}");
+            }
+            (found, _) => panic!("{what}: {:?}", found.map(|c| c.warnings)),
+        }
+    }
+}

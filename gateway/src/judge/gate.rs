@@ -223,8 +223,10 @@ impl Judge {
 
     /// The record of `headgate init`.
     pub(crate) fn provisioned(&self) -> Result<Option<Provisioned>, Refusal> {
+        // The trust store is sealed under the key that this record leads to: both are lost together.
         let damaged = |e: String| {
-            refusal(why::NOT_PROVISIONED, None, format!("tpm.json: {e}"), "the file headgate init wrote")
+            let found = format!("{PROVISIONED} in the data folder damaged ({e})");
+            refusal(why::TRUST_STORE, None, found, "the file that headgate init wrote")
         };
         let Some(bytes) = self.store.read(PROVISIONED, MAX_RECORD).map_err(|e| damaged(e.to_string()))?
         else {

@@ -102,7 +102,7 @@ impl Judge {
     ) -> Result<Judge, Failure> {
         let damaged = |e: &dyn std::fmt::Display| Failure::new(why::STATE_DAMAGED, e.to_string());
         let lock = Lock::take(&config.data).map_err(|e| match e {
-            StateError::InUse { .. } => Failure::internal(e.to_string()),
+            StateError::InUse { .. } => Failure::usage(e.to_string()),
             _ => damaged(&e),
         })?;
         let disk = RealDisk::open(&config.data).map_err(|e| damaged(&e))?;

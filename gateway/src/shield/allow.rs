@@ -69,6 +69,11 @@ impl AllowList {
         AllowList { rules }
     }
 
+    /// Every rule, in the order of the file.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// Whether one rule allows `function` on every one of `spans` for this station.
     pub fn check(&self, station: IpAddr, unit: u8, function: u8, spans: &[Range<u32>]) -> Result<(), Denied> {
         let mut denied = Denied::Unit;

@@ -48,7 +48,7 @@ pub(super) fn demo(v: &Demo) -> Result<Said, Failure> {
     let mut world = world::World::build(v.dir.clone(), image)?;
     let told = story::play(&mut world)?;
     if !v.once && told.all_as_told() {
-        world.stay()?;
+        world.stay();
     }
     let words = told.summary();
     match told.all_as_told() {

@@ -54,11 +54,13 @@ pub(super) fn play(world: &mut World) -> Result<Told, Failure> {
     println!("in {}\n", shown(&world.dir));
     let mut acts = Vec::new();
     for (title, act) in ACTS {
+        world.goes_on()?;
         println!("{title}");
         let start = Instant::now();
         let mut stage = Stage { world, as_told: true };
         let outcome = act(&mut stage);
         let as_told = stage.as_told && outcome.is_ok();
+        world.goes_on()?; // what was interrupted did not fail
         if let Err(e) = outcome {
             println!("   FAILED   {e}");
         }

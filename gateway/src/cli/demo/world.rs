@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ed25519_dalek::Signer;
 use hal::clock::Clock;
 use hal::tpm::swtpm::Swtpm;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::broker::{Broker, free_port, wait_for};
 use super::station::Station;
@@ -21,7 +23,6 @@ use crate::socket;
 /// The demo's world. Dropping it ends every process it started.
 pub(super) struct World {
     pub(super) dir: PathBuf,
-    temporary: bool,
     pub(super) image: Vec<u8>,
     pub(super) old: Vec<u8>,
     pub(super) broker: Broker,
@@ -33,7 +34,17 @@ pub(super) struct World {
     pub(super) pump: Plc,
     /// Single bank, way `stage`.
     pub(super) mixer: Plc,
+    /// Somebody wants it to end.
+    stopped: Arc<AtomicBool>,
     _runtime: tokio::runtime::Runtime,
+    /// The last to go: what the processes above write goes with it.
+    _folder: Folder,
+}
+
+/// The demo's folder with its keys; a temporary one is removed when dropped.
+struct Folder {
+    dir: PathBuf,
+    temporary: bool,
 }
 
 /// A simulated controller and the conduit in front of it.
@@ -47,22 +58,20 @@ pub(super) struct Plc {
 
 impl World {
     pub(super) fn build(dir: Option<PathBuf>, image: Vec<u8>) -> Result<World, Failure> {
-        let temporary = dir.is_none();
-        let dir =
-            dir.unwrap_or_else(|| std::env::temp_dir().join(format!("headgate-demo-{}", std::process::id())));
-        std::fs::create_dir_all(dir.join("tpm"))
-            .map_err(|e| Failure::internal(format!("{}: {e}", dir.display())))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(|e| Failure::internal(e.to_string()))?;
+        let stopped = Arc::new(AtomicBool::new(false));
+        runtime.block_on(watch_for_the_end(stopped.clone()))?;
+        let folder = Folder::new(dir)?;
+        let dir = folder.dir.clone();
         let tpm = Swtpm::start(&dir.join("tpm"))
             .map_err(|e| Failure::not_found(format!("{e}; deploy/setup.sh installs swtpm")))?;
         let broker = Broker::start(&dir)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|e| Failure::internal(e.to_string()))?;
         let old = old_firmware(&image);
         let pump = runtime.block_on(plc(Kind::FileRecord, &old))?;
         let mixer = runtime.block_on(plc(Kind::RackmonPanasonic, &old))?;
         let world = World {
             dir,
-            temporary,
             image,
             old,
             broker,
@@ -71,7 +80,9 @@ impl World {
             acme: None,
             pump,
             mixer,
+            stopped,
             _runtime: runtime,
+            _folder: folder,
         };
         world.write_config()?;
         for pcr in [0, 2, 4, 7] {
@@ -80,8 +91,17 @@ impl World {
         Ok(world)
     }
 
+    /// Fails once somebody wants the demo to end.
+    pub(super) fn goes_on(&self) -> Result<(), Failure> {
+        match self.stopped.load(Ordering::Relaxed) {
+            true => Err(Failure { exit: INTERRUPTED, ..Failure::internal("stopped before its end") }),
+            false => Ok(()),
+        }
+    }
+
     /// Runs `headgate ARGS` in the demo's folder and gives what it printed.
     pub(super) fn headgate(&self, args: &[&str]) -> Result<String, Failure> {
+        self.goes_on()?;
         let output = self.command(args)?.output().map_err(|e| Failure::internal(e.to_string()))?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
         match output.status.code() {
@@ -124,7 +144,7 @@ impl World {
             {
                 return Some(*status);
             }
-            if Instant::now() >= end {
+            if Instant::now() >= end || self.goes_on().is_err() {
                 return None;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -146,7 +166,7 @@ impl World {
             {
                 return Some(row);
             }
-            if Instant::now() >= end {
+            if Instant::now() >= end || self.goes_on().is_err() {
                 return None;
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -211,7 +231,7 @@ impl World {
     }
 
     /// Keeps everything running until Ctrl-C.
-    pub(super) fn stay(&mut self) -> Result<(), Failure> {
+    pub(super) fn stay(&self) {
         let (dir, port) = (self.dir.display(), self.pump.conduit.port());
         let program = std::env::current_exe().map_or("headgate".into(), |p| p.display().to_string());
         println!("\nThe demo stays up. In another terminal:");
@@ -225,11 +245,9 @@ impl World {
             self.broker.port
         );
         println!("Ctrl-C ends it.");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| Failure::internal(e.to_string()))?;
-        runtime
-            .block_on(async { tokio::signal::ctrl_c().await })
-            .map_err(|e| Failure::internal(e.to_string()))
+        while self.goes_on().is_ok() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     fn command(&self, args: &[&str]) -> Result<Command, Failure> {
@@ -274,10 +292,44 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.kill_gateway();
-        if self.temporary {
-            let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl Folder {
+    fn new(dir: Option<PathBuf>) -> Result<Folder, Failure> {
+        let temporary = dir.is_none();
+        let dir =
+            dir.unwrap_or_else(|| std::env::temp_dir().join(format!("headgate-demo-{}", std::process::id())));
+        std::fs::create_dir_all(dir.join("tpm"))
+            .map_err(|e| Failure::internal(format!("{}: {e}", dir.display())))?;
+        Ok(Folder { dir, temporary })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A process that was killed a moment ago may still have been writing: then once more.
+        for _ in 0..10 {
+            if !self.temporary || std::fs::remove_dir_all(&self.dir).is_ok() || !self.dir.exists() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// From now on Ctrl-C and SIGTERM end the demo in order: its processes and its keys go with it.
+async fn watch_for_the_end(stopped: Arc<AtomicBool>) -> Result<(), Failure> {
+    let signals = [SignalKind::interrupt(), SignalKind::terminate()];
+    for kind in signals {
+        let mut ending = signal(kind).map_err(|e| Failure::internal(e.to_string()))?;
+        let stopped = stopped.clone();
+        tokio::spawn(async move {
+            ending.recv().await;
+            stopped.store(true, Ordering::Relaxed);
+        });
+    }
+    Ok(())
 }
 
 impl Plc {
@@ -338,3 +390,5 @@ pub(super) fn shown(path: &Path) -> String {
 const BOOT: Duration = Duration::from_millis(300);
 /// Seconds between two proofs of the boot state in the demo.
 pub(super) const RECHECK_S: u64 = 2;
+/// Exit code of a program that Ctrl-C ended, as shells give it: 128 and the number of SIGINT.
+const INTERRUPTED: u8 = 130;

@@ -146,10 +146,7 @@ impl Conduit {
             return self.forward(id, asked, pdu, None, now);
         };
         self.reports.refused(station, code, || {
-            (
-                format!("{} to unit {}", describe(parsed, function), asked.unit),
-                "an access on the allow-list".into(),
-            )
+            (format!("{} to unit {}", describe(parsed, function), asked.unit), expected(code).into())
         });
         match reply {
             _ if !self.settings.enforce => self.forward(id, asked, pdu, None, now),
@@ -251,6 +248,16 @@ impl Conduit {
             session.no_reply(asked);
             self.touched.push(id.index);
         }
+    }
+}
+
+/// What would have passed in place of what was refused for `code`.
+fn expected(code: hal::reason::ReasonCode) -> &'static str {
+    match code {
+        why::FUNCTION_DENIED => "a function that an allow-list can name; this one never passes",
+        why::DROPPED => "a request that the standard answers",
+        why::NO_ROUTE => "a unit that the allow-list names",
+        _ => "an access on the allow-list",
     }
 }
 

@@ -221,3 +221,21 @@ fn a_conduit_without_a_profile_sleeps() {
     let refused = conduit.deliver(CaseId(1), released(b"abcdefgh"), false, at(0));
     assert_eq!(refused.unwrap_err().code, why::CONTROLLER_REFUSED);
 }
+
+#[test]
+fn a_refusal_names_what_would_have_passed() {
+    let cases: &[(&str, &[u8], hal::reason::ReasonCode, &str)] = &[
+        ("a function that no list can name", &[90, 1], why::FUNCTION_DENIED, "this one never passes"),
+        ("a restart", &[8, 0, 1, 0, 0], why::FUNCTION_DENIED, "this one never passes"),
+        ("silence", &[8, 0, 4, 0, 0], why::DROPPED, "a request that the standard answers"),
+        ("an access that a list could name", &DENIED, why::PROCESS_DENIED, "an access on the allow-list"),
+    ];
+    for (what, pdu, code, expected) in cases {
+        let mut conduit = conduit(Way::Match, 1);
+        let id = station(&mut conduit, 1);
+        ask(&mut conduit, id, &[pdu], at(0));
+        let [report] = &conduit.take_reports()[..] else { panic!("{what}: one report") };
+        assert_eq!(report.code, *code, "{what}");
+        assert!(report.expected.contains(expected), "{what}: {}", report.expected);
+    }
+}
