@@ -122,6 +122,7 @@ fn only_looks(request: &Request) -> bool {
             | R::VaultList
             | R::ReleaseList { .. }
             | R::TrustShow
+            | R::BootStates
             | R::PlcList
             | R::Case { .. }
             | R::Cases

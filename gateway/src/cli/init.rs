@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
+use firmware_verifier::Digest;
 use hal::clock::Clock;
 use serde_json::json;
 
 use super::site_key::public_half;
-use super::{Context, Said, write_new};
+use super::{Context, Said, read_text, write_new};
 use crate::judge::{Answered, Failure, Judge, Request};
 
 /// First set-up of a gateway, and requests to approve a changed boot state.
@@ -23,6 +24,13 @@ pub(super) struct Init {
     /// Only write a request for the present boot state; seal nothing.
     #[arg(long)]
     request_only: bool,
+    /// With --request-only: PCR values the boot state will have after an update, as tpm2_pcrread prints them. Those
+    /// that are not in the file keep their present value.
+    #[arg(long, value_name = "FILE", requires = "request_only")]
+    pcrs: Option<PathBuf>,
+    /// With --request-only: for the next epoch, which trust revoke-boot-states begins.
+    #[arg(long, requires = "request_only")]
+    next_epoch: bool,
     /// Seal a new key although there is one, or its record is damaged; the boot state must then be approved
     /// again and every anchor added again.
     #[arg(long)]
@@ -40,7 +48,7 @@ pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
             let request = judge.init(&site_key, v.again)?;
             serde_json::to_string_pretty(&request).map_err(|e| Failure::internal(e.to_string()))?
         }
-        _ => match context.answer(&Request::ApprovalRequest)? {
+        _ => match context.answer(&foreseen(v)?)? {
             Answered::ApprovalRequest { request } => request,
             _ => return Err(Failure::internal("another answer than asked for")),
         },
@@ -52,6 +60,19 @@ pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
          and here again:\n  headgate trust approve-pcrs approval.json"
     );
     Ok(Said::Words(words, json!({ "schema": 1, "request": path.to_string() })))
+}
+
+/// The request for a boot state that is, or that will be.
+fn foreseen(v: &Init) -> Result<Request, Failure> {
+    let pcrs = match &v.pcrs {
+        Some(path) => {
+            let read = hal::tpm::parse_pcrs(&read_text(path)?);
+            read.map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?
+        }
+        None => Vec::new(),
+    };
+    let pcrs = pcrs.into_iter().map(|(index, value)| (index, Digest::from_bytes(value))).collect();
+    Ok(Request::ApprovalRequest { pcrs, next_epoch: v.next_epoch })
 }
 
 /// A record that cannot be read would keep a new key from being sealed. It is kept under another name.

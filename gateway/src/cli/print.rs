@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::Said;
-use crate::judge::rows::{AlarmRow, CaseRow, PlcRow, Status};
+use crate::judge::rows::{AlarmRow, BootRow, CaseRow, PlcRow, Status};
 use crate::judge::{Answered, Failure};
 use crate::reasons;
 
@@ -169,6 +169,7 @@ fn words(answer: &Answered) -> String {
             };
             format!("generation {generation}\n{}", anchors.iter().map(line).collect::<String>())
         }
+        Answered::BootStates { epoch, approvals } => boot_words(*epoch, approvals),
         Answered::ApprovalRequest { request } => request.clone(),
         Answered::Plcs { plcs } => plcs.iter().map(plc_words).collect(),
         Answered::Cases { cases } => cases.iter().map(case_words).collect(),
@@ -181,6 +182,11 @@ fn words(answer: &Answered) -> String {
         Answered::AuditReport(report) => super::audit::report(report),
         Answered::Learned { habits } => format!("{} habits", habits.len()),
     }
+}
+
+fn boot_words(epoch: u64, approvals: &[BootRow]) -> String {
+    let line = |b: &BootRow| format!("  {}  epoch {}  PCRs {:?}  {}\n", b.id, b.epoch, b.pcrs, b.state);
+    format!("epoch {epoch}\n{}", approvals.iter().map(line).collect::<String>())
 }
 
 fn status_words(s: &Status) -> String {

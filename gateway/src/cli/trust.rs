@@ -37,6 +37,18 @@ pub(super) enum Trust {
         /// Key id, from `trust show`.
         id: String,
     },
+    /// The boot states the site has approved, and what each is good for now.
+    BootStates {
+        /// Remove this one; it could be installed again.
+        #[arg(long, value_name = "ID")]
+        forget: Option<String>,
+    },
+    /// Revoke every boot state approved so far, for good: the TPM's epoch moves on.
+    RevokeBootStates {
+        /// Although no approval for the next epoch is installed, so that the gate shuts.
+        #[arg(long)]
+        shut: bool,
+    },
     /// Install an approval that `headgate site-key sign` wrote.
     ApprovePcrs {
         /// The approval file.
@@ -51,6 +63,9 @@ pub(super) fn trust(context: &Context, verb: Trust) -> Result<Said, Failure> {
             Request::TrustAdd { key: read_small(&key)?, name, vendor, models: model, from, until }
         }
         Trust::Remove { id } => Request::TrustRemove { id },
+        Trust::BootStates { forget: None } => Request::BootStates,
+        Trust::BootStates { forget: Some(id) } => Request::ForgetBootState { id },
+        Trust::RevokeBootStates { shut } => Request::RevokeBootStates { shut },
         Trust::ApprovePcrs { approval } => Request::TrustApprove { approval: read_text(&approval)? },
     })
 }

@@ -65,6 +65,16 @@ impl Judge {
         }
     }
 
+    /// Runs the policy again, however fresh the last proof is: what it rests on has changed.
+    pub(super) fn recheck_now(&mut self) {
+        if self.gate.is_open() {
+            self.prove();
+        }
+        if !self.gate.is_open() {
+            self.open_gate();
+        }
+    }
+
     /// When [`Judge::recheck`] has something to do.
     pub fn recheck_in(&self) -> Duration {
         let (Gate::Open { proved: at, .. } | Gate::Shut { since: at, .. }) = &self.gate;

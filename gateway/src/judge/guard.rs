@@ -111,7 +111,8 @@ impl Judge {
         kept.filter(|budget| budget.day == day).unwrap_or(Budget { day, used: 0 })
     }
 
-    fn spend(&mut self) {
+    /// Counts one increment of a counter.
+    pub(super) fn spend(&mut self) {
         let budget = self.budget();
         let spent = Budget { used: budget.used.saturating_add(1), ..budget };
         let kept = self.db.write("count a write to the TPM", |tx| meta::put(tx, BUDGET, &spent.to_bytes()));

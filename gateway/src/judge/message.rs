@@ -137,8 +137,27 @@ pub enum Request {
         /// The approval file.
         approval: String,
     },
-    /// A request to approve the boot state as it is now.
-    ApprovalRequest,
+    /// A request to approve the boot state as it is now, or as it is foreseen.
+    ApprovalRequest {
+        /// PCRs that will have other values.
+        #[serde(default)]
+        pcrs: Vec<(u8, firmware_verifier::Digest)>,
+        /// For the epoch after the present one.
+        #[serde(default)]
+        next_epoch: bool,
+    },
+    /// The approved boot states.
+    BootStates,
+    /// Remove an installed approval.
+    ForgetBootState {
+        /// Its id.
+        id: String,
+    },
+    /// Revoke every approval of the present epoch.
+    RevokeBootStates {
+        /// Although the gate shuts.
+        shut: bool,
+    },
     /// The controllers.
     PlcList,
     /// Read a controller's identity now.
@@ -241,6 +260,13 @@ pub enum Answered {
         generation: u64,
         /// Every one.
         anchors: Vec<rows::AnchorRow>,
+    },
+    /// Approved boot states.
+    BootStates {
+        /// The present epoch.
+        epoch: u64,
+        /// Those that are installed.
+        approvals: Vec<rows::BootRow>,
     },
     /// What `headgate site-key sign` answers, as JSON text.
     ApprovalRequest {

@@ -20,6 +20,7 @@ use crate::vault::{Limits, Vault};
 
 pub mod alarm;
 mod book;
+mod boot;
 mod conduit;
 mod gate;
 mod guard;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hal::tpm::{ApprovalRequest, Made, PcrSelection, SiteKeyPublic, TpmError};
 
 use super::gate::PROVISIONED;
-use super::message::{Answered, Failure};
+use super::message::Failure;
 use super::trust::gate_failure;
 use super::{Judge, why};
 
@@ -36,22 +36,11 @@ impl Judge {
         Ok(request)
     }
 
-    pub(super) fn approval_request(&mut self) -> Result<Answered, Failure> {
-        let provisioned = self.provisioned().map_err(gate_failure)?;
-        let provisioned =
-            provisioned.ok_or_else(|| Failure::new(why::NOT_PROVISIONED, "run headgate init first"))?;
-        let tpm = self.tpm_or_failure()?;
-        let request = tpm.request_approval(&provisioned, &self.config.name, PROVISION_TIMEOUT);
-        let request = request.map_err(|e| tpm_failure(&e))?;
-        let request = serde_json::to_string_pretty(&request).map_err(|e| Failure::internal(e.to_string()))?;
-        Ok(Answered::ApprovalRequest { request })
-    }
-
     fn selection(&self) -> Result<PcrSelection, Failure> {
         PcrSelection::new(&self.config.tpm.pcrs).map_err(|e| Failure::usage(e.to_string()))
     }
 
-    fn tpm_or_failure(&self) -> Result<&hal::tpm::Tpm, Failure> {
+    pub(super) fn tpm_or_failure(&self) -> Result<&hal::tpm::Tpm, Failure> {
         self.tpm.as_ref().ok_or_else(|| {
             let text = format!(
                 "tcti {:?} is no TPM; write device:/dev/tpmrm0 or swtpm:host=127.0.0.1,port=2321",
@@ -62,10 +51,10 @@ impl Judge {
     }
 }
 
-fn tpm_failure(e: &TpmError) -> Failure {
+pub(super) fn tpm_failure(e: &TpmError) -> Failure {
     let code = if e.is_undecided() { why::TPM_UNAVAILABLE } else { why::BOOT_STATE };
     Failure::new(code, e.to_string())
 }
 
 /// Time limit of provisioning: a hardware TPM makes a key in seconds.
-const PROVISION_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const PROVISION_TIMEOUT: Duration = Duration::from_secs(60);

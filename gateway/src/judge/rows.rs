@@ -160,6 +160,21 @@ pub struct AnchorRow {
     pub valid_until: Option<Wall>,
 }
 
+/// An approved boot state.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BootRow {
+    /// Its id: the beginning of its file's SHA-256.
+    pub id: String,
+    /// Which gateway asked.
+    pub gateway: String,
+    /// The epoch it is for.
+    pub epoch: u64,
+    /// PCRs it covers.
+    pub pcrs: Vec<u8>,
+    /// What it is good for now, in words.
+    pub state: String,
+}
+
 /// A controller.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PlcRow {

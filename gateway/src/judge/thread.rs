@@ -115,8 +115,14 @@ impl Judge {
                 self.trust_add(&key, &name, &vendor, &models, (from, until))
             }
             Request::TrustRemove { id } => self.trust_remove(&id),
-            Request::TrustApprove { approval } => self.trust_approve(&approval),
-            Request::ApprovalRequest => self.approval_request(),
+            Request::TrustApprove { approval } => self.approve_boot_state(&approval),
+            Request::ApprovalRequest { pcrs, next_epoch } => {
+                let pcrs = pcrs.into_iter().map(|(index, value)| (index, *value.as_bytes())).collect();
+                self.approval_request(&hal::tpm::Foreseen { pcrs, next_epoch })
+            }
+            Request::BootStates => self.boot_states(),
+            Request::ForgetBootState { id } => self.forget_boot_state(&id),
+            Request::RevokeBootStates { shut } => self.revoke_boot_states(shut),
             Request::PlcList => Ok(Answered::Plcs { plcs: self.plc_rows()? }),
             Request::PlcIdentify { plc } => self.identify(&plc),
             Request::Case { case } => {

@@ -5,7 +5,6 @@ use firmware_verifier::trust::{Anchor, KeyId, KeyKind, PublicKey, Scope, TrustSt
 use hal::clock::Wall;
 use zeroize::Zeroizing;
 
-use super::gate::{MAX_APPROVALS, MAX_RECORD};
 use super::message::{Answered, Failure};
 use super::rows::AnchorRow;
 use super::{Judge, refusal};
@@ -92,29 +91,6 @@ impl Judge {
         Ok(Answered::Done { text })
     }
 
-    /// Installs an approval of a boot state, after checking the site key's signature on it.
-    pub(super) fn trust_approve(&mut self, text: &str) -> Result<Answered, Failure> {
-        let approval: hal::tpm::Approval =
-            serde_json::from_str(text).map_err(|e| Failure::usage(format!("this is no approval: {e}")))?;
-        let provisioned = self.provisioned().map_err(gate_failure)?;
-        let provisioned =
-            provisioned.ok_or_else(|| Failure::new(why::NOT_PROVISIONED, "run headgate init first"))?;
-        approval.verify(&provisioned.site_key).map_err(|e| Failure::new(why::BOOT_STATE, e.to_string()))?;
-        let name = format!("approvals/{}.json", crate::vault::hex(&sha256(text.as_bytes())));
-        let there = self.store.list("approvals")?.len();
-        if there >= MAX_APPROVALS && self.store.read(&name, MAX_RECORD)?.is_none() {
-            return Err(Failure::usage(format!(
-                "{there} approvals are installed already; remove one from approvals/"
-            )));
-        }
-        self.store.write_atomic(&name, text.as_bytes())?;
-        let digest = sha256(text.as_bytes());
-        let about = format!("epoch {}, PCRs {}", approval.request.epoch, approved_pcrs(&approval));
-        self.note_with(Kind::Approval, "boot-state", &about, None, Some(digest));
-        self.open_gate();
-        Ok(Answered::Done { text: format!("approval installed; the gate is {}", self.gate_status().text) })
-    }
-
     /// A copy to change. [`TrustStore`] counts its generation up with the change.
     fn trust_copy(&self) -> Result<TrustStore, Failure> {
         let store = self.trust().map_err(gate_failure)?;
@@ -165,19 +141,9 @@ impl Judge {
     }
 }
 
-/// Which PCRs an approval covers.
-fn approved_pcrs(approval: &hal::tpm::Approval) -> String {
-    let values = approval.request.pcr_values();
-    values.map_or("unknown".into(), |values| format!("{:?}", values.selection().indices()))
-}
-
 /// A gate refusal as the answer to a command.
 pub(super) fn gate_failure(refusal: Refusal) -> Failure {
     Failure::new(refusal.code, format!("found {}, expected {}", refusal.found, refusal.expected))
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    *firmware_verifier::Digest::of(bytes).as_bytes()
 }
 
 const TRUST: &str = "trust.sealed";

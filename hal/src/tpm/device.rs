@@ -79,16 +79,26 @@ pub(super) fn provision(
     Ok(Made { provisioned, request, key, state })
 }
 
-/// A request to approve the state the PCRs are in now, at the epoch the counter has now.
+/// What will be otherwise than now, in a request for approval.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Foreseen {
+    /// PCRs that will have other values; those of the selection that are not here keep theirs.
+    pub pcrs: Vec<(u8, [u8; 32])>,
+    /// For the epoch after the present one.
+    pub next_epoch: bool,
+}
+
+/// A request to approve the state the PCRs are in now, at the epoch the counter has now, or what is foreseen.
 pub(super) fn request(
     esys: &Esys,
     provisioned: &Provisioned,
     gateway: &str,
+    foreseen: &Foreseen,
 ) -> Result<ApprovalRequest, TpmError> {
-    let values = esys.pcr_read(&provisioned.pcr_selection)?;
+    let values = esys.pcr_read(&provisioned.pcr_selection)?.with(&foreseen.pcrs)?;
     values.require_measured()?;
     let index = epoch_index(esys, &provisioned.epoch_index_name)?;
-    let epoch = esys.nv_read_counter(&index, None)?;
+    let epoch = esys.nv_read_counter(&index, None)?.saturating_add(foreseen.next_epoch.into());
     Ok(ApprovalRequest::new(gateway, &values, epoch, provisioned.epoch_index_name))
 }
 

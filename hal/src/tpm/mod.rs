@@ -43,13 +43,13 @@ use zeroize::Zeroizing;
 pub use approval::{Approval, ApprovalRefused, ApprovalRequest};
 pub use approved::Unsealed;
 pub use attest::{Attest, AttestError, Attested};
-pub use device::Made;
+pub use device::{Foreseen, Made};
 pub use endorsement::{EkKind, Endorsement};
 pub use error::{Code, Found, TpmError};
 pub use error::{RC_INTEGRITY, RC_PCR_CHANGED, RC_POLICY, RC_POLICY_FAIL, RC_SIGNATURE, RC_VALUE};
 pub use esys::silence_library;
 pub use key::{AttestationKey, EvidenceKey};
-pub use pcr::{PcrSelection, PcrValues};
+pub use pcr::{PcrSelection, PcrValues, parse_pcrs};
 pub use policy::{
     EPOCH_INDEX, Name, POLICY_REF, PolicyDigest, SRK_HANDLE, STATE_INDEX, SiteKeyPublic, approval_hash,
     epoch_name, state_name,
@@ -158,18 +158,20 @@ impl Tpm {
         self.ask(timeout, move |esys| device::provision(esys, &steps, &site_key, &pcrs, &gateway))
     }
 
-    /// A request to approve the present boot state and epoch, for a gateway already provisioned.
+    /// A request to approve the present boot state and epoch, for a gateway already provisioned, with what is
+    /// `foreseen` in place of what is.
     ///
     /// # Errors
-    /// As [`Tpm::provision`].
+    /// As [`Tpm::provision`]; [`TpmError::Malformed`] when a PCR is foreseen that is none of the selection.
     pub fn request_approval(
         &self,
         provisioned: &Provisioned,
         gateway: &str,
+        foreseen: &Foreseen,
         timeout: Duration,
     ) -> Result<ApprovalRequest, TpmError> {
-        let (provisioned, gateway) = (provisioned.clone(), gateway.to_owned());
-        self.ask(timeout, move |esys| device::request(esys, &provisioned, &gateway))
+        let (provisioned, gateway, foreseen) = (provisioned.clone(), gateway.to_owned(), foreseen.clone());
+        self.ask(timeout, move |esys| device::request(esys, &provisioned, &gateway, &foreseen))
     }
 
     /// Opens the sealed key with the first of `approvals` that holds.

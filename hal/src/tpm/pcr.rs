@@ -103,6 +103,25 @@ impl PcrValues {
         &self.0
     }
 
+    /// These values with some replaced.
+    ///
+    /// # Errors
+    /// [`TpmError::Malformed`] when one is replaced that is not here.
+    pub(super) fn with(mut self, others: &[(u8, [u8; 32])]) -> Result<PcrValues, TpmError> {
+        for (index, value) in others {
+            let Some(place) = self.0.iter_mut().find(|(i, _)| i == index) else {
+                let found = format!("a value foreseen for PCR {index}");
+                return Err(TpmError::Malformed {
+                    what: "PCR values",
+                    found,
+                    expected: "PCRs of the selection only",
+                });
+            };
+            place.1 = *value;
+        }
+        Ok(self)
+    }
+
     /// The PCRs these values belong to.
     pub fn selection(&self) -> PcrSelection {
         PcrSelection(self.0.iter().map(|(index, _)| *index).collect())
@@ -146,6 +165,42 @@ impl From<PcrValues> for Vec<PcrJson> {
     fn from(values: PcrValues) -> Vec<PcrJson> {
         values.0.into_iter().map(|(pcr, sha256)| PcrJson { pcr, sha256 }).collect()
     }
+}
+
+/// PCR values as `tpm2_pcrread` prints them: a line `sha256:`, then `NUMBER : 0xHEX` lines. Without such a line all
+/// count. At most [`PCR_COUNT`] values.
+///
+/// # Errors
+/// What was found instead, with its line.
+pub fn parse_pcrs(text: &str) -> Result<Vec<(u8, [u8; 32])>, String> {
+    let (mut values, mut is_sha256) = (Vec::new(), true);
+    for (n, line) in text.lines().enumerate() {
+        let line = line.trim();
+        let found = || format!("line {}: found {:?}", n + 1, line.chars().take(40).collect::<String>());
+        if line.is_empty() {
+            continue;
+        }
+        if let Some(bank) = line.strip_suffix(':') {
+            is_sha256 = bank.trim() == "sha256";
+            continue;
+        }
+        if !is_sha256 {
+            continue;
+        }
+        let pair = line.split_once(':').and_then(|(index, value)| {
+            let value = value.trim();
+            let digits = value.strip_prefix("0x").or(value.strip_prefix("0X")).unwrap_or(value);
+            let value = <[u8; 32]>::try_from(hex::decode(digits)?).ok()?;
+            Some((index.trim().parse::<u8>().ok().filter(|i| *i < PCR_COUNT)?, value))
+        });
+        let pair =
+            pair.ok_or_else(|| format!("{}, expected NUMBER : 0x and 64 hexadecimal digits", found()))?;
+        if values.iter().any(|(index, _)| *index == pair.0) {
+            return Err(format!("{}: PCR {} was given before", found(), pair.0));
+        }
+        values.push(pair);
+    }
+    if values.is_empty() { Err("no PCR values of the SHA-256 bank".into()) } else { Ok(values) }
 }
 
 #[cfg(test)]

@@ -71,7 +71,9 @@ impl Bench {
 
     /// The present state, approved.
     pub(crate) fn approve_now(&self, provisioned: &Provisioned) -> Approval {
-        self.site.sign(&self.tpm.request_approval(provisioned, "gate-1", LONG).unwrap()).unwrap()
+        self.site
+            .sign(&self.tpm.request_approval(provisioned, "gate-1", &Foreseen::default(), LONG).unwrap())
+            .unwrap()
     }
 
     /// Runs a tool of tpm2-tools against this TPM, in the bench's directory, and returns its output.
