@@ -303,6 +303,7 @@ fn a_mistake_of_the_set_up_is_no_internal_one_and_says_what_to_do() {
         let (code, text) = bench.refused(args);
         assert_eq!(code, 2, "{args:?}: {text}");
         assert!(text.contains("in use by process") && text.contains("stop it first"), "{args:?}: {text}");
+        assert!(text.contains("next: headgate status asks"), "{args:?}: {text}");
     }
     bench.kill();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -384,6 +385,7 @@ fn a_text_on_the_command_line_is_one_line() {
             let output = bare(args);
             assert_eq!(output.status.code(), Some(2), "{args:?}");
             assert!(said(&output).contains("invalid value"), "{args:?}: {}", said(&output));
+            assert!(!said(&output).contains('\u{1b}'), "{args:?}: it is not carried out");
         }
     }
 }

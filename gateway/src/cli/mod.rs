@@ -121,10 +121,7 @@ pub fn main() -> u8 {
                 Some("headgate --help lists the verbs, headgate VERB --help their options"),
             );
         }
-        Err(e) => {
-            let _ = e.print();
-            return if e.use_stderr() { 2 } else { 0 };
-        }
+        Err(e) => return print::parsing(&e),
     };
     let context = Context { config: cli.config, json: cli.json };
     match run_verb(&context, cli.verb) {
@@ -248,9 +245,17 @@ fn not_provisioned(config: &Config) -> Failure {
 
 /// The data folder, opened by this command alone.
 fn judge(config: Config) -> Result<Judge, Failure> {
-    let mut judge = Judge::open(Arc::new(config), Clock::system())?;
+    let mut judge = open(config)?;
     judge.open_gate();
     Ok(judge)
+}
+
+/// As [`judge`], without a look at the gate.
+fn open(config: Config) -> Result<Judge, Failure> {
+    Judge::open(Arc::new(config), Clock::system()).map_err(|e| match e.code {
+        None => e.next("headgate status asks the process that has it; this command needs it stopped"),
+        Some(_) => e,
+    })
 }
 
 fn open_image(path: &Path) -> Result<(std::fs::File, u64), Failure> {
