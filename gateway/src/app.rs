@@ -29,7 +29,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let clock = Clock::system();
     let judge = match Judge::open(config.clone(), clock.clone()) {
         Ok(judge) => Some(judge),
-        Err(e) if e.code.is_none() => return Err(e), // another process has the data folder
+        // Another process has the data folder.
+        Err(e) if e.code.is_none() => {
+            return Err(e.next("headgate status asks it; stop it before another runs"));
+        }
         Err(e) => {
             tracing::error!(error = %e, "no judge: firmware is refused, process traffic passes");
             None

@@ -18,7 +18,7 @@ use hal::tpm::{ApprovalRequest, SiteKey, Step, Steps, TpmError};
 /// A TPM, a site key, a vendor's key, and a folder for each try.
 struct World {
     dir: tempfile::TempDir,
-    tpm: Swtpm,
+    tpm: std::cell::RefCell<Swtpm>,
     site: SiteKey,
     vendor: ed25519_dalek::SigningKey,
 }
@@ -27,17 +27,43 @@ impl World {
     fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("tpm")).unwrap();
-        let tpm = Swtpm::start(&dir.path().join("tpm")).unwrap();
+        let tpm = Swtpm::start(&dir.path().join("tpm")).unwrap().into();
+        let vendor = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let world = World { dir, tpm, site: SiteKey::generate().unwrap(), vendor };
+        world.boot();
+        world
+    }
+
+    /// Measures what every boot of this box measures.
+    fn boot(&self) {
         for pcr in [0u8, 7] {
             let value = format!("{pcr}:sha256={}", "a5".repeat(32));
             let extend = std::process::Command::new("tpm2_pcrextend")
                 .arg(value)
-                .env("TPM2TOOLS_TCTI", tpm.tcti().to_string())
+                .env("TPM2TOOLS_TCTI", self.tpm.borrow().tcti().to_string())
                 .status();
             assert!(extend.unwrap().success(), "tpm2-tools: deploy/setup.sh installs them");
         }
-        let vendor = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
-        World { dir, tpm, site: SiteKey::generate().unwrap(), vendor }
+    }
+
+    /// Keeps the TPM's memory as it is now: a data folder put back without it is an old one, as it should be.
+    fn keep_tpm(&self) {
+        let mut tpm = self.tpm.borrow_mut();
+        tpm.kill();
+        copy(&self.dir.path().join("tpm"), &self.dir.path().join(KEPT));
+        tpm.restart().unwrap();
+        drop(tpm);
+        self.boot();
+    }
+
+    /// Puts the TPM's memory back.
+    fn rewind_tpm(&self) {
+        let mut tpm = self.tpm.borrow_mut();
+        tpm.kill();
+        copy(&self.dir.path().join(KEPT), &self.dir.path().join("tpm"));
+        tpm.restart().unwrap();
+        drop(tpm);
+        self.boot();
     }
 
     /// The configuration for data folder `name`.
@@ -47,7 +73,7 @@ impl World {
              [tpm]\ntcti = \"{}\"\npcrs = [0, 7]\n[[plc]]\nid = \"p\"\nvendor = \"acme\"\nmodel = \"m\"\nmode = \"enforce\"\n\
              [[plc.route]]\nunit = 1\nprotocol = \"modbus-tcp\"\nlisten = \"127.0.0.1:1\"\ntarget = \"127.0.0.1:2\"\n\
              way = \"match\"\nprofile = \"generic-file-record\"\n",
-            self.tpm.tcti()
+            self.tpm.borrow().tcti()
         );
         Arc::new(Config::parse(&[("crash.toml".into(), text)], self.dir.path()).unwrap())
     }
@@ -124,6 +150,9 @@ impl World {
     }
 }
 
+/// Folder for the TPM's memory that is kept.
+const KEPT: &str = "tpm-kept";
+
 fn image() -> Vec<u8> {
     (0..9000u32).map(|n| (n * 7 % 251) as u8).collect()
 }
@@ -155,6 +184,9 @@ fn cut_everywhere(
     holds: impl Fn(&mut Judge) -> bool,
 ) -> u64 {
     for n in 0..500 {
+        if base == "ready" {
+            world.rewind_tpm(); // this one moves the counter
+        }
         let name = format!("{base}-cut");
         let folder = world.dir.path().join(&name);
         let _ = std::fs::remove_dir_all(&folder);
@@ -278,8 +310,10 @@ fn every_cut_leaves_before_or_after_and_the_command_can_be_given_again() {
     let request = world.init(&mut judge).unwrap();
     world.approve(&mut judge, &request).unwrap();
     drop(judge);
+    world.keep_tpm();
     let trust = cut_everywhere(&world, "ready", |w, j| w.trust(j), |j| anchors(j) == 1);
 
+    world.rewind_tpm();
     copy(&world.dir.path().join("ready"), &world.dir.path().join("ready-trusting"));
     let mut judge = world.open("ready-trusting", &Fuse::never()).unwrap();
     judge.open_gate();

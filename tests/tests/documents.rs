@@ -73,6 +73,19 @@ fn every_exit_code_of_a_reason_is_described() {
 }
 
 #[test]
+fn no_document_has_two_sections_of_one_name() {
+    let entries = std::fs::read_dir(root().join("docs")).unwrap().map(|e| e.unwrap().path());
+    for path in entries.filter(|p| p.extension().is_some_and(|e| e == "md")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut heads: Vec<&str> = text.lines().filter(|l| l.starts_with("## ")).collect();
+        let all = heads.len();
+        heads.sort_unstable();
+        heads.dedup();
+        assert_eq!(heads.len(), all, "{}", path.display());
+    }
+}
+
+#[test]
 fn every_link_leads_to_a_file() {
     let documents = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
     for document in documents {

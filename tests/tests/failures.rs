@@ -192,14 +192,14 @@ fn a_trust_store_from_elsewhere_or_an_old_one_shuts_the_gate() {
     for b in [&bench, &other] {
         b.headgate(&["trust", "add", "x.pub", "--name", "x", "--vendor", "acme", "--model", "*"]);
     }
-    for (what, bytes) in [
-        ("an old copy", first.clone()),
-        ("another gateway's", std::fs::read(other.path("data/trust.sealed")).expect("its store")),
-        ("a cut one", first[..first.len() / 2].to_vec()),
+    for (what, code, bytes) in [
+        ("an old copy", "HG-7011", first.clone()),
+        ("another gateway's", "HG-7004", std::fs::read(other.path("data/trust.sealed")).expect("its store")),
+        ("a cut one", "HG-7004", first[..first.len() / 2].to_vec()),
     ] {
         std::fs::write(&path, bytes).expect("writable");
         bench.start_anyhow();
-        let status = bench.wait_status(what, |s| s["gate"]["code"] == "HG-7004");
+        let status = bench.wait_status(what, |s| s["gate"]["code"] == code);
         assert_eq!(status["gate"]["open"], false, "{what}");
         eventually("reads pass", || plc.exchange(1, READ).ok().filter(|r| r[0] == 3));
         bench.kill();

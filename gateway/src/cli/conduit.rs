@@ -7,6 +7,7 @@ use clap::Subcommand;
 use super::{Context, Said};
 use crate::judge::rows::HabitRow;
 use crate::judge::{Answered, Failure, Request};
+use crate::protocol::modbus::pdu;
 use crate::protocol::modbus::profile::{Data, Profile, RegisterTable};
 use crate::shield::learn::join;
 
@@ -32,10 +33,12 @@ pub(super) fn conduit(context: &Context, verb: &ConduitVerb) -> Result<Said, Fai
 }
 
 /// `[[plc.allow]]` tables to paste into the configuration: one for each unit, function and station. What
-/// belongs to the update itself is left out and named.
+/// belongs to the update itself, and what no list lets pass, is left out and named.
 fn proposal(plc: &str, habits: &[HabitRow], profile: Option<&Profile>) -> String {
+    let (may, never): (Vec<&HabitRow>, Vec<&HabitRow>) =
+        habits.iter().partition(|h| pdu::Request::may_pass(h.function));
     let of_update = |h: &&HabitRow| profile.is_some_and(|p| is_of_update(h, p));
-    let (update, process): (Vec<&HabitRow>, Vec<&HabitRow>) = habits.iter().partition(of_update);
+    let (update, process): (Vec<&HabitRow>, Vec<&HabitRow>) = may.into_iter().partition(of_update);
     let mut words = format!("# learned for {plc} in observe; read it before you accept it\n");
     for (unit, function, station, mine) in by_key(&process) {
         let seen: u64 = mine.iter().map(|h| h.seen).sum();
@@ -45,6 +48,11 @@ fn proposal(plc: &str, habits: &[HabitRow], profile: Option<&Profile>) -> String
             words += &format!("addresses = [{addresses}]\n");
         }
         words += &format!("stations = [\"{station}\"]\n");
+    }
+    for (unit, function, station, _) in by_key(&never) {
+        words += &format!(
+            "# left out, as no allow-list lets it pass: unit {unit}, function {function}, {station}\n"
+        );
     }
     let Some(profile) = profile.filter(|_| !update.is_empty()) else { return words };
     words += &format!(

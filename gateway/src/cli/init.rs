@@ -1,11 +1,9 @@
 //! `headgate init`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use firmware_verifier::Digest;
-use hal::clock::Clock;
 use serde_json::json;
 
 use super::site_key::public_half;
@@ -41,7 +39,7 @@ pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
     let request = match &v.site_key {
         Some(site_key) if !v.request_only => {
             let site_key = public_half(site_key)?;
-            let mut judge = Judge::open(Arc::new(context.load()?), Clock::system())?;
+            let mut judge = super::open(context.load()?)?;
             if v.again {
                 set_damaged_aside(&judge)?;
             }

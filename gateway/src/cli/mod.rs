@@ -125,10 +125,7 @@ pub fn main() -> u8 {
                 Some("headgate --help lists the verbs, headgate VERB --help their options"),
             );
         }
-        Err(e) => {
-            let _ = e.print();
-            return if e.use_stderr() { 2 } else { 0 };
-        }
+        Err(e) => return print::parsing(&e),
     };
     let context = Context { config: cli.config, json: cli.json };
     match run_verb(&context, cli.verb) {
@@ -253,9 +250,18 @@ fn not_provisioned(config: &Config) -> Failure {
 
 /// The data folder, opened by this command alone.
 fn judge(config: Config) -> Result<Judge, Failure> {
-    let mut judge = Judge::open(Arc::new(config), Clock::system())?;
-    judge.caller = socket::own_user();
+    let mut judge = open(config)?;
     judge.open_gate();
+    Ok(judge)
+}
+
+/// As [`judge`], without a look at the gate.
+fn open(config: Config) -> Result<Judge, Failure> {
+    let mut judge = Judge::open(Arc::new(config), Clock::system()).map_err(|e| match e.code {
+        None => e.next("headgate status asks the process that has it; this command needs it stopped"),
+        Some(_) => e,
+    })?;
+    judge.caller = socket::own_user();
     Ok(judge)
 }
 

@@ -41,10 +41,22 @@ pub(super) fn failure(failure: &Failure, as_json: bool, usual: Option<&str>) -> 
     }
     let code = failure.code.map_or(String::new(), |c| format!("{c}: "));
     eprintln!("headgate: {code}{}", lines(text));
-    if let Some(next) = next.filter(|next| !text.contains(*next)) {
+    // For people the usual advice is noise: the text says it, or clap's usage does.
+    if let Some(next) = next.filter(|next| !text.contains(*next) && Some(*next) != usual) {
         eprintln!("  next: {}", lines(next));
     }
     failure.exit
+}
+
+/// Prints a mistake in the command line, or the help that was asked for, and gives its exit code.
+pub(super) fn parsing(e: &clap::Error) -> u8 {
+    let text = e.to_string();
+    if text.chars().any(|c| is_control(c) && c != '\n') {
+        eprintln!("{}", lines(text.trim_end())); // it repeats what was typed
+    } else {
+        let _ = e.print();
+    }
+    if e.use_stderr() { 2 } else { 0 }
 }
 
 /// A remark about what was asked, on standard error: it is done all the same.
@@ -226,7 +238,8 @@ fn plc_words(p: &PlcRow) -> String {
         out += &format!("          CHANGED OUTSIDE THE GATE, noticed {since}\n");
     }
     if let Some((case, done, len)) = &p.delivery {
-        out += &format!("          delivery {case}: {done} of {len} bytes\n");
+        let how_far = if *len > 0 { format!("{done} of {len} bytes") } else { "begins".into() };
+        out += &format!("          delivery {case}: {how_far}\n");
     }
     out
 }

@@ -178,11 +178,7 @@ impl Judge {
                 identity: known.as_ref().map(|k| words(&k.identity)),
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),
-                delivery: self
-                    .progress
-                    .get(id)
-                    .filter(|(.., len)| *len > 0)
-                    .map(|(case, done, len)| (case.to_string(), *done, *len)),
+                delivery: self.progress.get(id).map(|(case, done, len)| (case.to_string(), *done, *len)),
                 ..PlcRow::configured(plc, links)
             });
         }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use hal::tpm::swtpm::Swtpm;
-use hal::tpm::{Approval, ApprovalRequest, Name, PcrSelection, Provisioned, SiteKey, Steps, Tpm};
+use hal::tpm::{Approval, ApprovalRequest, Foreseen, Name, PcrSelection, Provisioned, SiteKey, Steps, Tpm};
 use tempfile::TempDir;
 
 /// Long enough for a loaded machine.

@@ -1,0 +1,105 @@
+//! Approved boot states through their whole life: foreseen, installed before the restart, revoked for good.
+
+use headgate_tests::{Bench, digest};
+
+fn sign(bench: &Bench, request: &str, approval: &str) {
+    bench.headgate(&["site-key", "sign", request, "--out", approval]);
+}
+
+/// What a PCR will hold once `with` is measured into it (Part 3 §22.2).
+fn extended(now: &[u8], with: &str) -> String {
+    let joined = [now, &digest(with.as_bytes())].concat();
+    gateway::vault::hex(&digest(&joined))
+}
+
+/// The value of a PCR, as tpm2_pcrread writes it.
+fn pcr(bench: &Bench, index: u8) -> Vec<u8> {
+    bench.tpm2("tpm2_pcrread", &["-o", "pcr.bin", &format!("sha256:{index}")]);
+    std::fs::read(bench.path("pcr.bin")).expect("tpm2_pcrread writes it")
+}
+
+#[test]
+fn an_update_whose_boot_state_was_foreseen_and_approved_opens_the_gate_by_itself() {
+    let mut bench = Bench::new();
+    bench.start();
+    let foreseen = format!("  sha256:\n    4 : 0x{}\n", extended(&pcr(&bench, 4), "the next kernel"));
+    bench.write("pcrs.txt", foreseen.as_bytes());
+    bench.headgate(&["init", "--request-only", "--pcrs", "pcrs.txt", "--request", "next.json"]);
+    sign(&bench, "next.json", "next-approval.json");
+    bench.headgate(&["trust", "approve-pcrs", "next-approval.json"]);
+    let list = bench.headgate(&["trust", "boot-states"]);
+    assert!(
+        list.contains("the present boot state") && list.contains("another boot state (PCR [4])"),
+        "{list}"
+    );
+
+    bench.kill();
+    bench.extend(4, "the next kernel");
+    bench.start();
+    let list = bench.headgate(&["trust", "boot-states"]);
+    assert_eq!(list.matches("the present boot state").count(), 1, "{list}");
+    bench.extend(4, "another kernel");
+    bench.wait_status("a boot state that nobody approved shuts it", |s| s["gate"]["code"] == "HG-7002");
+}
+
+#[test]
+fn a_revoked_approval_never_opens_the_gate_again() {
+    let mut bench = Bench::new();
+    bench.start();
+    let (code, error) = bench.refused(&["trust", "revoke-boot-states"]);
+    assert!(code == 2 && error.contains("the gate would shut"), "{code} {error}");
+
+    bench.headgate(&["init", "--request-only", "--next-epoch", "--request", "next.json"]);
+    sign(&bench, "next.json", "next-approval.json");
+    let said = bench.headgate(&["trust", "approve-pcrs", "next-approval.json"]);
+    assert!(said.contains("from the next epoch on"), "{said}");
+    let said = bench.headgate(&["trust", "revoke-boot-states"]);
+    assert!(said.contains("open"), "{said}");
+    let states = bench.json(&["trust", "boot-states"]);
+    assert_eq!(states["approvals"].as_array().map(Vec::len), Some(1), "the revoked one is gone: {states}");
+    let (code, error) = bench.refused(&["trust", "approve-pcrs", "approval.json"]);
+    assert!(code == 71 && error.contains("revoked"), "{code} {error}");
+
+    // Put back beside the gateway's back, in place of the new one.
+    bench.kill();
+    let approval = std::fs::read(bench.path("approval.json")).expect("the first one");
+    for entry in std::fs::read_dir(bench.path("data/approvals")).expect("a folder").flatten() {
+        std::fs::remove_file(entry.path()).expect("it was there");
+    }
+    let name = gateway::vault::hex(&digest(&approval));
+    bench.write(&format!("data/approvals/{name}.json"), &approval);
+    bench.start_anyhow();
+    bench.wait_status("the TPM itself refuses it", |s| s["gate"]["code"] == "HG-7002");
+}
+
+#[test]
+fn a_cut_between_the_increment_and_the_tidying_leaves_an_approval_that_holds() {
+    let mut bench = Bench::new();
+    bench.headgate(&["init", "--request-only", "--next-epoch", "--request", "next.json"]);
+    sign(&bench, "next.json", "next-approval.json");
+    bench.headgate(&["trust", "approve-pcrs", "next-approval.json"]);
+    bench.start();
+    bench.kill();
+    // All that revoking had done when the power went.
+    bench.tpm2("tpm2_nvincrement", &["-C", "o", "0x01801000"]);
+    bench.start();
+    let states = bench.json(&["trust", "boot-states"]);
+    assert_eq!(states["epoch"], 2, "{states}");
+    assert!(bench.headgate(&["trust", "boot-states"]).contains("revoked"));
+}
+
+#[test]
+fn what_is_foreseen_wrongly_is_refused_with_its_line() {
+    let bench = Bench::new();
+    for (text, part) in [
+        ("sha256:\n 4 : 0x12", "line 2"),
+        ("sha1:\n 4 : 0x12", "no PCR values of the SHA-256 bank"),
+        ("", "no PCR values"),
+        (&format!("9 : 0x{}", "ab".repeat(32)), "PCR 9"),
+    ] {
+        bench.write("pcrs.txt", text.as_bytes());
+        let (code, error) =
+            bench.refused(&["init", "--request-only", "--pcrs", "pcrs.txt", "--request", "next.json"]);
+        assert!(code != 0 && error.contains(part), "{text:?}: {code} {error}");
+    }
+}
