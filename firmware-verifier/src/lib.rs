@@ -34,6 +34,7 @@ pub mod reasons;
 pub mod signature;
 pub mod trust;
 pub mod verdict;
+pub mod version;
 
 pub use digest::Digest;
 pub use gauntlet::lane::Lane;
