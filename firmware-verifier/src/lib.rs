@@ -25,6 +25,7 @@
 
 mod canonical;
 pub mod digest;
+pub mod document;
 pub mod dsse;
 mod gauntlet;
 mod hex;
@@ -38,6 +39,7 @@ pub mod version;
 
 pub use digest::Digest;
 pub use gauntlet::lane::Lane;
+pub use gauntlet::papers::{MAX_SIGNATURE_FILES, Papers};
 pub use gauntlet::signer::MAX_CANDIDATES;
 pub use gauntlet::{Gauntlet, MAX_IMAGE, Request};
-pub use verdict::{Evidence, Rejection, Verdict, Verified, VerifierError};
+pub use verdict::{Basis, Evidence, Rejection, Verdict, Verified, VerifierError};

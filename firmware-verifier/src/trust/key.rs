@@ -142,6 +142,11 @@ impl KeyId {
     /// Bytes in a key id.
     pub const LEN: usize = 8;
 
+    /// A key id that was computed elsewhere.
+    pub const fn from_bytes(bytes: [u8; KeyId::LEN]) -> KeyId {
+        KeyId(bytes)
+    }
+
     fn of(key: &[u8]) -> KeyId {
         let [a, b, c, d, e, f, g, h, ..] = *Digest::of(key).as_bytes();
         KeyId([a, b, c, d, e, f, g, h])
