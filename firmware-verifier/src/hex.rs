@@ -22,7 +22,7 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
 /// Up to `max` bytes, two digits each.
 pub(crate) fn decode_vec(text: &str, max: usize) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
-    if digits.len() > 2 * max || digits.len() % 2 != 0 {
+    if digits.len() > 2 * max || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits

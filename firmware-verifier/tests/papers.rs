@@ -96,7 +96,7 @@ fn run(seeds: &[u8], papers: Papers, store: &TrustStore) -> Verdict {
         signature: None,
         policy_epoch: 4,
         state_counter: 9,
-        expires: Wall::trusted(NOW.ms + 1000),
+        expires: Wall::trusted(NOW.ms + 2 * DAY),
     };
     let signatures = seeds.iter().map(|seed| signed(*seed)).collect();
     let papers = Papers { gateway: GATEWAY.to_owned(), signatures, ..papers };
@@ -191,6 +191,7 @@ fn the_site_vouches_only_for_an_unsigned_image_on_controllers_it_names() {
     assert!(found.starts_with("site-vouched") && !found.contains("good signature"), "{found}");
     let Verdict::Verified(proof, _) = verdict else { panic!() };
     assert_eq!((proof.basis(), proof.signer().name.as_str()), (Basis::SiteVouched, "site 11"));
+    assert_eq!(proof.expires().ms, NOW.ms + DAY, "the verdict ends with the site's word");
 
     let verdict = run(&[99], vouch(IMAGE, "pump-3", &[SITE]), &store());
     assert_eq!(code(&verdict), Some(r::SIGNATURE_MISMATCH), "a bad signature is not covered up");
@@ -270,6 +271,8 @@ fn a_downgrade_ticket_helps_this_image_on_this_controller_as_often_as_it_says() 
     ] {
         assert_eq!(code(&run(&[1], papers, &store)), expected, "{what}");
     }
+    let Verdict::Verified(proof, _) = run(&[1], ticket(window(0, 9), &[APPROVER]), &store) else { panic!() };
+    assert_eq!(proof.expires().ms, NOW.ms + 9, "the verdict ends with the window");
     for _ in 0..2 {
         let Verdict::Verified(proof, _) = run(&[1], ticket(good(), &[APPROVER]), &store) else { panic!() };
         let spend = proof.spends().unwrap();

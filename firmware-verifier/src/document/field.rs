@@ -46,6 +46,9 @@ impl From<DocumentId> for String {
     }
 }
 
+/// Bytes of a moment, as below.
+const MOMENT_LEN: usize = 24;
+
 /// A moment as RFC 3339 in UTC with milliseconds, e.g. `2026-11-22T10:15:00.000Z`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -78,7 +81,11 @@ impl std::fmt::Debug for Moment {
 impl TryFrom<String> for Moment {
     type Error = DocumentError;
     fn try_from(text: String) -> Result<Moment, DocumentError> {
-        let wall: Wall = text.parse().map_err(|_| DocumentError::field("time", &text))?;
+        let bad = || DocumentError::field("time", &text);
+        if text.len() != MOMENT_LEN {
+            return Err(bad());
+        }
+        let wall: Wall = text.parse().map_err(|_| bad())?;
         Ok(Moment(wall.ms))
     }
 }

@@ -229,6 +229,7 @@ fn what_no_document_says_is_neither_written_nor_read() {
         ("a blank", ":1,", ": 1,"),
         ("another form of a number", "\"uses\":1", "\"uses\":1.0"),
         ("another form of a time", ".000Z\",\"gateway\"", "Z\",\"gateway\""),
+        ("a day of no calendar", "16T08:00:00.000Z", "9223372036854775807T08:00:00.000Z"),
         ("upper case", "0707070707070707", "0A0A0A0A0A0A0A0A"),
         ("an escape", "pump-3", "pump\\u002d3"),
         ("bytes after it", "again\"}", "again\"}\n"),

@@ -134,7 +134,9 @@ fn leave(ticket: &Ticket, slot: &Slot, digest: Option<Digest>, now: Wall) -> Res
         }
         _ => {
             let document = signed.document();
-            Ok(Spend { id: document.id, uses: *uses, expires: document.expires.wall() })
+            let expires = document.expires.wall();
+            let until = window.map_or(expires, |w| w.until.min(document.expires).wall());
+            Ok(Spend { id: document.id, uses: *uses, expires, until })
         }
     }
 }

@@ -46,6 +46,8 @@ enum FileCheck {
 pub(super) struct Backing {
     pub(super) signers: Vec<Anchor>,
     pub(super) basis: Basis,
+    /// When the site's word ends.
+    pub(super) until: Option<Wall>,
 }
 
 impl SignerCheck {
@@ -138,7 +140,7 @@ impl Holding {
         }
         let fault = faults.into_iter().chain(self.faults).next();
         match (store.thresholds().of_product(product).check(&allowed), fault) {
-            (Ok(()), _) => Ok(Backing { signers: allowed, basis: Basis::VendorSigned }),
+            (Ok(()), _) => Ok(Backing { signers: allowed, basis: Basis::VendorSigned, until: None }),
             (Err(_), Some(fault)) if allowed.is_empty() => Err(fault),
             (Err(_), None) if allowed.is_empty() => Err(no_signature()),
             (Err(too_few), _) => {
@@ -175,7 +177,11 @@ fn vouched(
             Rejection::new(reasons::VOUCH_ELSEWHERE, found, format!("one for {digest} on {slot}")).into()
         );
     }
-    Ok(Backing { signers: signed.signers().to_vec(), basis: Basis::SiteVouched })
+    Ok(Backing {
+        signers: signed.signers().to_vec(),
+        basis: Basis::SiteVouched,
+        until: Some(signed.document().expires.wall()),
+    })
 }
 
 /// Candidates for a raw signature: those for the product, then others up to `max`.

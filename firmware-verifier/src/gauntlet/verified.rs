@@ -66,6 +66,9 @@ impl Verified {
         request: &Request,
     ) -> Option<Verified> {
         let signer = backing.signers.first()?;
+        // No verdict outlives the documents that it rests on.
+        let ends = [backing.until, spends.map(|spend| spend.until)].into_iter().flatten();
+        let expires = ends.fold(request.expires, |a, b| if b.ms < a.ms { b } else { a });
         Some(Verified {
             digest,
             len,
@@ -75,7 +78,7 @@ impl Verified {
             spends,
             policy_epoch: request.policy_epoch,
             state_counter: request.state_counter,
-            expires: request.expires,
+            expires,
         })
     }
 
@@ -166,6 +169,8 @@ pub struct Spend {
     pub uses: u8,
     /// When it expires.
     pub expires: Wall,
+    /// When its window closes, at the latest when it expires.
+    pub until: Wall,
 }
 
 /// Whose key signed an image.
