@@ -1,11 +1,15 @@
 //! Four eyes: somebody who approves, or refuses, one step for one controller.
+//!
+//! Approvers sign alone or together; [`Approval::tally`] counts the keys of all that came. One refusal
+//! stops the step.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, DocumentError, field};
+use super::{Content, DocumentError, Signed, field};
 use crate::digest::Digest;
 use crate::identity::Slot;
-use crate::trust::Role;
+use crate::trust::threshold::TooFew;
+use crate::trust::{Anchor, Role, Threshold};
 
 /// One approver's decision.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,9 +57,46 @@ pub enum Subject {
     Image(Digest),
 }
 
+/// What the approvals of one step come to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tally {
+    /// Enough approve, nobody refuses.
+    Approved,
+    /// Somebody refuses: the names of those who do.
+    Refused(Vec<String>),
+    /// Nobody refuses, but more must approve.
+    Waiting(TooFew),
+}
+
+impl Approval {
+    /// Counts `documents` for the step that this approval describes; those of other steps do not count.
+    /// `threshold` is that of the approvers in the trust store, or more.
+    pub fn tally(&self, documents: &[Signed<Approval>], threshold: Threshold) -> Tally {
+        let step = |a: &Approval| {
+            (&a.controller, &a.scope, &a.subject) == (&self.controller, &self.scope, &self.subject)
+        };
+        let signers = |decision: Decision| {
+            let mine =
+                documents.iter().filter(move |d| step(d.content()) && d.content().decision == decision);
+            mine.flat_map(Signed::signers)
+        };
+        let refused: Vec<String> = signers(Decision::Refuse).map(|signer| signer.name().to_owned()).collect();
+        if !refused.is_empty() {
+            return Tally::Refused(refused);
+        }
+        let approved: Vec<&Anchor> = signers(Decision::Approve).collect();
+        threshold.check(approved).map_or_else(Tally::Waiting, |()| Tally::Approved)
+    }
+}
+
 impl Content for Approval {
     const KIND: &'static str = "approval";
     const ROLE: Role = Role::Approver;
+
+    /// One signer is enough for the document; how many are enough for the step, the tally says.
+    fn needs(&self, _role: Threshold) -> Threshold {
+        Threshold::ONE
+    }
 
     fn check(&self) -> Result<(), DocumentError> {
         match &self.subject {

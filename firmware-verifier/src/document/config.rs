@@ -21,8 +21,8 @@ impl Content for ConfigApproval {
     const KIND: &'static str = "config";
     const ROLE: Role = Role::Approver;
 
-    fn at_least(&self) -> Threshold {
-        if self.weakens { Threshold::TWO } else { Threshold::ONE }
+    fn needs(&self, role: Threshold) -> Threshold {
+        if self.weakens { role.or_more(Threshold::TWO) } else { role }
     }
 
     fn check(&self) -> Result<(), DocumentError> {

@@ -13,7 +13,7 @@ pub(crate) mod signed;
 mod trust_bundle;
 mod vouch;
 
-pub use approval::{Approval, Decision, Scope, Subject};
+pub use approval::{Approval, Decision, Scope, Subject, Tally};
 pub use break_glass::{Action, BreakGlass, Cause};
 pub use config::ConfigApproval;
 pub use downgrade::{Downgrade, MAX_USES, Window};
@@ -53,9 +53,9 @@ pub trait Content: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug + 
         Some(1)
     }
 
-    /// Signers that it needs, whatever less the trust store asks for.
-    fn at_least(&self) -> Threshold {
-        Threshold::ONE
+    /// Signers that it needs, where the trust store asks for `role` of its role.
+    fn needs(&self, role: Threshold) -> Threshold {
+        role
     }
 
     /// What its types alone cannot say.

@@ -8,7 +8,7 @@ use super::{ANY_GATEWAY, BreakGlass, Content, Document, Moment};
 use crate::dsse::{DsseError, Envelope};
 use crate::reasons;
 use crate::trust::threshold::TooFew;
-use crate::trust::{Anchor, AnchorError, PublicKey, Role, TrustStore};
+use crate::trust::{Anchor, AnchorError, PublicKey, Role, Threshold, TrustStore};
 
 /// How far ahead of this gateway's clock a signer's clock may be, in milliseconds: clocks that nobody
 /// synchronises are minutes apart.
@@ -30,7 +30,7 @@ impl<C: Content> Signed<C> {
         now: Wall,
     ) -> Result<Signed<C>, DocumentError> {
         let signed = open(envelope, store.usable(C::ROLE, now), |content: &C| {
-            store.thresholds().of(C::ROLE).or_more(content.at_least())
+            content.needs(store.thresholds().of(C::ROLE))
         })?;
         signed.counts(gateway, now)?;
         let (id, used) = (signed.document.id, store.used(&signed.document.id));
@@ -84,7 +84,8 @@ impl Signed<BreakGlass> {
         now: Wall,
     ) -> Result<Signed<BreakGlass>, DocumentError> {
         let site = Anchor::with_role(Role::Site, PublicKey::from(site_key), "provisioned site key", now)?;
-        let signed = open(envelope, [&site].into_iter(), Content::at_least)?;
+        let signed =
+            open(envelope, [&site].into_iter(), |content: &BreakGlass| content.needs(Threshold::ONE))?;
         signed.counts(gateway, now)?;
         Ok(signed)
     }
@@ -94,7 +95,7 @@ impl Signed<BreakGlass> {
 pub(crate) fn open<'a, C: Content>(
     envelope: &Envelope,
     keys: impl Iterator<Item = &'a Anchor>,
-    threshold: impl FnOnce(&C) -> crate::trust::Threshold,
+    threshold: impl FnOnce(&C) -> Threshold,
 ) -> Result<Signed<C>, DocumentError> {
     let expected = Document::<C>::payload_type();
     if envelope.payload_type() != expected {

@@ -151,6 +151,35 @@ fn two_must_sign_what_weakens_enforcement_or_what_the_store_says() {
 }
 
 #[test]
+fn approvals_are_counted_by_key_and_one_refusal_stops_the_step() {
+    let about = approval();
+    let yes = |seeds: &[u8]| (about.clone(), seeds.to_vec());
+    let no = |seeds: &[u8]| (Approval { decision: Decision::Refuse, ..about.clone() }, seeds.to_vec());
+    let elsewhere = |seeds: &[u8]| (Approval { scope: Scope::Program, ..about.clone() }, seeds.to_vec());
+    let strict = store();
+    let two = Thresholds::default().role(Role::Approver, Threshold::TWO);
+    let bundle = TrustBundle { sequence: 1, thresholds: Some(two), ..TrustBundle::default() };
+    let (strict, _) = TrustBundle::apply(&envelope(&document(bundle), &[11]), &strict, GATEWAY, NOW).unwrap();
+    let waiting = |have| Tally::Waiting(crate::trust::threshold::TooFew { have, need: Threshold::TWO });
+    for (what, given, expected) in [
+        ("none", vec![], waiting(0)),
+        ("one", vec![yes(&[21])], waiting(1)),
+        ("one, twice", vec![yes(&[21]), yes(&[21])], waiting(1)),
+        ("one, and one for another step", vec![yes(&[21]), elsewhere(&[22])], waiting(1)),
+        ("two, each alone", vec![yes(&[21]), yes(&[22])], Tally::Approved),
+        ("two together", vec![yes(&[21, 22])], Tally::Approved),
+        ("two, and one refuses", vec![yes(&[21, 22]), no(&[22])], Tally::Refused(vec!["approver 22".into()])),
+    ] {
+        let open = |(content, seeds): (Approval, Vec<u8>)| {
+            Signed::open(&envelope(&document(content), &seeds), &strict, GATEWAY, NOW).unwrap()
+        };
+        let documents: Vec<Signed<Approval>> = given.into_iter().map(open).collect();
+        let threshold = strict.thresholds().of(Role::Approver);
+        assert_eq!(about.tally(&documents, threshold), expected, "{what}");
+    }
+}
+
+#[test]
 fn gateway_time_and_uses_limit_a_document() {
     let plain = || document(Downgrade { uses: 2, ..Downgrade::new(pump(), image()) });
     let at = |ms| Wall::trusted(NOW.ms + ms);
