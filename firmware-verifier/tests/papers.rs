@@ -88,8 +88,8 @@ fn pump() -> Slot {
     Slot::new("pump-3").unwrap()
 }
 
-fn run(seeds: &[u8], papers: Papers, store: &TrustStore) -> Verdict {
-    let request = Request {
+fn request() -> Request {
+    Request {
         slot: pump(),
         product: Product::new("acme", "px-200").unwrap(),
         identity: None,
@@ -97,10 +97,13 @@ fn run(seeds: &[u8], papers: Papers, store: &TrustStore) -> Verdict {
         policy_epoch: 4,
         state_counter: 9,
         expires: Wall::trusted(NOW.ms + 2 * DAY),
-    };
+    }
+}
+
+fn run(seeds: &[u8], papers: Papers, store: &TrustStore) -> Verdict {
     let signatures = seeds.iter().map(|seed| signed(*seed)).collect();
     let papers = Papers { gateway: GATEWAY.to_owned(), signatures, ..papers };
-    let mut gauntlet = Gauntlet::with(request, papers, store, NOW);
+    let mut gauntlet = Gauntlet::with(request(), papers, store, NOW);
     gauntlet.absorb(IMAGE);
     gauntlet.finish()
 }
@@ -144,6 +147,12 @@ fn only_vendors_sign_images() {
     for seed in [SITE, APPROVER] {
         let verdict = run(&[seed], Papers::default(), &store());
         assert_eq!(code(&verdict), Some(r::SIGNER_NOT_ALLOWED), "{seed}");
+        // Named as the scope of such keys is written.
+        let product = Product::new("*", "*").unwrap();
+        let request = Request { product, signature: Some(signed(seed)), ..request() };
+        let mut gauntlet = Gauntlet::new(request, &store(), NOW);
+        gauntlet.absorb(IMAGE);
+        assert_eq!(code(&gauntlet.finish()), Some(r::SIGNER_NOT_ALLOWED), "{seed} for a product *");
     }
 }
 
