@@ -2,18 +2,20 @@
 //! clock and draws no random numbers; bytes, keys, identities and `now` come in, a verdict goes out.
 //!
 //! ```text
-//!   image bytes         signature file   trust anchors   identity read live
-//!        |                    |               |                  |
-//!        v                    v               v                  v
-//!   +---------+         +-----------+                      +----------+
-//!   | intake  | ------> | signature | -------------------> | identity | ---> Verdict
-//!   +---------+         +-----------+                      +----------+
-//!   size limits,        who signed, and                    the controller     Verified   only made here
-//!   SHA-256             for which product,                 it is meant for    Rejected   a rule is broken
-//!                       and until when                                        Undecided  could not tell
-//!        |                    |                                  |
-//!        '--------------------+--- Evidence, one per stage ------'
+//!   image bytes    trust store    signatures     identity read live   versions
+//!        |              |              |               |                 |
+//!        v              v              v               v                 v
+//!   +--------+   +------------+   +-----------+   +----------+   +----------+
+//!   | intake |-->| revocation |-->| signature |-->| identity |-->| rollback |---> Verdict
+//!   +--------+   +------------+   +-----------+   +----------+   +----------+
+//!   size limits,  image or key     who signed,     the controller  not older      Verified   only made here
+//!   SHA-256       revoked?         enough keys?    it is meant for than allowed   Rejected   a rule is broken
+//!        |              |              |               |                 |        Undecided  could not tell
+//!        '--------------+--------------+--- Evidence --+-----------------'
 //! ```
+//!
+//! What people sign away from the gateway, [`document`]s in [`dsse`] envelopes, changes the trust store or
+//! comes along with an image as its [`Papers`].
 //!
 //! The caller makes a [`Gauntlet`] from a [`Request`] and a [`trust::TrustStore`], absorbs the image in
 //! pieces of any size, and finishes it. A [`Verified`] is bound to the image's digest, the slot, policy,
@@ -23,7 +25,10 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod canonical;
 pub mod digest;
+pub mod document;
+pub mod dsse;
 mod gauntlet;
 mod hex;
 pub mod identity;
@@ -32,9 +37,11 @@ pub mod reasons;
 pub mod signature;
 pub mod trust;
 pub mod verdict;
+pub mod version;
 
 pub use digest::Digest;
 pub use gauntlet::lane::Lane;
+pub use gauntlet::papers::{MAX_SIGNATURE_FILES, Papers};
 pub use gauntlet::signer::MAX_CANDIDATES;
 pub use gauntlet::{Gauntlet, MAX_IMAGE, Request};
-pub use verdict::{Evidence, Rejection, Verdict, Verified, VerifierError};
+pub use verdict::{Basis, Evidence, Rejection, Verdict, Verified, VerifierError};

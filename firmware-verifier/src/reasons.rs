@@ -1,4 +1,4 @@
-//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity.
+//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity, 5xxx rollback.
 //!
 //! A code is never reused and never changes its meaning; a new one takes a free number. `headgate
 //! explain`, the alarms and the docs are made from [`REASONS`].
@@ -49,10 +49,34 @@ pub const PRIVATE_KEY_GIVEN: ReasonCode = ReasonCode(1072);
 pub const TRUST_CHANGE_REFUSED: ReasonCode = ReasonCode(1073);
 /// No anchor has the key that was named.
 pub const ANCHOR_NOT_FOUND: ReasonCode = ReasonCode(1074);
+/// A key signed that the site has revoked; nothing it signed counts any more.
+pub const SIGNER_REVOKED: ReasonCode = ReasonCode(1080);
+/// The site has revoked this image; it is refused whoever signed it.
+pub const IMAGE_REVOKED: ReasonCode = ReasonCode(1081);
+/// Good signatures are there, but of fewer distinct keys than are needed.
+pub const SIGNERS_TOO_FEW: ReasonCode = ReasonCode(1082);
+/// The site vouches for another image, or for other controllers.
+pub const VOUCH_ELSEWHERE: ReasonCode = ReasonCode(1083);
+/// The file is no document of the kind that is needed here, or not in its canonical form.
+pub const DOCUMENT_UNREADABLE: ReasonCode = ReasonCode(1090);
+/// No trusted key of the role that this kind needs has signed the document.
+pub const DOCUMENT_NOT_SIGNED: ReasonCode = ReasonCode(1091);
+/// The document names another gateway, so it says nothing here.
+pub const DOCUMENT_ELSEWHERE: ReasonCode = ReasonCode(1092);
+/// The document has expired, or was issued in the future.
+pub const DOCUMENT_EXPIRED: ReasonCode = ReasonCode(1093);
+/// The document was used as often as it may be.
+pub const DOCUMENT_USED: ReasonCode = ReasonCode(1094);
+/// A trust bundle that was applied already, or an older one, would undo what came later.
+pub const BUNDLE_ROLLBACK: ReasonCode = ReasonCode(1095);
 /// The controller is of another vendor.
 pub const WRONG_VENDOR: ReasonCode = ReasonCode(2001);
 /// The controller is of another model.
 pub const WRONG_MODEL: ReasonCode = ReasonCode(2002);
+/// The image is below the security-version floor of its product, or older than what was accepted last.
+pub const ROLLBACK: ReasonCode = ReasonCode(5001);
+/// Nobody can tell whether the image is older than what is allowed.
+pub const CANNOT_COMPARE: ReasonCode = ReasonCode(5002);
 
 /// The row of `code`, when it is one of this crate.
 pub fn reason(code: ReasonCode) -> Option<&'static Reason> {
@@ -260,6 +284,96 @@ pub const REASONS: &[Reason] = &[
         exit: 3,
     },
     Reason {
+        code: SIGNER_REVOKED,
+        title: "signer's key is revoked",
+        meaning: "A key signed that the site has revoked; nothing it signed counts any more.",
+        cause: "The key was stolen or lost, and the site said so in a trust bundle.",
+        next: "get the image or document signed with a key that is not revoked",
+        who: Who::Approver,
+        exit: 14,
+    },
+    Reason {
+        code: IMAGE_REVOKED,
+        title: "image is revoked",
+        meaning: "The site has revoked this image; it is refused whoever signed it.",
+        cause: "The image has a known fault or hole, and the site said so in a trust bundle.",
+        next: "use a newer image; `headgate trust show` gives the reason of the revocation",
+        who: Who::Approver,
+        exit: 14,
+    },
+    Reason {
+        code: SIGNERS_TOO_FEW,
+        title: "too few signers",
+        meaning: "Good signatures are there, but of fewer distinct keys than are needed.",
+        cause: "A signature file is missing, or one key signed twice.",
+        next: "have the rest of the signers sign, and give all signatures along",
+        who: Who::Approver,
+        exit: 13,
+    },
+    Reason {
+        code: VOUCH_ELSEWHERE,
+        title: "not vouched for here",
+        meaning: "The site vouches for another image, or for other controllers.",
+        cause: "The wrong document was given, or the controller was added later.",
+        next: "have the site vouch for this image and this controller",
+        who: Who::Approver,
+        exit: 13,
+    },
+    Reason {
+        code: DOCUMENT_UNREADABLE,
+        title: "signed document cannot be read",
+        meaning: "The file is no document of the kind that is needed here, or not in its canonical form.",
+        cause: "The wrong file was given, or it was edited after it was made.",
+        next: "have the document made again with `headgate ticket` or the command it is for",
+        who: Who::Approver,
+        exit: 11,
+    },
+    Reason {
+        code: DOCUMENT_NOT_SIGNED,
+        title: "document not signed by a key that counts",
+        meaning: "No trusted key of the role that this kind needs has signed the document.",
+        cause: "It was changed after signing, or signed by somebody else.",
+        next: "have it signed by a key of the right role; `headgate trust show` lists them",
+        who: Who::Approver,
+        exit: 13,
+    },
+    Reason {
+        code: DOCUMENT_ELSEWHERE,
+        title: "document for another gateway",
+        meaning: "The document names another gateway, so it says nothing here.",
+        cause: "It was made for another cell, or the gateway was renamed.",
+        next: "have a document made for this gateway",
+        who: Who::Approver,
+        exit: 13,
+    },
+    Reason {
+        code: DOCUMENT_EXPIRED,
+        title: "document does not count now",
+        meaning: "The document has expired, or was issued in the future.",
+        cause: "It is old, or a clock is wrong.",
+        next: "check the clocks, then have a new document signed",
+        who: Who::Approver,
+        exit: 14,
+    },
+    Reason {
+        code: DOCUMENT_USED,
+        title: "document used up",
+        meaning: "The document was used as often as it may be.",
+        cause: "It was given twice, or somebody replays it.",
+        next: "have a new document signed; if nobody used the old one, find out who did",
+        who: Who::Approver,
+        exit: 14,
+    },
+    Reason {
+        code: BUNDLE_ROLLBACK,
+        title: "old trust bundle",
+        meaning: "A trust bundle that was applied already, or an older one, would undo what came later.",
+        cause: "The wrong file was given, or somebody tries to bring back a revoked key.",
+        next: "give the bundle that follows the last one",
+        who: Who::Approver,
+        exit: 50,
+    },
+    Reason {
         code: WRONG_VENDOR,
         title: "controller of another vendor",
         meaning: "The controller says that it is of another vendor than the image is meant for.",
@@ -277,6 +391,24 @@ pub const REASONS: &[Reason] = &[
         who: Who::Engineer,
         exit: 15,
     },
+    Reason {
+        code: ROLLBACK,
+        title: "image is older than allowed",
+        meaning: "The image is below the security-version floor of its product, or older than what was accepted last.",
+        cause: "The wrong image was given, or somebody tries to bring back an old hole.",
+        next: "use a current image; to go back on purpose have a downgrade ticket signed",
+        who: Who::Approver,
+        exit: 50,
+    },
+    Reason {
+        code: CANNOT_COMPARE,
+        title: "age of the image cannot be compared",
+        meaning: "Nobody can tell whether the image is older than what is allowed.",
+        cause: "Its version is not stated, not of the expected form, or nothing was accepted before.",
+        next: "have its security version stated, or set the version scheme of the product",
+        who: Who::Engineer,
+        exit: 50,
+    },
 ];
 
 #[cfg(test)]
@@ -287,7 +419,7 @@ mod tests {
     fn the_table_is_in_order_in_range_and_complete() {
         assert!(REASONS.windows(2).all(|pair| pair[0].code < pair[1].code));
         for row in REASONS {
-            assert!((1000..=2999).contains(&row.code.0), "{}", row.code);
+            assert!(matches!(row.code.0, 1000..=2999 | 5000..=5999), "{}", row.code);
             let texts = [row.title, row.meaning, row.cause, row.next];
             assert!(texts.iter().all(|text| text.trim() == *text && text.len() > 5), "{}", row.code);
             assert!(row.exit != 0 && row.exit != 1, "{}", row.code);

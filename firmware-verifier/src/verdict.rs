@@ -5,7 +5,7 @@ use hal::reason::ReasonCode;
 use serde::Serialize;
 
 pub use crate::gauntlet::evidence::{Evidence, Outcome, Stage};
-pub use crate::gauntlet::verified::{Signer, Verified};
+pub use crate::gauntlet::verified::{Basis, Signer, Spend, Verified};
 use crate::reasons::{self, reason};
 
 /// The end of one run of the gauntlet, and everything that was seen on the way.
@@ -92,6 +92,22 @@ pub enum VerifierError {
         /// The limit.
         max: usize,
     },
+    /// More signature files than are checked for one image.
+    #[error("{found} signature files came along, more than {max}; give those that are needed")]
+    TooManySignatures {
+        /// How many.
+        found: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// Older or not: nobody can tell.
+    #[error(
+        "{found}: whether the image is older cannot be told; have its security version stated or a ticket signed"
+    )]
+    CannotCompare {
+        /// What there is.
+        found: String,
+    },
 }
 
 impl VerifierError {
@@ -99,7 +115,10 @@ impl VerifierError {
     pub fn code(&self) -> ReasonCode {
         match self {
             VerifierError::ClockUntrusted { .. } => reasons::CLOCK_UNTRUSTED,
-            VerifierError::TooManyCandidates { .. } => reasons::TOO_MANY_CANDIDATES,
+            VerifierError::TooManyCandidates { .. } | VerifierError::TooManySignatures { .. } => {
+                reasons::TOO_MANY_CANDIDATES
+            }
+            VerifierError::CannotCompare { .. } => reasons::CANNOT_COMPARE,
         }
     }
 }

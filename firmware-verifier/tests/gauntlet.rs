@@ -68,8 +68,10 @@ fn a_good_image_passes_and_the_proof_is_bound_to_everything() {
         stages,
         [
             (Stage::Intake, Outcome::Passed, None),
+            (Stage::Revocation, Outcome::Passed, None),
             (Stage::Signature, Outcome::Passed, None),
             (Stage::Identity, Outcome::Passed, Some(42)),
+            (Stage::Rollback, Outcome::NotDone, None),
         ]
     );
     assert!(evidence.iter().all(|e| e.input_digest == Some(Digest::of(IMAGE))));
@@ -116,7 +118,7 @@ fn each_rule_refuses_with_its_own_code() {
         let verdict = run(request, &store(anchors), NOW, image);
         assert!(matches!(verdict, Verdict::Rejected(..)), "{what}: {verdict:?}");
         assert_eq!(verdict.code(), Some(code), "{what}");
-        assert_eq!(verdict.evidence().len(), 3, "{what}: later stages still report");
+        assert_eq!(verdict.evidence().len(), 5, "{what}: later stages still report");
         assert!(r::reason(code).is_some(), "{what}");
     }
     let verdict = run(good(), &store(crowd), NOW, IMAGE);
@@ -161,7 +163,7 @@ fn too_many_bytes_are_refused_and_not_hashed() {
     let verdict = gauntlet.finish();
     assert_eq!(verdict.code(), Some(r::IMAGE_TOO_LARGE));
     assert!(verdict.evidence().iter().all(|e| e.input_digest.is_none()));
-    assert_eq!(verdict.evidence()[1].outcome, Outcome::NotDone);
+    assert!(verdict.evidence()[1..4].iter().all(|e| e.outcome == Outcome::NotDone));
 }
 
 #[test]

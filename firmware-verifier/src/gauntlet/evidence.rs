@@ -11,10 +11,14 @@ use crate::digest::Digest;
 pub enum Stage {
     /// Size limits and digest.
     Intake,
+    /// Whether image or signers are revoked.
+    Revocation,
     /// Who vouches for the image.
     Signature,
     /// Whether the controller is the one it is meant for.
     Identity,
+    /// Whether it is older than what the product may be given.
+    Rollback,
 }
 
 /// How a stage ended.

@@ -12,7 +12,7 @@ use crate::trust::Anchor;
 pub struct Lane<'a> {
     bytes: &'a [u8],
     digest: Option<&'a mut DigestStream>,
-    signature: Hashes<'a>,
+    signatures: Vec<Hashes<'a>>,
 }
 
 impl Lane<'_> {
@@ -22,7 +22,7 @@ impl Lane<'_> {
         if let Some(digest) = &mut self.digest {
             digest.update(bytes);
         }
-        self.signature.update(bytes);
+        self.signatures.iter_mut().for_each(|s| s.update(bytes));
     }
 }
 
@@ -36,14 +36,16 @@ impl std::fmt::Debug for Lane<'_> {
 pub(super) fn lanes<'a>(
     bytes: &'a [u8],
     digest: &'a mut DigestStream,
-    (first, second): (Hashes<'a>, Hashes<'a>),
+    (first, second): (Vec<Hashes<'a>>, Vec<Hashes<'a>>),
 ) -> (Lane<'a>, Lane<'a>) {
-    (Lane { bytes, digest: None, signature: first }, Lane { bytes, digest: Some(digest), signature: second })
+    (
+        Lane { bytes, digest: None, signatures: first },
+        Lane { bytes, digest: Some(digest), signatures: second },
+    )
 }
 
 /// Hashes that a signature needs of the image.
 pub(super) enum Hashes<'a> {
-    None,
     Ed25519(&'a mut [(Anchor, StrictStream)]),
     Minisign(&'a mut MinisignStream),
 }
@@ -51,7 +53,6 @@ pub(super) enum Hashes<'a> {
 impl Hashes<'_> {
     fn update(&mut self, bytes: &[u8]) {
         match self {
-            Hashes::None => {}
             Hashes::Ed25519(streams) => streams.iter_mut().for_each(|(_, s)| s.update(bytes)),
             Hashes::Minisign(hash) => hash.update(bytes),
         }

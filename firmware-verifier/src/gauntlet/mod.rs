@@ -7,19 +7,25 @@
 pub(crate) mod evidence;
 mod identity;
 pub(crate) mod lane;
+pub(crate) mod papers;
+mod revocation;
+mod rollback;
 pub(crate) mod signer;
 pub(crate) mod verified;
 
 use hal::clock::Wall;
 
 use crate::digest::{Digest, DigestStream};
+use crate::document::Signed;
 use crate::identity::{ControllerIdentity, Observed, Product, Slot};
 use crate::reasons;
 use crate::signature::SignatureFile;
 use crate::trust::{Anchor, TrustStore};
-use crate::verdict::{Evidence, Outcome, Rejection, Stage, Verdict, Verified, VerifierError};
+use crate::verdict::{Basis, Evidence, Outcome, Rejection, Spend, Stage, Verdict, Verified, VerifierError};
 use lane::{Lane, lanes};
-use signer::SignerCheck;
+use papers::Papers;
+use rollback::{Age, Ticket};
+use signer::{Backing, SignerCheck};
 
 /// Largest image in bytes. Controller firmware is below 32 MiB; twice that leaves room.
 pub const MAX_IMAGE: u64 = 64 * 1024 * 1024;
@@ -46,6 +52,9 @@ pub struct Request {
 /// One image on its way.
 pub struct Gauntlet {
     request: Request,
+    papers: Papers,
+    ticket: Ticket,
+    store: TrustStore,
     now: Wall,
     len: u64,
     digest: DigestStream,
@@ -53,10 +62,21 @@ pub struct Gauntlet {
 }
 
 impl Gauntlet {
-    /// Starts a run with the trust anchors as they are now.
-    pub fn new(mut request: Request, anchors: &TrustStore, now: Wall) -> Gauntlet {
-        let signer = SignerCheck::new(request.signature.take(), anchors, &request.product);
-        Gauntlet { request, now, len: 0, digest: DigestStream::new(), signer }
+    /// Starts a run with the trust store as it is now, for an image that comes with nothing else.
+    pub fn new(request: Request, store: &TrustStore, now: Wall) -> Gauntlet {
+        Gauntlet::with(request, Papers::default(), store, now)
+    }
+
+    /// Starts a run for an image and its papers. Documents are checked here, against the same trust store
+    /// and time as everything else.
+    pub fn with(mut request: Request, mut papers: Papers, store: &TrustStore, now: Wall) -> Gauntlet {
+        let signatures = request.signature.take().into_iter().chain(papers.signatures.drain(..)).collect();
+        let gateway = papers.gateway.as_str();
+        let vouch = papers.vouch.take().map(|envelope| Signed::open(&envelope, store, gateway, now));
+        let ticket = papers.downgrade.take().map(|envelope| Signed::open(&envelope, store, gateway, now));
+        let signer = SignerCheck::new(signatures, vouch, store, &request.product);
+        let (store, digest) = (store.clone(), DigestStream::new());
+        Gauntlet { request, papers, ticket, store, now, len: 0, digest, signer }
     }
 
     /// Takes the next bytes of the image. Beyond [`MAX_IMAGE`] they are counted, no longer hashed.
@@ -78,17 +98,26 @@ impl Gauntlet {
 
     /// The verdict on all bytes absorbed.
     pub fn finish(self) -> Verdict {
-        let Gauntlet { request, now, len, digest, signer } = self;
+        let Gauntlet { request, papers, ticket, store, now, len, digest, signer } = self;
         let mut run =
             Run { digest: (len <= MAX_IMAGE).then(|| digest.finish()), evidence: vec![], first: None };
         run.record(Stage::Intake, intake(len), None);
-        let signed = run.digest.map(|digest| (digest, signer.finish(&request.product, now)));
-        run.record(Stage::Signature, signature(&request.product, signed.as_ref().map(|(_, s)| s)), None);
+        let held = run.digest.map(|digest| (digest, signer.finish()));
+        let revoked = held.as_ref().map(|(digest, held)| revocation::check(&store, digest, &held.signers));
+        run.record(Stage::Revocation, revoked.unwrap_or(Ok(None)), None);
+        let (slot, product) = (&request.slot, &request.product);
+        let signed = held.map(|(digest, held)| (digest, held.decide(&store, (slot, product), &digest, now)));
+        run.record(Stage::Signature, signature(product, signed.as_ref().map(|(_, s)| s)), None);
         let age = request.identity.as_ref().and_then(|read| read.age_s(now));
-        run.record(Stage::Identity, identity::check(&request.product, request.identity.as_ref()), age);
+        run.record(Stage::Identity, identity::check(product, request.identity.as_ref()), age);
+        let spends =
+            run.rollback(rollback::check(&papers, store.floor(product), &ticket, (slot, run.digest, now)));
         match (run.first, signed) {
-            (None, Some((digest, Ok(signer)))) => {
-                Verdict::Verified(Verified::mint(digest, len, &signer, &request), run.evidence)
+            (None, Some((digest, Ok(backing)))) => {
+                match Verified::mint(digest, len, &backing, spends, &request) {
+                    Some(verified) => Verdict::Verified(verified, run.evidence),
+                    None => signer::no_signature().verdict(run.evidence),
+                }
             }
             (Some(fault), _) | (None, Some((_, Err(fault)))) => fault.verdict(run.evidence),
             (None, None) => Verdict::Rejected(Rejection::from_size(len), run.evidence),
@@ -160,6 +189,22 @@ impl Run {
             self.first = Some(fault);
         }
     }
+
+    /// Records the rollback stage; returns the ticket that passing uses up. A comparison that was not made
+    /// is no pass, and has its code.
+    fn rollback(&mut self, age: Result<Age, Fault>) -> Option<Spend> {
+        let (stepped, spends, code) = match age {
+            Ok(Age::Passed(seen)) => (Ok(Some(seen)), None, None),
+            Ok(Age::Downgraded(seen, spend)) => (Ok(Some(seen)), Some(spend), None),
+            Ok(Age::NotCompared(seen)) => (Ok(Some(seen)), None, Some(reasons::CANNOT_COMPARE)),
+            Err(fault) => (Err(fault), None, None),
+        };
+        self.record(Stage::Rollback, stepped, None);
+        if let (Some(code), Some(last)) = (code, self.evidence.last_mut()) {
+            (last.outcome, last.code) = (Outcome::NotDone, Some(code));
+        }
+        spends
+    }
 }
 
 /// Size limits.
@@ -172,15 +217,24 @@ fn intake(len: u64) -> Stepped {
 }
 
 /// Words for who signed; nothing when the image was too large to be hashed.
-fn signature(product: &Product, signed: Option<&Result<Anchor, Fault>>) -> Stepped {
-    match signed {
-        None => Ok(None),
-        Some(Err(fault)) => Err(fault.clone()),
-        Some(Ok(anchor)) => Ok(Some(Finding {
-            found: format!("a good signature by {anchor}"),
+fn signature(product: &Product, signed: Option<&Result<Backing, Fault>>) -> Stepped {
+    let backing = match signed {
+        None => return Ok(None),
+        Some(Err(fault)) => return Err(fault.clone()),
+        Some(Ok(backing)) => backing,
+    };
+    let names: Vec<String> = backing.signers.iter().map(Anchor::to_string).collect();
+    let names = names.join(" and ");
+    Ok(Some(match backing.basis {
+        Basis::VendorSigned => Finding {
+            found: format!("a good signature by {names}"),
             expected: format!("a signature by a key for {product}"),
-        })),
-    }
+        },
+        Basis::SiteVouched => Finding {
+            found: format!("site-vouched: no signature, and the word of {names}"),
+            expected: "the word of the site for an image without a signature".to_owned(),
+        },
+    }))
 }
 
 impl Rejection {

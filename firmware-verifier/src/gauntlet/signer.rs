@@ -1,26 +1,36 @@
 //! The signature stage: which anchors may have signed, whether one did, and whether it was allowed to.
 //!
 //! A raw Ed25519 signature names nobody, so each candidate hashes the image along; their number is
-//! limited, those for the product first. Others are tried only to say whose key it was.
+//! limited, those for the product first. Others are tried only to say whose key it was. Only vendors' keys
+//! count for an image; an image without any signature may have the site's word instead, and is told apart.
 
 use hal::clock::Wall;
 
 use super::Fault;
 use super::lane::Hashes;
-use crate::identity::Product;
+use super::papers::MAX_SIGNATURE_FILES;
+use crate::digest::Digest;
+use crate::document::{DocumentError, Signed, Vouch};
+use crate::identity::{Product, Slot};
 use crate::reasons;
 use crate::signature::SignatureFile;
 use crate::signature::ed25519::{SIGNATURE_LEN, SignatureFault, StrictStream};
 use crate::signature::minisign::{Minisign, MinisignFault, MinisignStream};
-use crate::trust::threshold::{THRESHOLD, distinct_keys};
-use crate::trust::{Anchor, KeyKind, TrustStore};
-use crate::verdict::{Rejection, VerifierError};
+use crate::trust::{Anchor, KeyKind, Role, TrustStore};
+use crate::verdict::{Basis, Rejection, VerifierError};
 
-/// Most anchors tried for one raw Ed25519 signature: each costs one SHA-512 of the image.
+/// Most anchors tried for all raw Ed25519 signatures of an image: each costs one SHA-512 of the image.
 pub const MAX_CANDIDATES: usize = 16;
 
-/// A signature on its way through the image.
-pub(super) enum SignerCheck {
+/// Everything that may show who stands behind the image.
+pub(super) struct SignerCheck {
+    files: Vec<FileCheck>,
+    /// The site's word, for an image without any signature.
+    vouch: Option<Result<Signed<Vouch>, DocumentError>>,
+}
+
+/// One signature on its way through the image.
+enum FileCheck {
     /// Decided before the first byte.
     Settled(Fault),
     Ed25519(Vec<(Anchor, StrictStream)>),
@@ -31,78 +41,176 @@ pub(super) enum SignerCheck {
     },
 }
 
+/// Who signed, by what.
+#[derive(Debug, Clone)]
+pub(super) struct Backing {
+    pub(super) signers: Vec<Anchor>,
+    pub(super) basis: Basis,
+    /// When the site's word ends.
+    pub(super) until: Option<Wall>,
+}
+
 impl SignerCheck {
-    /// Finds who may have signed.
+    /// Finds who may have signed. Streams are shared out, so that many files cost no more than one.
     pub(super) fn new(
-        signature: Option<SignatureFile>,
+        signatures: Vec<SignatureFile>,
+        vouch: Option<Result<Signed<Vouch>, DocumentError>>,
         anchors: &TrustStore,
         product: &Product,
     ) -> SignerCheck {
-        let started = match signature {
-            None => Err(no_signature()),
-            Some(SignatureFile::Ed25519(raw)) => ed25519(&raw, anchors, product),
-            Some(SignatureFile::Minisign(signature)) => minisign(signature, anchors),
+        if signatures.len() > MAX_SIGNATURE_FILES {
+            let (found, max) = (signatures.len(), MAX_SIGNATURE_FILES);
+            let fault = Fault::from(VerifierError::TooManySignatures { found, max });
+            return SignerCheck { files: vec![FileCheck::Settled(fault)], vouch: None };
+        }
+        let raw = signatures.iter().filter(|s| matches!(s, SignatureFile::Ed25519(_))).count();
+        let share = MAX_CANDIDATES / raw.max(1);
+        let start = |signature| match signature {
+            SignatureFile::Ed25519(raw) => ed25519(&raw, anchors, product, share),
+            SignatureFile::Minisign(signature) => minisign(signature, anchors),
         };
-        started.unwrap_or_else(SignerCheck::Settled)
+        let settle = |signature| start(signature).unwrap_or_else(FileCheck::Settled);
+        SignerCheck { files: signatures.into_iter().map(settle).collect(), vouch }
     }
 
     /// What hashes the image, in two halves: the first is the longer one.
-    pub(super) fn hashes(&mut self) -> (Hashes<'_>, Hashes<'_>) {
-        match self {
-            SignerCheck::Settled(_) => (Hashes::None, Hashes::None),
-            SignerCheck::Ed25519(streams) => {
-                let half = streams.len().div_ceil(2);
-                let (first, second) = streams.split_at_mut(half);
-                (Hashes::Ed25519(first), Hashes::Ed25519(second))
+    pub(super) fn hashes(&mut self) -> (Vec<Hashes<'_>>, Vec<Hashes<'_>>) {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for file in &mut self.files {
+            match file {
+                FileCheck::Settled(_) => {}
+                FileCheck::Ed25519(streams) => {
+                    let half = streams.len().div_ceil(2);
+                    let (long, short) = streams.split_at_mut(half);
+                    first.push(Hashes::Ed25519(long));
+                    second.push(Hashes::Ed25519(short));
+                }
+                FileCheck::Minisign { hash, .. } => first.push(Hashes::Minisign(hash)),
             }
-            SignerCheck::Minisign { hash, .. } => (Hashes::Minisign(hash), Hashes::None),
         }
+        (first, second)
     }
 
-    /// The anchor that signed and was allowed to.
-    pub(super) fn finish(self, product: &Product, now: Wall) -> Result<Anchor, Fault> {
-        let signers = match self {
-            SignerCheck::Settled(fault) => return Err(fault),
-            SignerCheck::Ed25519(streams) => ed25519_signers(streams)?,
-            SignerCheck::Minisign { signature, candidates, hash } => {
-                minisign_signers(&signature, candidates, hash)?
+    /// Whose signatures hold.
+    pub(super) fn finish(self) -> Holding {
+        let (mut signers, mut faults) = (Vec::new(), Vec::new());
+        let none = self.files.is_empty();
+        for file in self.files {
+            let signed = match file {
+                FileCheck::Settled(fault) => Err(fault),
+                FileCheck::Ed25519(streams) => ed25519_signers(streams),
+                FileCheck::Minisign { signature, candidates, hash } => {
+                    minisign_signers(&signature, candidates, hash)
+                }
+            };
+            match signed {
+                Ok(signed) => signers.extend(signed),
+                Err(fault) => faults.push(fault),
             }
-        };
+        }
+        Holding { signers, faults, vouch: self.vouch.filter(|_| none) }
+    }
+}
+
+/// All whose signature holds, whether or not it counts.
+pub(super) struct Holding {
+    pub(super) signers: Vec<Anchor>,
+    faults: Vec<Fault>,
+    vouch: Option<Result<Signed<Vouch>, DocumentError>>,
+}
+
+impl Holding {
+    /// Those whose signature counts, when they are enough.
+    pub(super) fn decide(
+        self,
+        store: &TrustStore,
+        (slot, product): (&Slot, &Product),
+        digest: &Digest,
+        now: Wall,
+    ) -> Result<Backing, Fault> {
+        if let Some(vouch) = self.vouch {
+            return vouched(vouch, slot, digest);
+        }
         let (mut allowed, mut faults) = (Vec::new(), Vec::new());
-        for signer in signers {
+        for signer in self.signers {
             match allow(&signer, product, now) {
                 Ok(()) => allowed.push(signer),
                 Err(fault) => faults.push(fault),
             }
         }
-        let enough = distinct_keys(&allowed) >= THRESHOLD;
-        match (allowed.into_iter().next(), faults.into_iter().next()) {
-            (Some(signer), _) if enough => Ok(signer),
-            (_, Some(fault)) => Err(fault),
-            (_, None) => Err(mismatch("a signature by no trusted key".to_owned())),
+        let fault = faults.into_iter().chain(self.faults).next();
+        match (store.thresholds().of_product(product).check(&allowed), fault) {
+            (Ok(()), _) => Ok(Backing { signers: allowed, basis: Basis::VendorSigned, until: None }),
+            (Err(_), Some(fault)) if allowed.is_empty() => Err(fault),
+            (Err(_), None) if allowed.is_empty() => Err(no_signature()),
+            (Err(too_few), _) => {
+                let expected = format!("signatures by {} distinct keys for {product}", too_few.need);
+                let found = format!("good signatures by {} distinct key(s)", too_few.have);
+                Err(Rejection::new(reasons::SIGNERS_TOO_FEW, found, expected).into())
+            }
         }
     }
 }
 
-/// Candidates for a raw signature: those for the product, then others up to the limit.
-fn ed25519(raw: &[u8; SIGNATURE_LEN], anchors: &TrustStore, product: &Product) -> Result<SignerCheck, Fault> {
+/// An unsigned image that the site stands behind.
+fn vouched(
+    vouch: Result<Signed<Vouch>, DocumentError>,
+    slot: &Slot,
+    digest: &Digest,
+) -> Result<Backing, Fault> {
+    let signed = match vouch {
+        Ok(signed) => signed,
+        Err(DocumentError::Clock { now }) => {
+            let anchor = "a document that vouches for the image".to_owned();
+            return Err(VerifierError::ClockUntrusted { anchor, now }.into());
+        }
+        Err(error) => {
+            let expected = "a vouch document of the site that counts here and now".to_owned();
+            return Err(Rejection::new(error.code(), error.to_string(), expected).into());
+        }
+    };
+    let Vouch { controllers, image } = signed.content();
+    if image != digest || !controllers.contains(slot) {
+        let controllers: Vec<&str> = controllers.iter().map(Slot::as_str).collect();
+        let found = format!("a vouch document for {image} on {}", controllers.join(", "));
+        return Err(
+            Rejection::new(reasons::VOUCH_ELSEWHERE, found, format!("one for {digest} on {slot}")).into()
+        );
+    }
+    Ok(Backing {
+        signers: signed.signers().to_vec(),
+        basis: Basis::SiteVouched,
+        until: Some(signed.document().expires.wall()),
+    })
+}
+
+/// Candidates for a raw signature: those for the product, then others up to `max`.
+fn ed25519(
+    raw: &[u8; SIGNATURE_LEN],
+    anchors: &TrustStore,
+    product: &Product,
+    max: usize,
+) -> Result<FileCheck, Fault> {
     let keys = anchors.anchors().iter().filter(|a| a.key().kind() == KeyKind::Ed25519);
-    let (mine, others): (Vec<&Anchor>, Vec<&Anchor>) = keys.partition(|a| a.scope().covers(product));
-    if mine.len() > MAX_CANDIDATES {
-        let (found, max) = (mine.len(), MAX_CANDIDATES);
+    let (mine, others): (Vec<&Anchor>, Vec<&Anchor>) = keys.partition(|a| is_for(a, product));
+    if mine.len() > max {
+        let found = mine.len();
         return Err(VerifierError::TooManyCandidates { found, max }.into());
     }
-    let candidates: Vec<&Anchor> = mine.into_iter().chain(others).take(MAX_CANDIDATES).collect();
+    let candidates: Vec<&Anchor> = mine.into_iter().chain(others).take(max).collect();
     if candidates.is_empty() {
         let found = "a detached Ed25519 signature, and no Ed25519 key among the trust anchors".to_owned();
         return Err(unknown(found));
     }
-    let start = |a: &Anchor| StrictStream::new(a.key().as_bytes(), raw).map(|stream| (a.clone(), stream));
-    candidates.into_iter().map(start).collect::<Result<_, _>>().map(SignerCheck::Ed25519).map_err(not_strict)
+    let start = |a: &Anchor| {
+        let key = a.key().edwards().ok_or(SignatureFault::Key)?;
+        StrictStream::new(key, raw).map(|stream| (a.clone(), stream))
+    };
+    candidates.into_iter().map(start).collect::<Result<_, _>>().map(FileCheck::Ed25519).map_err(not_strict)
 }
 
 /// Candidates for a minisign signature: the anchors with its key number.
-fn minisign(signature: Minisign, anchors: &TrustStore) -> Result<SignerCheck, Fault> {
+fn minisign(signature: Minisign, anchors: &TrustStore) -> Result<FileCheck, Fault> {
     let kind = KeyKind::Minisign { key_number: *signature.key_number() };
     let candidates: Vec<Anchor> =
         anchors.anchors().iter().filter(|a| a.key().kind() == kind).cloned().collect();
@@ -110,7 +218,7 @@ fn minisign(signature: Minisign, anchors: &TrustStore) -> Result<SignerCheck, Fa
         let number = signature.key_number_text();
         return Err(unknown(format!("a signature by minisign key {number}, which is no trust anchor")));
     }
-    Ok(SignerCheck::Minisign { signature, candidates, hash: Box::default() })
+    Ok(FileCheck::Minisign { signature, candidates, hash: Box::default() })
 }
 
 fn ed25519_signers(streams: Vec<(Anchor, StrictStream)>) -> Result<Vec<Anchor>, Fault> {
@@ -157,9 +265,14 @@ fn minisign_fault(fault: MinisignFault, anchor: &Anchor) -> Fault {
     }
 }
 
+/// Only vendors sign images.
+fn is_for(anchor: &Anchor, product: &Product) -> bool {
+    anchor.role() == Role::Vendor && anchor.scope().covers(product)
+}
+
 /// Whether the anchor whose signature is good may sign for `product` now.
 fn allow(anchor: &Anchor, product: &Product, now: Wall) -> Result<(), Fault> {
-    if !anchor.scope().covers(product) {
+    if !is_for(anchor, product) {
         let found = format!("a good signature by {anchor}");
         let expected = format!("a signature by a key for {product}");
         return Err(Rejection::new(reasons::SIGNER_NOT_ALLOWED, found, expected).into());
@@ -180,7 +293,7 @@ fn allow(anchor: &Anchor, product: &Product, now: Wall) -> Result<(), Fault> {
     Ok(())
 }
 
-fn no_signature() -> Fault {
+pub(super) fn no_signature() -> Fault {
     let expected = "a signature of the image by a trust anchor".to_owned();
     Rejection::new(reasons::NO_SIGNATURE, "an image without a signature".to_owned(), expected).into()
 }

@@ -19,7 +19,7 @@
 //!
 //! ```compile_fail,E0624
 //! fn forge(request: firmware_verifier::Request) {
-//!     firmware_verifier::verdict::Verified::mint(todo!(), todo!(), todo!(), &request);
+//!     firmware_verifier::verdict::Verified::mint(todo!(), todo!(), todo!(), todo!(), &request);
 //! }
 //! ```
 //!
@@ -30,12 +30,15 @@
 //! ```
 
 use hal::clock::Wall;
+use serde::{Deserialize, Serialize};
 
 use super::Request;
+use super::signer::Backing;
 use crate::digest::Digest;
+use crate::document::DocumentId;
 use crate::identity::Slot;
 use crate::reasons;
-use crate::trust::{Anchor, KeyId};
+use crate::trust::KeyId;
 use crate::verdict::Rejection;
 
 /// An image that has passed every stage, for one slot, under one policy and state, until it expires.
@@ -46,6 +49,8 @@ pub struct Verified {
     len: u64,
     slot: Slot,
     signer: Signer,
+    basis: Basis,
+    spends: Option<Spend>,
     policy_epoch: u64,
     state_counter: u64,
     expires: Wall,
@@ -53,16 +58,28 @@ pub struct Verified {
 
 impl Verified {
     /// The one constructor: the gauntlet calls it after its last stage.
-    pub(super) fn mint(digest: Digest, len: u64, signer: &Anchor, request: &Request) -> Verified {
-        Verified {
+    pub(super) fn mint(
+        digest: Digest,
+        len: u64,
+        backing: &Backing,
+        spends: Option<Spend>,
+        request: &Request,
+    ) -> Option<Verified> {
+        let signer = backing.signers.first()?;
+        // No verdict outlives the documents that it rests on.
+        let ends = [backing.until, spends.map(|spend| spend.until)].into_iter().flatten();
+        let expires = ends.fold(request.expires, |a, b| if b.ms < a.ms { b } else { a });
+        Some(Verified {
             digest,
             len,
             slot: request.slot.clone(),
             signer: Signer { id: signer.id(), name: signer.name().to_owned() },
+            basis: backing.basis,
+            spends,
             policy_epoch: request.policy_epoch,
             state_counter: request.state_counter,
-            expires: request.expires,
-        }
+            expires,
+        })
     }
 
     /// The image.
@@ -81,9 +98,20 @@ impl Verified {
         &self.slot
     }
 
-    /// Who signed it.
+    /// Who signed it; the first, where several did. Read [`Verified::basis`] before saying so.
     pub fn signer(&self) -> &Signer {
         &self.signer
+    }
+
+    /// Whether its vendor signed it, or the site vouches for it.
+    pub fn basis(&self) -> Basis {
+        self.basis
+    }
+
+    /// The one-shot document that its use uses up: spend it in the trust store, durably, before the image
+    /// is released.
+    pub fn spends(&self) -> Option<Spend> {
+        self.spends
     }
 
     /// The policy it was verified under.
@@ -120,6 +148,29 @@ impl Verified {
         }
         Ok(())
     }
+}
+
+/// What a verdict rests on. The two are never shown as one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Basis {
+    /// Its vendor signed the image.
+    VendorSigned,
+    /// Nobody signed the image; the site vouches for it.
+    SiteVouched,
+}
+
+/// One use of a document: what [`crate::trust::TrustStore::spend`] takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spend {
+    /// The document.
+    pub id: DocumentId,
+    /// How often it may be used.
+    pub uses: u8,
+    /// When it expires.
+    pub expires: Wall,
+    /// When its window closes, at the latest when it expires.
+    pub until: Wall,
 }
 
 /// Whose key signed an image.

@@ -1,11 +1,13 @@
 //! A trust anchor: a public key, whose it is, what it may sign for, and when.
 //!
-//! Invariant: an [`Anchor`] that exists has a strong key, a name, one vendor and at least one model.
+//! Invariant: an [`Anchor`] that exists has a strong key, one role, and a name; a vendor's has one vendor
+//! and at least one model, and no other has a scope to be mistaken for a limit.
 
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
-use super::key::{KEY_LEN, KeyError, KeyId, KeyKind, PublicKey};
+use super::key::{KeyError, KeyId, KeyKind, P256_LEN, PublicKey};
+use super::role::Role;
 use crate::hex;
 use crate::identity::{IdentityError, Product, required, same};
 
@@ -40,6 +42,24 @@ impl Scope {
         Ok(Scope { vendor, models })
     }
 
+    /// The scope of keys that sign no images: everything, written `*` for vendor and model.
+    pub fn everything() -> Scope {
+        Scope { vendor: ANY_MODEL.to_owned(), models: vec![ANY_MODEL.to_owned()] }
+    }
+
+    /// A scope as `role` has it: products for a vendor, everything for the others.
+    pub(crate) fn of_role<T: AsRef<str>>(
+        role: Role,
+        vendor: &str,
+        models: &[T],
+    ) -> Result<Scope, AnchorError> {
+        match (role, models) {
+            (Role::Vendor, _) => Scope::new(vendor, models),
+            (_, [model]) if vendor == ANY_MODEL && model.as_ref() == ANY_MODEL => Ok(Scope::everything()),
+            _ => Err(AnchorError::Scoped { role }),
+        }
+    }
+
     /// The vendor.
     pub fn vendor(&self) -> &str {
         &self.vendor
@@ -67,6 +87,7 @@ impl std::fmt::Display for Scope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "AnchorText", into = "AnchorText")]
 pub struct Anchor {
+    role: Role,
     key: PublicKey,
     name: String,
     scope: Scope,
@@ -76,10 +97,34 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// An anchor without limits in time.
+    /// A vendor's anchor without limits in time.
     pub fn new(key: PublicKey, name: &str, scope: Scope, added: Wall) -> Result<Anchor, AnchorError> {
+        if scope == Scope::everything() {
+            return Err(AnchorError::Pattern { found: scope.vendor });
+        }
+        Anchor::made(Role::Vendor, key, name, scope, added)
+    }
+
+    /// An anchor of another role than a vendor's, without limits in time.
+    pub fn with_role(role: Role, key: PublicKey, name: &str, added: Wall) -> Result<Anchor, AnchorError> {
+        match role {
+            Role::Vendor => Err(AnchorError::Pattern { found: ANY_MODEL.to_owned() }),
+            Role::Site | Role::Approver => Anchor::made(role, key, name, Scope::everything(), added),
+        }
+    }
+
+    pub(crate) fn made(
+        role: Role,
+        key: PublicKey,
+        name: &str,
+        scope: Scope,
+        added: Wall,
+    ) -> Result<Anchor, AnchorError> {
+        if !role.takes(&key) {
+            return Err(AnchorError::Role { role, kind: key.kind() });
+        }
         let name = required("name", name)?;
-        Ok(Anchor { key, name, scope, valid_from: None, valid_until: None, added })
+        Ok(Anchor { role, key, name, scope, valid_from: None, valid_until: None, added })
     }
 
     /// The same anchor, trusted from `from` on and before `until`.
@@ -88,6 +133,17 @@ impl Anchor {
             (Some(from), Some(until)) if from.ms >= until.ms => Err(AnchorError::Span { from, until }),
             _ => Ok(Anchor { valid_from: from, valid_until: until, ..self }),
         }
+    }
+
+    /// What its signatures count for.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Whether `now` is within its span; a span is judged by a trusted clock only.
+    pub fn is_valid_at(&self, now: Wall) -> bool {
+        let begun = self.valid_from.is_none_or(|from| now.trusted && now.ms >= from.ms);
+        begun && self.valid_until.is_none_or(|until| now.trusted && now.ms < until.ms)
     }
 
     /// The name of its key.
@@ -128,7 +184,11 @@ impl Anchor {
 
 impl std::fmt::Display for Anchor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} ({}, key {}, for {})", self.name, self.key.kind(), self.id(), self.scope)
+        let (name, kind, id) = (&self.name, self.key.kind(), self.id());
+        match self.role {
+            Role::Vendor => write!(f, "{name:?} ({kind}, key {id}, for {})", self.scope),
+            Role::Site | Role::Approver => write!(f, "{name:?} ({kind}, {} key {id})", self.role),
+        }
     }
 }
 
@@ -147,6 +207,22 @@ pub enum AnchorError {
     Pattern {
         /// The text.
         found: String,
+    },
+    /// A key of a kind that cannot serve in this role.
+    #[error(
+        "{kind} key as {role}: images are signed by Ed25519 and minisign keys, documents by Ed25519 and P-256 keys"
+    )]
+    Role {
+        /// The role.
+        role: Role,
+        /// The kind.
+        kind: KeyKind,
+    },
+    /// A scope for a key that signs no images.
+    #[error("{role} keys have no products; write \"*\" for vendor and models")]
+    Scoped {
+        /// The role.
+        role: Role,
     },
     /// Ends before it starts.
     #[error("valid from {from} until {until} is no span of time; the end must be later")]
@@ -183,6 +259,9 @@ struct AnchorText {
     key_number: Option<String>,
     models: Vec<String>,
     name: String,
+    /// Absent for a vendor: that was the only role in schema 1, whose anchors are read the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
     valid_from: Option<Wall>,
     valid_until: Option<Wall>,
     vendor: String,
@@ -192,6 +271,7 @@ impl From<Anchor> for AnchorText {
     fn from(anchor: Anchor) -> AnchorText {
         let (kind, key_number) = match anchor.key.kind() {
             KeyKind::Ed25519 => ("ed25519", None),
+            KeyKind::EcdsaP256 => ("ecdsa-p256", None),
             KeyKind::Minisign { key_number } => ("minisign", Some(hex::encode(&key_number))),
         };
         AnchorText {
@@ -202,6 +282,7 @@ impl From<Anchor> for AnchorText {
             key_number,
             models: anchor.scope.models,
             name: anchor.name,
+            role: (anchor.role != Role::Vendor).then_some(anchor.role),
             valid_from: anchor.valid_from,
             valid_until: anchor.valid_until,
             vendor: anchor.scope.vendor,
@@ -212,22 +293,29 @@ impl From<Anchor> for AnchorText {
 impl TryFrom<AnchorText> for Anchor {
     type Error = AnchorError;
     fn try_from(text: AnchorText) -> Result<Anchor, AnchorError> {
-        let kind = match (text.kind.as_str(), &text.key_number) {
-            ("ed25519", None) => KeyKind::Ed25519,
-            ("minisign", Some(number)) => {
-                let key_number = hex::decode(number).ok_or_else(|| stored("key_number", number))?;
-                KeyKind::Minisign { key_number }
-            }
-            _ => return Err(stored("kind", &text.kind)),
-        };
-        let bytes: [u8; KEY_LEN] = hex::decode(&text.key).ok_or_else(|| stored("key", &text.key))?;
-        let key = PublicKey::new(kind, bytes)?;
+        let key = stored_key(&text.kind, &text.key, text.key_number.as_deref())?;
         if key.id() != text.id {
             return Err(stored("id", &text.id.to_string()));
         }
-        let scope = Scope::new(&text.vendor, &text.models)?;
-        Anchor::new(key, &text.name, scope, text.added)?.valid(text.valid_from, text.valid_until)
+        let role = text.role.unwrap_or(Role::Vendor);
+        let scope = Scope::of_role(role, &text.vendor, &text.models)?;
+        Anchor::made(role, key, &text.name, scope, text.added)?.valid(text.valid_from, text.valid_until)
     }
+}
+
+/// A key from its texts: kind, hexadecimal point, and minisign's number.
+pub(crate) fn stored_key(kind: &str, key: &str, number: Option<&str>) -> Result<PublicKey, AnchorError> {
+    let kind = match (kind, number) {
+        ("ed25519", None) => KeyKind::Ed25519,
+        ("ecdsa-p256", None) => KeyKind::EcdsaP256,
+        ("minisign", Some(number)) => {
+            let key_number = hex::decode(number).ok_or_else(|| stored("key_number", number))?;
+            KeyKind::Minisign { key_number }
+        }
+        _ => return Err(stored("kind", kind)),
+    };
+    let bytes = hex::decode_vec(key, P256_LEN).ok_or_else(|| stored("key", key))?;
+    Ok(PublicKey::new(kind, bytes)?)
 }
 
 fn stored(field: &'static str, found: &str) -> AnchorError {
@@ -290,5 +378,36 @@ mod tests {
         assert!(matches!(anchor().valid(at(5), at(5)), Err(AnchorError::Span { .. })));
         let (key, scope) = (*anchor().key(), anchor().scope().clone());
         assert!(matches!(Anchor::new(key, "", scope, Wall::trusted(0)), Err(AnchorError::Text(_))));
+    }
+
+    #[test]
+    fn each_role_takes_the_kinds_it_can_use_and_no_other_scope() {
+        let key = *anchor().key();
+        let site = Anchor::with_role(Role::Site, key, "site", Wall::trusted(0)).unwrap();
+        assert_eq!((site.role(), site.scope()), (Role::Site, &Scope::everything()));
+        let json = serde_json::to_string(&site).unwrap();
+        assert_eq!(serde_json::from_str::<Anchor>(&json).unwrap(), site);
+        for (from, to) in [("\"site\"}", "\"vendor\"}"), ("\"role\":\"site\",", ""), ("[\"*\"]", "[\"px\"]")]
+        {
+            assert!(
+                serde_json::from_str::<Anchor>(&json.replacen(from, to, 1)).is_err() || !json.contains(from)
+            );
+        }
+        let minisign = PublicKey::new(KeyKind::Minisign { key_number: [1; 8] }, key.as_bytes()).unwrap();
+        for role in [Role::Site, Role::Approver] {
+            let error = Anchor::with_role(role, minisign, "m", Wall::trusted(0)).unwrap_err();
+            assert!(matches!(error, AnchorError::Role { .. }));
+        }
+        assert!(Anchor::with_role(Role::Vendor, key, "v", Wall::trusted(0)).is_err());
+        assert!(Anchor::new(key, "v", Scope::everything(), Wall::trusted(0)).is_err());
+    }
+
+    #[test]
+    fn a_span_is_within_only_for_a_trusted_clock() {
+        let span = anchor().valid(Some(Wall::trusted(5)), Some(Wall::trusted(9))).unwrap();
+        let at = |ms| span.is_valid_at(Wall::trusted(ms));
+        assert_eq!([4, 5, 8, 9].map(at), [false, true, true, false]);
+        assert!(!span.is_valid_at(Wall { ms: 6, trusted: false }));
+        assert!(anchor().is_valid_at(Wall { ms: 6, trusted: false }));
     }
 }

@@ -1,14 +1,23 @@
-//! Whose signatures count: public keys, the anchors made of them, and the sealed store that holds them.
+//! Whose word counts: public keys, the anchors made of them with their roles, how many must sign, what is
+//! revoked, and the sealed store that holds it all.
 
 pub mod anchor;
+pub mod bundle;
 pub mod key;
 pub mod key_file;
+pub mod record;
+pub mod role;
 pub mod seal;
 pub mod store;
+mod stored;
 pub mod threshold;
 
 pub use anchor::{Anchor, AnchorError, Scope};
+pub use bundle::{BundleError, Changes};
 pub use key::{KeyError, KeyId, KeyKind, PublicKey};
 pub use key_file::KeyFileError;
+pub use record::{Floor, Revocation};
+pub use role::Role;
 pub use seal::SealError;
 pub use store::{TrustStore, TrustStoreError};
+pub use threshold::{Threshold, Thresholds};

@@ -1,29 +1,54 @@
-//! The trust store: every anchor of this gateway, and how often the set has changed.
+//! The trust store: keys with their roles, thresholds, revocations, floors, used documents, and how often
+//! all of it has changed.
 //!
-//! Its stored form is canonical CBOR (RFC 8949 §4.2) with a domain-separation tag and a schema number;
-//! [`super::seal`] encrypts it. Invariant: anchors are sorted by key id, each id once, so equal stores
-//! have equal bytes; and the generation grows by exactly one with each change.
+//! Its stored form is in [`super::stored`]; [`super::seal`] encrypts it. Invariant: anchors are sorted by
+//! key id, each id once, so equal stores have equal bytes; every list is within its limit; and the
+//! generation grows by exactly one with each change.
 
+use std::collections::BTreeMap;
+
+use hal::clock::Wall;
 use hal::reason::ReasonCode;
-use serde::{Deserialize, Serialize};
 
 use super::anchor::Anchor;
 use super::key::KeyId;
+use super::record::{Floor, MAX_REASON, Revocation, Used};
+use super::role::Role;
+use super::stored::{SCHEMA, TAG};
+use super::threshold::Thresholds;
+use crate::digest::Digest;
+use crate::document::DocumentId;
+use crate::identity::Product;
 use crate::reasons;
 
 /// Most anchors in a store.
 pub const MAX_ANCHORS: usize = 64;
+/// Most revoked keys.
+pub const MAX_REVOKED_KEYS: usize = 256;
+/// Most revoked images.
+pub const MAX_REVOKED_DIGESTS: usize = 1024;
+/// Most products with a security-version floor.
+pub const MAX_FLOORS: usize = 256;
+/// Most one-shot documents remembered until they expire.
+pub const MAX_USED: usize = 1024;
 /// Largest stored form in bytes. A full store with the longest names is below it.
-pub const MAX_STORE: usize = 512 * 1024;
+pub const MAX_STORE: usize = 1024 * 1024;
 
-/// The anchors, and the generation of the set.
+/// Everything that decides whose word counts, and the generation of it.
 ///
 /// A caller that guards against old copies ties the generation to a counter that only grows: persist
 /// each change before the next, as one change is one step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TrustStore {
-    generation: u64,
-    anchors: Vec<Anchor>,
+    pub(super) generation: u64,
+    pub(super) anchors: Vec<Anchor>,
+    pub(super) bundle: u64,
+    pub(super) thresholds: Thresholds,
+    pub(super) revoked_keys: BTreeMap<KeyId, Revocation>,
+    pub(super) revoked_digests: BTreeMap<Digest, Revocation>,
+    pub(super) floors: Vec<Floor>,
+    pub(super) used: BTreeMap<DocumentId, Used>,
+    pub(super) config: Option<Digest>,
 }
 
 impl TrustStore {
@@ -35,11 +60,12 @@ impl TrustStore {
     /// A store of `anchors`, e.g. many at once as the one change `generation`.
     pub fn with(generation: u64, mut anchors: Vec<Anchor>) -> Result<TrustStore, TrustStoreError> {
         anchors.sort_by_key(Anchor::id);
-        check(&anchors)?;
-        Ok(TrustStore { generation, anchors })
+        let store = TrustStore { generation, anchors, ..TrustStore::default() };
+        store.check()?;
+        Ok(store)
     }
 
-    /// How often the set has changed.
+    /// How often the store has changed.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -54,87 +80,183 @@ impl TrustStore {
         self.anchors.iter().find(|a| a.id() == id).ok_or(TrustStoreError::NotFound { id })
     }
 
-    /// Trusts one more key: the next generation. On an error nothing has changed.
+    /// The anchors whose signature counts for `role` at `now`: within their span, not revoked.
+    pub fn usable(&self, role: Role, now: Wall) -> impl Iterator<Item = &Anchor> {
+        let counts = move |a: &&Anchor| a.role() == role && a.is_valid_at(now);
+        self.anchors.iter().filter(counts).filter(|a| !self.revoked_keys.contains_key(&a.id()))
+    }
+
+    /// The sequence number of the trust bundle applied last; 0 before the first.
+    pub fn bundle(&self) -> u64 {
+        self.bundle
+    }
+
+    /// How many keys must sign what.
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
+    }
+
+    /// When and why this key was revoked, if it was.
+    pub fn revoked_key(&self, id: KeyId) -> Option<&Revocation> {
+        self.revoked_keys.get(&id)
+    }
+
+    /// When and why this image was revoked, if it was.
+    pub fn revoked_digest(&self, digest: &Digest) -> Option<&Revocation> {
+        self.revoked_digests.get(digest)
+    }
+
+    /// How many keys and how many images are revoked.
+    pub fn revocations(&self) -> (usize, usize) {
+        (self.revoked_keys.len(), self.revoked_digests.len())
+    }
+
+    /// All floors, by vendor and model.
+    pub fn floors(&self) -> &[Floor] {
+        &self.floors
+    }
+
+    /// The floor of `product`: the highest of those that cover it.
+    pub fn floor(&self, product: &Product) -> Option<&Floor> {
+        self.floors.iter().filter(|floor| floor.covers(product)).max_by_key(|floor| floor.value())
+    }
+
+    /// How often a one-shot document was used.
+    pub fn used(&self, id: &DocumentId) -> u8 {
+        self.used.get(id).map_or(0, |used| used.count)
+    }
+
+    /// The digest of the configuration that was approved last.
+    pub fn config(&self) -> Option<Digest> {
+        self.config
+    }
+
+    /// Trusts one more key: the next generation. On an error nothing has changed. The first site key is
+    /// added so, from what the TPM was provisioned with; later ones come by a trust bundle alone.
     pub fn add(&mut self, anchor: Anchor) -> Result<(), TrustStoreError> {
-        let mut anchors = self.anchors.clone();
-        anchors.push(anchor);
-        *self = TrustStore::with(self.next()?, anchors)?;
-        Ok(())
+        let first = !self.anchors.iter().any(|a| a.role() == Role::Site);
+        if anchor.role() == Role::Site && !first {
+            return Err(TrustStoreError::SiteKey { id: anchor.id() });
+        }
+        self.change(|next| next.insert(anchor))
     }
 
     /// Trusts a key no longer: the next generation. On an error nothing has changed.
     pub fn remove(&mut self, id: KeyId) -> Result<Anchor, TrustStoreError> {
-        let next = self.next()?;
+        if self.find(id)?.role() == Role::Site {
+            return Err(TrustStoreError::SiteKey { id });
+        }
+        self.change(|next| next.take(id))
+    }
+
+    /// Raises the floor of a product; a lower or equal value is an error, as nothing would change.
+    pub fn raise_floor(&mut self, floor: Floor) -> Result<(), TrustStoreError> {
+        self.change(|next| next.raise(floor))
+    }
+
+    /// Remembers the configuration that was approved.
+    pub fn approve_config(&mut self, digest: Digest) -> Result<(), TrustStoreError> {
+        self.change(|next| {
+            next.config = Some(digest);
+            Ok(())
+        })
+    }
+
+    /// Uses a document once more; it may be used `uses` times until it expires. What has expired by a
+    /// trusted clock is forgotten.
+    pub fn spend(
+        &mut self,
+        id: DocumentId,
+        uses: u8,
+        expires: Wall,
+        now: Wall,
+    ) -> Result<(), TrustStoreError> {
+        self.change(|next| {
+            next.used.retain(|_, used| !now.trusted || used.expires.ms > now.ms);
+            let used = next.used.entry(id).or_insert(Used { count: 0, expires });
+            if used.count >= uses {
+                return Err(TrustStoreError::Spent { id, uses });
+            }
+            used.count += 1;
+            Ok(())
+        })
+    }
+
+    /// One change: the next generation, checked as a whole, or nothing.
+    pub(super) fn change<T>(
+        &mut self,
+        make: impl FnOnce(&mut TrustStore) -> Result<T, TrustStoreError>,
+    ) -> Result<T, TrustStoreError> {
+        let mut next = self.clone();
+        next.generation = self.generation.checked_add(1).ok_or(TrustStoreError::Worn)?;
+        let made = make(&mut next)?;
+        next.check()?;
+        *self = next;
+        Ok(made)
+    }
+
+    pub(super) fn insert(&mut self, anchor: Anchor) -> Result<(), TrustStoreError> {
+        if let Some(revoked) = self.revoked_keys.get(&anchor.id()) {
+            return Err(TrustStoreError::Revoked { id: anchor.id(), found: revoked.to_string() });
+        }
+        let at = self.anchors.partition_point(|a| a.id() < anchor.id());
+        self.anchors.insert(at, anchor);
+        Ok(())
+    }
+
+    pub(super) fn take(&mut self, id: KeyId) -> Result<Anchor, TrustStoreError> {
         let at = self.anchors.iter().position(|a| a.id() == id).ok_or(TrustStoreError::NotFound { id })?;
-        self.generation = next;
         Ok(self.anchors.remove(at))
     }
 
-    fn next(&self) -> Result<u64, TrustStoreError> {
-        self.generation.checked_add(1).ok_or(TrustStoreError::Worn)
-    }
-
-    /// The stored form, not encrypted: equal stores have equal bytes.
-    pub fn to_cbor(&self) -> Result<Vec<u8>, TrustStoreError> {
-        let document = Document {
-            tag: TAG.to_owned(),
-            schema: SCHEMA,
-            generation: self.generation,
-            anchors: self.anchors.clone(),
-        };
-        // A `Value` keeps map keys in canonical order, whatever the order of the fields.
-        let value = serde_cbor::value::to_value(document)?;
-        Ok(serde_cbor::to_vec(&value)?)
-    }
-
-    /// Reads the stored form; refuses everything that [`TrustStore::to_cbor`] would not have written.
-    pub fn from_cbor(bytes: &[u8]) -> Result<TrustStore, TrustStoreError> {
-        if bytes.len() > MAX_STORE {
-            return Err(TrustStoreError::TooLarge { found: bytes.len() });
-        }
-        let head: Head = serde_cbor::from_slice(bytes)?;
-        if head.tag != TAG || head.schema != SCHEMA {
-            let tag = head.tag.chars().take(40).collect();
-            return Err(TrustStoreError::Schema { tag, schema: head.schema });
-        }
-        let document: Document = serde_cbor::from_slice(bytes)?;
-        check(&document.anchors)?;
-        let store = TrustStore { generation: document.generation, anchors: document.anchors };
-        if store.to_cbor()? == bytes { Ok(store) } else { Err(TrustStoreError::NotCanonical) }
-    }
-}
-
-/// Few enough, in order, none twice.
-fn check(anchors: &[Anchor]) -> Result<(), TrustStoreError> {
-    if anchors.len() > MAX_ANCHORS {
-        return Err(TrustStoreError::Full);
-    }
-    for pair in anchors.windows(2) {
-        let [a, b] = pair else { continue };
-        if a.id() == b.id() {
-            return Err(TrustStoreError::Duplicate { id: a.id(), name: a.name().to_owned() });
-        }
-        if a.id() > b.id() {
-            return Err(TrustStoreError::NotCanonical);
+    pub(super) fn raise(&mut self, floor: Floor) -> Result<(), TrustStoreError> {
+        let at = self.floors.partition_point(|f| f.key() < floor.key());
+        match self.floors.get_mut(at).filter(|f| f.key() == floor.key()) {
+            Some(old) if old.value() >= floor.value() => {
+                Err(TrustStoreError::FloorNotRaised { value: floor.value(), old: old.to_string() })
+            }
+            Some(old) => {
+                *old = floor;
+                Ok(())
+            }
+            None => {
+                self.floors.insert(at, floor);
+                Ok(())
+            }
         }
     }
-    Ok(())
-}
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    tag: String,
-    schema: u32,
-    generation: u64,
-    anchors: Vec<Anchor>,
-}
-
-/// What every schema starts with, read first so that a newer store is named as such.
-#[derive(Deserialize)]
-struct Head {
-    tag: String,
-    schema: u32,
+    /// Few enough of everything, in order, none twice.
+    pub(super) fn check(&self) -> Result<(), TrustStoreError> {
+        use TrustStoreError::{Duplicate, Full, NotCanonical};
+        for (what, found, max) in [
+            ("anchors", self.anchors.len(), MAX_ANCHORS),
+            ("revoked keys", self.revoked_keys.len(), MAX_REVOKED_KEYS),
+            ("revoked images", self.revoked_digests.len(), MAX_REVOKED_DIGESTS),
+            ("security-version floors", self.floors.len(), MAX_FLOORS),
+            ("used documents", self.used.len(), MAX_USED),
+        ] {
+            if found > max {
+                return Err(Full { what, max });
+            }
+        }
+        for pair in self.anchors.windows(2) {
+            let [a, b] = pair else { continue };
+            if a.id() == b.id() {
+                return Err(Duplicate { id: a.id(), name: a.name().to_owned() });
+            }
+            if a.id() > b.id() {
+                return Err(NotCanonical);
+            }
+        }
+        let reasons = self.revoked_keys.values().chain(self.revoked_digests.values());
+        let sorted = self.floors.windows(2).all(|pair| matches!(pair, [a, b] if a.key() < b.key()));
+        let sound = sorted
+            && self.floors.iter().all(Floor::is_sound)
+            && self.thresholds.is_sound()
+            && reasons.into_iter().all(|r| r.reason.len() <= MAX_REASON);
+        if sound { Ok(()) } else { Err(NotCanonical) }
+    }
 }
 
 /// A change that cannot be made, or stored bytes that are no trust store.
@@ -155,9 +277,44 @@ pub enum TrustStoreError {
         /// The key asked for.
         id: KeyId,
     },
-    /// The limit is reached.
-    #[error("more than {MAX_ANCHORS} anchors; remove one that is no longer used")]
-    Full,
+    /// A limit is reached.
+    #[error("more than {max} {what}; remove what is no longer used")]
+    Full {
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+    },
+    /// A site key changes by a signed trust bundle alone.
+    #[error("key {id} is a site key; those change only by a trust bundle that the site keys have signed")]
+    SiteKey {
+        /// The key.
+        id: KeyId,
+    },
+    /// A revoked key is never trusted again.
+    #[error("key {id} was {found}; have the signer make a new key")]
+    Revoked {
+        /// The key.
+        id: KeyId,
+        /// When and why.
+        found: String,
+    },
+    /// A floor only rises.
+    #[error("security version {value} is not above the {old}")]
+    FloorNotRaised {
+        /// The value asked for.
+        value: u64,
+        /// What there is.
+        old: String,
+    },
+    /// A document was used as often as it may be.
+    #[error("document {id} may be used {uses} time(s), and was; have a new one signed")]
+    Spent {
+        /// The document.
+        id: DocumentId,
+        /// How often it may be used.
+        uses: u8,
+    },
     /// The generation cannot grow.
     #[error("the trust store's generation has reached its end")]
     Worn,
@@ -169,7 +326,7 @@ pub enum TrustStoreError {
     },
     /// Another kind of document, or another version of it.
     #[error(
-        "found {tag:?} schema {schema}, expected {TAG:?} schema {SCHEMA}; a newer Headgate may have written it"
+        "found {tag:?} schema {schema}, expected {TAG:?} schema 1 to {SCHEMA}; a newer Headgate may have written it"
     )]
     Schema {
         /// Its tag.
@@ -188,17 +345,20 @@ pub enum TrustStoreError {
 impl TrustStoreError {
     /// The reason code.
     pub fn code(&self) -> ReasonCode {
-        use TrustStoreError::{Cbor, Duplicate, Full, NotCanonical, NotFound, Schema, TooLarge, Worn};
+        use TrustStoreError as E;
         match self {
-            NotFound { .. } => reasons::ANCHOR_NOT_FOUND,
-            Duplicate { .. } | Full | Worn => reasons::TRUST_CHANGE_REFUSED,
-            TooLarge { .. } | Schema { .. } | NotCanonical | Cbor(_) => reasons::TRUST_STORE_UNREADABLE,
+            E::NotFound { .. } => reasons::ANCHOR_NOT_FOUND,
+            E::Revoked { .. } => reasons::SIGNER_REVOKED,
+            E::Spent { .. } => reasons::DOCUMENT_USED,
+            E::Duplicate { .. } | E::Full { .. } | E::Worn | E::SiteKey { .. } | E::FloorNotRaised { .. } => {
+                reasons::TRUST_CHANGE_REFUSED
+            }
+            E::TooLarge { .. } | E::Schema { .. } | E::NotCanonical | E::Cbor(_) => {
+                reasons::TRUST_STORE_UNREADABLE
+            }
         }
     }
 }
-
-const TAG: &str = "headgate trust store";
-const SCHEMA: u32 = 1;
 
 #[cfg(test)]
 pub(crate) mod tests {
@@ -206,7 +366,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::trust::anchor::MAX_MODELS;
-    use crate::trust::{KeyKind, PublicKey, Scope};
+    use crate::trust::{KeyKind, PublicKey, Scope, Threshold};
 
     /// An anchor whose key comes from `seed`.
     pub(crate) fn anchor(seed: u8, scope: Scope) -> Anchor {
@@ -244,7 +404,33 @@ pub(crate) mod tests {
         let scope = Scope::new(&"v".repeat(64), &names).unwrap();
         let full: Vec<Anchor> = (0..64).map(|seed| anchor(seed, scope.clone())).collect();
         let mut store = TrustStore::with(0, full).unwrap();
-        assert!(matches!(store.add(plain(99)), Err(TrustStoreError::Full)));
+        assert!(matches!(store.add(plain(99)), Err(TrustStoreError::Full { .. })));
+        let revocation = || Revocation { at: Wall::trusted(i64::MAX), reason: "r".repeat(MAX_REASON) };
+        let digest = |n: usize| Digest::of(&n.to_be_bytes());
+        let id = |n: usize| KeyId::from_bytes(n.to_be_bytes());
+        store.revoked_keys = (0..MAX_REVOKED_KEYS).map(|n| (id(n), revocation())).collect();
+        store.revoked_digests = (0..MAX_REVOKED_DIGESTS).map(|n| (digest(n), revocation())).collect();
+        let floor = |n: usize| {
+            let (vendor, model, by) = ("v".repeat(64), format!("{n:0>64}"), "b".repeat(64));
+            Floor::new(&vendor, &model, u64::MAX, Wall::trusted(i64::MAX), &by).unwrap()
+        };
+        store.floors = (0..MAX_FLOORS).map(floor).collect();
+        let document = |n: usize| {
+            let [.., a, b] = n.to_be_bytes();
+            DocumentId::from_bytes([a, b, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0])
+        };
+        let used = Used { count: 5, expires: Wall::trusted(i64::MAX) };
+        store.used = (0..MAX_USED).map(|n| (document(n), used)).collect();
+        store.config = Some(digest(0));
+        for n in 0..64 {
+            store.thresholds = store.thresholds.vendor(&format!("{n:0>64}"), Threshold::TWO);
+        }
+        store.check().unwrap();
+        let full = store.clone();
+        let fresh = DocumentId::from_bytes([0; 16]);
+        let error = store.spend(fresh, 1, Wall::trusted(9), Wall::trusted(0)).unwrap_err();
+        assert!(matches!(error, TrustStoreError::Full { what: "used documents", .. }), "{error}");
+        assert_eq!(store, full);
         let bytes = store.to_cbor().unwrap();
         assert!(bytes.len() < MAX_STORE, "{}", bytes.len());
         assert_eq!(TrustStore::from_cbor(&bytes).unwrap(), store);
@@ -259,36 +445,49 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_would_not_be_written_is_not_read() {
-        let write = |tag: &str, schema, anchors: Vec<Anchor>| {
-            let document = Document { tag: tag.to_owned(), schema, generation: 7, anchors };
-            serde_cbor::to_vec(&serde_cbor::value::to_value(document).unwrap()).unwrap()
-        };
-        let sorted = store(2).anchors().to_vec();
-        let good = write(TAG, SCHEMA, sorted.clone());
-        assert_eq!(TrustStore::from_cbor(&good).unwrap(), store(2));
-        let reversed: Vec<Anchor> = sorted.iter().rev().cloned().collect();
-        let fields_unsorted = serde_cbor::to_vec(&Document {
-            tag: TAG.to_owned(),
-            schema: SCHEMA,
-            generation: 7,
-            anchors: sorted.clone(),
-        });
-        let cases: &[(&str, Vec<u8>, &str)] = &[
-            ("another schema", write(TAG, 2, sorted.clone()), "schema 2"),
-            ("another tag", write("headgate policy", SCHEMA, sorted.clone()), "headgate policy"),
-            ("out of order", write(TAG, SCHEMA, reversed), "canonical"),
-            ("twice", write(TAG, SCHEMA, vec![plain(1), plain(1)]), "trusted already"),
-            ("fields in another order", fields_unsorted.unwrap(), "canonical"),
-            ("too many", write(TAG, SCHEMA, (0..65).map(plain).collect()), "more than 64"),
-            ("trailing bytes", [good.as_slice(), &[0]].concat(), "CBOR"),
-            ("nothing", vec![], "CBOR"),
-            ("deep nesting", vec![0x81; 10_000], "CBOR"),
-            ("too large", vec![0; MAX_STORE + 1], "too many"),
-        ];
-        for (what, bytes, expected) in cases {
-            let text = TrustStore::from_cbor(bytes).unwrap_err().to_string();
-            assert!(text.contains(expected), "{what}: {text}");
+    fn site_keys_are_added_first_and_then_only_by_a_bundle() {
+        let site =
+            |seed: u8| Anchor::with_role(Role::Site, *plain(seed).key(), "site", Wall::trusted(0)).unwrap();
+        let mut store = store(1);
+        store.add(site(9)).unwrap();
+        assert!(matches!(store.add(site(10)), Err(TrustStoreError::SiteKey { .. })));
+        assert!(matches!(store.remove(site(9).id()), Err(TrustStoreError::SiteKey { .. })));
+        assert_eq!((store.generation(), store.usable(Role::Site, Wall::trusted(0)).count()), (8, 1));
+    }
+
+    #[test]
+    fn a_floor_only_rises_and_the_highest_that_covers_counts() {
+        let mut store = TrustStore::new();
+        let floor =
+            |model: &str, value| Floor::new("Acme", model, value, Wall::trusted(1), "C-000001").unwrap();
+        let product = |model: &str| Product::new("acme", model).unwrap();
+        store.raise_floor(floor("PX", 3)).unwrap();
+        store.raise_floor(floor("*", 5)).unwrap();
+        assert_eq!(store.floor(&product("px")).map(Floor::value), Some(5));
+        store.raise_floor(floor("px", 6)).unwrap();
+        assert_eq!(store.floor(&product("px")).map(Floor::value), Some(6));
+        assert_eq!(store.floor(&product("other")).map(Floor::value), Some(5));
+        assert_eq!(store.floor(&Product::new("globex", "px").unwrap()), None);
+        for value in [5, 6] {
+            let error = store.raise_floor(floor("PX", value)).unwrap_err();
+            assert!(matches!(error, TrustStoreError::FloorNotRaised { .. }), "{error}");
         }
+        assert_eq!((store.generation(), store.floors().len()), (3, 2));
+    }
+
+    #[test]
+    fn a_document_is_used_as_often_as_it_may_and_forgotten_when_it_has_expired() {
+        let mut store = TrustStore::new();
+        let (id, other) = (DocumentId::from_bytes([1; 16]), DocumentId::from_bytes([2; 16]));
+        let at = Wall::trusted;
+        store.spend(id, 2, at(100), at(1)).unwrap();
+        store.spend(id, 2, at(100), at(2)).unwrap();
+        assert!(matches!(store.spend(id, 2, at(100), at(3)), Err(TrustStoreError::Spent { .. })));
+        assert_eq!((store.used(&id), store.generation()), (2, 2));
+        store.spend(other, 1, at(200), Wall { ms: 150, trusted: false }).unwrap();
+        assert_eq!(store.used(&id), 2, "an untrusted clock forgets nothing");
+        assert!(matches!(store.spend(other, 1, at(200), at(100)), Err(TrustStoreError::Spent { .. })));
+        store.spend(DocumentId::from_bytes([3; 16]), 1, at(200), at(100)).unwrap();
+        assert_eq!((store.used(&id), store.used(&other)), (0, 1));
     }
 }

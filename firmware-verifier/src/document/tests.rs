@@ -1,0 +1,323 @@
+//! Every kind of document: written, read back, and refused.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use hal::clock::Wall;
+use hal::tpm::SiteKeyPublic;
+use proptest::prelude::*;
+
+use super::*;
+use crate::digest::Digest;
+use crate::dsse::tests::{key, sign};
+use crate::reasons as r;
+use crate::trust::{Anchor, Scope as KeyScope, Thresholds, TrustStore};
+
+pub(crate) const NOW: Wall = Wall::trusted(1_800_000_000_000);
+pub(crate) const GATEWAY: &str = "cell-4";
+
+/// A document of `content` for this gateway, a day old, good for another.
+pub(crate) fn document<C: Content>(content: C) -> Document<C> {
+    let moment = |ms| Moment::new(Wall::trusted(NOW.ms + ms));
+    Document {
+        content,
+        expires: moment(86_400_000),
+        gateway: GATEWAY.to_owned(),
+        id: DocumentId::from_bytes([7; 16]),
+        issued: moment(-86_400_000),
+        reason: "the pump must run again".to_owned(),
+    }
+}
+
+/// The envelope of `document`, signed by the keys of `seeds`.
+pub(crate) fn envelope<C: Content>(document: &Document<C>, seeds: &[u8]) -> Envelope {
+    let mut envelope = document.to_envelope().unwrap();
+    seeds.iter().for_each(|seed| sign(&mut envelope, *seed));
+    envelope
+}
+
+/// Vendor key 1; site keys 11 and 12; approvers 21 and 22.
+pub(crate) fn store() -> TrustStore {
+    let role = |role, seed| Anchor::with_role(role, key(seed), &format!("{role} {seed}"), NOW).unwrap();
+    let vendor = Anchor::new(key(1), "vendor 1", KeyScope::new("acme", &["*"]).unwrap(), NOW).unwrap();
+    let mut anchors = vec![vendor, role(Role::Site, 11), role(Role::Site, 12)];
+    anchors.extend([role(Role::Approver, 21), role(Role::Approver, 22)]);
+    TrustStore::with(1, anchors).unwrap()
+}
+
+fn pump() -> Slot {
+    Slot::new("pump-3").unwrap()
+}
+
+fn image() -> Digest {
+    Digest::of(b"image")
+}
+
+fn approval() -> Approval {
+    let (decision, scope) = (Decision::Approve, Scope::Release);
+    Approval { controller: pump(), decision, scope, subject: Subject::Image(image()) }
+}
+
+fn break_glass() -> BreakGlass {
+    BreakGlass { actions: vec![Action::FinishDelivery, Action::LiftLock], cause: Cause::Controller(pump()) }
+}
+
+fn bundle() -> TrustBundle {
+    TrustBundle {
+        add: vec![NewKey {
+            key: crate::hex::encode(key(3).as_bytes()),
+            key_number: None,
+            kind: "ed25519".into(),
+            models: vec!["px".into()],
+            name: "new".into(),
+            role: Role::Vendor,
+            valid_from: None,
+            valid_until: Some(Moment::new(NOW)),
+            vendor: "acme".into(),
+        }],
+        floors: vec![NewFloor { model: "*".into(), value: 4, vendor: "acme".into() }],
+        remove: vec![key(1).id()],
+        revoke_digests: vec![RevokedDigest { image: image(), reason: "a hole".into() }],
+        revoke_keys: vec![RevokedKey { key: key(2).id(), reason: "stolen".into() }],
+        sequence: 1,
+        thresholds: Some(Thresholds::default()),
+    }
+}
+
+fn same<C: Content>(content: C) -> Result<(), TestCaseError> {
+    let written = document(content);
+    let envelope = written.to_envelope().unwrap();
+    prop_assert_eq!(&Document::<C>::parse(envelope.payload()).unwrap(), &written);
+    let again = round_trip(envelope.payload_type(), envelope.payload());
+    prop_assert_eq!(again.as_deref(), Some(envelope.payload()));
+    Ok(())
+}
+
+#[test]
+fn the_written_form_is_frozen() {
+    let envelope = document(approval()).to_envelope().unwrap();
+    assert_eq!(envelope.payload_type(), "application/vnd.headgate.approval.v1+json");
+    let expected = format!(
+        r#"{{"content":{{"controller":"pump-3","decision":"approve","scope":"release","subject":{{"image":"{}"}}}},"expires":"2027-01-16T08:00:00.000Z","gateway":"cell-4","id":"07070707070707070707070707070707","issued":"2027-01-14T08:00:00.000Z","reason":"the pump must run again"}}"#,
+        image()
+    );
+    assert_eq!(String::from_utf8_lossy(envelope.payload()), expected);
+}
+
+#[test]
+fn every_kind_is_read_back_as_it_was_written() {
+    same(approval()).unwrap();
+    same(Approval { subject: Subject::Case("C-000123".into()), ..approval() }).unwrap();
+    same(Downgrade::new(pump(), image())).unwrap();
+    same(break_glass()).unwrap();
+    same(ConfigApproval { config: image(), weakens: true }).unwrap();
+    same(Vouch { controllers: vec![pump()], image: image() }).unwrap();
+    same(bundle()).unwrap();
+}
+
+#[test]
+fn who_signed_decides_before_anything_is_read() {
+    let open = |seeds: &[u8]| {
+        Signed::<Approval>::open(&envelope(&document(approval()), seeds), &store(), GATEWAY, NOW)
+    };
+    for (what, seeds, code) in [
+        ("nobody", &[][..], r::DOCUMENT_NOT_SIGNED),
+        ("a stranger", &[99], r::DOCUMENT_NOT_SIGNED),
+        ("a vendor", &[1], r::DOCUMENT_NOT_SIGNED),
+        ("a site key", &[11], r::DOCUMENT_NOT_SIGNED),
+    ] {
+        assert_eq!(open(seeds).unwrap_err().code(), code, "{what}");
+    }
+    let signed = open(&[21, 99]).unwrap();
+    assert_eq!(signed.signers().iter().map(Anchor::name).collect::<Vec<_>>(), ["approver 21"]);
+    let mut junk = Envelope::new(&Document::<Approval>::payload_type(), b"{".to_vec()).unwrap();
+    let opened = |junk: &Envelope| Signed::<Approval>::open(junk, &store(), GATEWAY, NOW).unwrap_err().code();
+    assert_eq!(opened(&junk), r::DOCUMENT_NOT_SIGNED, "unsigned bytes are not parsed");
+    sign(&mut junk, 21);
+    assert_eq!(opened(&junk), r::DOCUMENT_UNREADABLE);
+    let other = envelope(&document(Downgrade::new(pump(), image())), &[21]);
+    assert_eq!(opened(&other), r::DOCUMENT_UNREADABLE, "another kind");
+}
+
+#[test]
+fn two_must_sign_what_weakens_enforcement_or_what_the_store_says() {
+    let open = |weakens, seeds: &[u8], store: &TrustStore| {
+        let config = document(ConfigApproval { config: image(), weakens });
+        Signed::<ConfigApproval>::open(&envelope(&config, seeds), store, GATEWAY, NOW).map_err(|e| e.code())
+    };
+    assert!(open(false, &[21], &store()).is_ok());
+    assert_eq!(open(true, &[21], &store()), Err(r::SIGNERS_TOO_FEW));
+    assert_eq!(open(true, &[21, 21], &store()), Err(r::SIGNERS_TOO_FEW), "one key twice");
+    assert!(open(true, &[21, 22], &store()).is_ok());
+}
+
+#[test]
+fn approvals_are_counted_by_key_and_one_refusal_stops_the_step() {
+    let about = approval();
+    let yes = |seeds: &[u8]| (about.clone(), seeds.to_vec());
+    let no = |seeds: &[u8]| (Approval { decision: Decision::Refuse, ..about.clone() }, seeds.to_vec());
+    let elsewhere = |seeds: &[u8]| (Approval { scope: Scope::Program, ..about.clone() }, seeds.to_vec());
+    let strict = store();
+    let two = Thresholds::default().role(Role::Approver, Threshold::TWO);
+    let bundle = TrustBundle { sequence: 1, thresholds: Some(two), ..TrustBundle::default() };
+    let (strict, _) = TrustBundle::apply(&envelope(&document(bundle), &[11]), &strict, GATEWAY, NOW).unwrap();
+    let waiting = |have| Tally::Waiting(crate::trust::threshold::TooFew { have, need: Threshold::TWO });
+    for (what, given, expected) in [
+        ("none", vec![], waiting(0)),
+        ("one", vec![yes(&[21])], waiting(1)),
+        ("one, twice", vec![yes(&[21]), yes(&[21])], waiting(1)),
+        ("one, and one for another step", vec![yes(&[21]), elsewhere(&[22])], waiting(1)),
+        ("two, each alone", vec![yes(&[21]), yes(&[22])], Tally::Approved),
+        ("two together", vec![yes(&[21, 22])], Tally::Approved),
+        ("two, and one refuses", vec![yes(&[21, 22]), no(&[22])], Tally::Refused(vec!["approver 22".into()])),
+    ] {
+        let open = |(content, seeds): (Approval, Vec<u8>)| {
+            Signed::open(&envelope(&document(content), &seeds), &strict, GATEWAY, NOW).unwrap()
+        };
+        let documents: Vec<Signed<Approval>> = given.into_iter().map(open).collect();
+        let threshold = strict.thresholds().of(Role::Approver);
+        assert_eq!(about.tally(&documents, threshold), expected, "{what}");
+    }
+}
+
+#[test]
+fn gateway_time_and_uses_limit_a_document() {
+    let plain = || document(Downgrade { uses: 2, ..Downgrade::new(pump(), image()) });
+    let at = |ms| Wall::trusted(NOW.ms + ms);
+    let day = 86_400_000;
+    let open = |document: &Document<Downgrade>, store: &TrustStore, gateway: &str, now| {
+        Signed::<Downgrade>::open(&envelope(document, &[21]), store, gateway, now)
+            .map(drop)
+            .map_err(|e| e.code())
+    };
+    let mut used = store();
+    let spend = |store: &mut TrustStore| store.spend(plain().id, 2, at(day), NOW).unwrap();
+    spend(&mut used);
+    assert_eq!(open(&plain(), &used, GATEWAY, NOW), Ok(()), "one of two uses");
+    spend(&mut used);
+    let mut any = plain();
+    any.gateway = "*".to_owned();
+    assert!(any.to_envelope().is_err(), "a ticket is for one gateway");
+    let unset = Wall { trusted: false, ..NOW };
+    for (what, store, gateway, now, expected) in [
+        ("here and now", store(), GATEWAY, NOW, Ok(())),
+        ("a slow clock here", store(), GATEWAY, at(-day - 300_000), Ok(())),
+        ("issued in the future", store(), GATEWAY, at(-day - 300_001), Err(r::DOCUMENT_EXPIRED)),
+        ("the last moment", store(), GATEWAY, at(day - 1), Ok(())),
+        ("expired", store(), GATEWAY, at(day), Err(r::DOCUMENT_EXPIRED)),
+        ("another gateway", store(), "cell-5", NOW, Err(r::DOCUMENT_ELSEWHERE)),
+        ("no clock", store(), GATEWAY, unset, Err(r::CLOCK_UNTRUSTED)),
+        ("used up", used, GATEWAY, NOW, Err(r::DOCUMENT_USED)),
+    ] {
+        assert_eq!(open(&plain(), &store, gateway, now), expected, "{what}");
+    }
+    let mut vouch = document(Vouch { controllers: vec![pump()], image: image() });
+    vouch.gateway = "*".to_owned();
+    assert!(Signed::<Vouch>::open(&envelope(&vouch, &[11]), &store(), "cell-9", NOW).is_ok());
+}
+
+#[test]
+fn break_glass_needs_the_provisioned_site_key_and_no_store() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let site = SiteKeyPublic::new(pair.public_key().as_ref()).unwrap();
+    let mut envelope = envelope(&document(break_glass()), &[11]);
+    let open = |envelope: &Envelope, gateway: &str| Signed::open_with(envelope, &site, gateway, NOW);
+    assert_eq!(open(&envelope, GATEWAY).unwrap_err().code(), r::DOCUMENT_NOT_SIGNED);
+    let signature = pair.sign(&SystemRandom::new(), &envelope.message()).unwrap();
+    envelope.attach("", signature.as_ref()).unwrap();
+    assert_eq!(open(&envelope, "cell-5").unwrap_err().code(), r::DOCUMENT_ELSEWHERE);
+    assert_eq!(open(&envelope, GATEWAY).unwrap().content(), &break_glass());
+}
+
+#[test]
+fn what_no_document_says_is_neither_written_nor_read() {
+    let refused = |document: Result<Envelope, DocumentError>, what: &str| {
+        assert_eq!(document.unwrap_err().code(), r::DOCUMENT_UNREADABLE, "{what}");
+    };
+    let ticket = |uses| document(Downgrade { uses, ..Downgrade::new(pump(), image()) });
+    refused(ticket(0).to_envelope(), "no use");
+    refused(ticket(6).to_envelope(), "six uses");
+    let window = downgrade::Window { from: Moment::new(NOW), until: Moment::new(NOW) };
+    refused(document(Downgrade { window: Some(window), ..ticket(1).content }).to_envelope(), "no window");
+    refused(document(BreakGlass { actions: vec![], ..break_glass() }).to_envelope(), "no action");
+    let twice = vec![Action::LiftLock, Action::LiftLock];
+    refused(document(BreakGlass { actions: twice, ..break_glass() }).to_envelope(), "one action twice");
+    let case = Cause::Case("123".into());
+    refused(document(BreakGlass { cause: case, ..break_glass() }).to_envelope(), "no case number");
+    refused(document(Vouch { controllers: vec![], image: image() }).to_envelope(), "no controller");
+    let mut long = ticket(1);
+    long.expires = Moment::new(Wall::trusted(long.issued.wall().ms + 367 * 86_400_000));
+    refused(long.to_envelope(), "more than a year");
+    let mut dumb = ticket(1);
+    dumb.reason = " ".to_owned();
+    refused(dumb.to_envelope(), "no reason");
+
+    let good = String::from_utf8(ticket(1).to_envelope().unwrap().payload().to_vec()).unwrap();
+    for (what, from, to) in [
+        ("an unknown field", "\"content\":{", "\"content\":{\"all\":true,"),
+        ("a field twice", "\"uses\":1", "\"uses\":1,\"uses\":1"),
+        ("a blank", ":1,", ": 1,"),
+        ("another form of a number", "\"uses\":1", "\"uses\":1.0"),
+        ("another form of a time", ".000Z\",\"gateway\"", "Z\",\"gateway\""),
+        ("a day of no calendar", "16T08:00:00.000Z", "9223372036854775807T08:00:00.000Z"),
+        ("upper case", "0707070707070707", "0A0A0A0A0A0A0A0A"),
+        ("an escape", "pump-3", "pump\\u002d3"),
+        ("bytes after it", "again\"}", "again\"}\n"),
+    ] {
+        let changed = good.replacen(from, to, 1);
+        assert_ne!(changed, good, "{what}");
+        let error = Document::<Downgrade>::parse(changed.as_bytes()).unwrap_err();
+        assert_eq!(error.code(), r::DOCUMENT_UNREADABLE, "{what}");
+    }
+}
+
+prop_compose! {
+    fn slot()(id in "[a-z0-9][a-z0-9.-]{0,20}") -> Slot { Slot::new(&id).unwrap() }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(
+        controller in slot(), bytes: [u8; 32], uses in 1u8..=5, weakens: bool, sequence: u64,
+        reason in "[ -~é]{1,60}", span in proptest::option::of((0i64..4_000_000_000_000, 1i64..1_000_000)),
+        case in 0u32..1_000_000, mut slots in proptest::collection::btree_set("[a-z]{1,9}", 1..9),
+    ) {
+        let image = Digest::from_bytes(bytes);
+        let window = span.map(|(from, len)| downgrade::Window {
+            from: Moment::new(Wall::trusted(from)), until: Moment::new(Wall::trusted(from + len)),
+        });
+        same(Downgrade { controller: controller.clone(), image, uses, window })?;
+        same(ConfigApproval { config: image, weakens })?;
+        let subject = Subject::Case(format!("C-{case:06}"));
+        same(Approval { controller: controller.clone(), decision: Decision::Refuse, scope: Scope::Update, subject })?;
+        slots.insert(controller.to_string());
+        let controllers = slots.iter().map(|id| Slot::new(id).unwrap()).collect();
+        same(Vouch { controllers, image })?;
+        let reason = reason.trim().to_owned();
+        let revoke_digests = vec![RevokedDigest { image, reason: format!("x{reason}") }];
+        same(TrustBundle { sequence, revoke_digests, ..bundle() })?;
+    }
+
+    #[test]
+    fn any_changed_byte_of_a_payload_fails(at in 0usize..400, with in 1u8..=255) {
+        let good = envelope(&document(Downgrade::new(pump(), image())), &[21]);
+        let mut payload = good.payload().to_vec();
+        let at = at % payload.len();
+        payload[at] ^= with;
+        let json = good.to_json().unwrap();
+        let (old, new) = (base64(good.payload()), base64(&payload));
+        let changed = Envelope::parse(json.replacen(&old, &new, 1).as_bytes()).unwrap();
+        prop_assert_ne!(changed.payload(), good.payload());
+        let opened = Signed::<Downgrade>::open(&changed, &store(), GATEWAY, NOW);
+        prop_assert_eq!(opened.unwrap_err().code(), r::DOCUMENT_NOT_SIGNED);
+    }
+
+    #[test]
+    fn arbitrary_payloads_are_refused_without_a_panic(payload: Vec<u8>) {
+        prop_assert!(round_trip(&Document::<Approval>::payload_type(), &payload).is_none());
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}

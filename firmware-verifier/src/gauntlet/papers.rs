@@ -1,0 +1,29 @@
+//! What comes along with an image besides its first signature, and what is known of its product.
+
+use crate::dsse::Envelope;
+use crate::signature::SignatureFile;
+use crate::version::VersionScheme;
+
+/// Most signature files for one image.
+pub const MAX_SIGNATURE_FILES: usize = 4;
+
+/// More about one image. All of it may be absent; the gauntlet checks what is there itself.
+#[derive(Debug, Clone, Default)]
+pub struct Papers {
+    /// The name of this gateway, which documents are for.
+    pub gateway: String,
+    /// Further signatures of the same image, by other keys.
+    pub signatures: Vec<SignatureFile>,
+    /// The site's word for an image without any signature (`vouch`).
+    pub vouch: Option<Envelope>,
+    /// Leave to go below the floor (`downgrade`).
+    pub downgrade: Option<Envelope>,
+    /// The security version that the image's signed manifest states.
+    pub security_version: Option<u64>,
+    /// The version that the image's signed manifest states.
+    pub version: Option<String>,
+    /// How versions of this product compare.
+    pub scheme: Option<VersionScheme>,
+    /// The version that this controller accepted last.
+    pub accepted: Option<String>,
+}

@@ -1,0 +1,39 @@
+//! What a key is trusted for. A key has one role, so that a signature made for one purpose never counts
+//! for another.
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{KeyKind, PublicKey};
+
+/// What an anchor's signatures count for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Images of its scope, and nothing else.
+    Vendor,
+    /// Changes of trust, vouching for unsigned images, break-glass.
+    Site,
+    /// Approvals, downgrade tickets, configurations.
+    Approver,
+}
+
+impl Role {
+    /// Whether a key of this kind can serve: P-256 signs no image, minisign no document.
+    pub fn takes(self, key: &PublicKey) -> bool {
+        match key.kind() {
+            KeyKind::Ed25519 => true,
+            KeyKind::EcdsaP256 => self != Role::Vendor,
+            KeyKind::Minisign { .. } => self == Role::Vendor,
+        }
+    }
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Role::Vendor => "vendor",
+            Role::Site => "site",
+            Role::Approver => "approver",
+        })
+    }
+}
