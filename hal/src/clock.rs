@@ -65,22 +65,22 @@ impl std::str::FromStr for Wall {
     fn from_str(text: &str) -> Result<Wall, WallError> {
         let bad = || WallError { found: text.chars().take(40).collect() };
         let (date, time) = text.split_once('T').unwrap_or((text, "00:00Z"));
-        let mut parts = date.split('-').map(|p| p.parse::<i64>());
-        let mut field = || parts.next().and_then(Result::ok).ok_or_else(bad);
+        let mut parts = date.split('-').map(number);
+        let mut field = || parts.next().flatten().ok_or_else(bad);
         let (year, month, day) = (field()?, field()?, field()?);
         if parts.next().is_some() || !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
             return Err(bad());
         }
         let days = days_from_civil(year, month, day);
-        if day < 1 || civil_from_days(days) != (year, month, day) {
+        if civil_from_days(days) != (year, month, day) {
             return Err(bad());
         }
         let clock = time.strip_suffix('Z').ok_or_else(bad)?;
         let (clock, millis) = clock.split_once('.').unwrap_or((clock, "0"));
-        let millis: i64 = format!("{millis:0<3}").parse().ok().filter(|m| *m < 1000).ok_or_else(bad)?;
-        let mut parts = clock.split(':').map(|p| p.parse::<i64>());
-        let (h, m) = (parts.next().and_then(Result::ok), parts.next().and_then(Result::ok));
-        let s = parts.next().unwrap_or(Ok(0)).ok();
+        let millis = number(&format!("{millis:0<3}")).filter(|m| *m < 1000).ok_or_else(bad)?;
+        let mut parts = clock.split(':').map(number);
+        let (h, m) = (parts.next().flatten(), parts.next().flatten());
+        let s = parts.next().unwrap_or(Some(0));
         match (h, m, s, parts.next()) {
             (Some(h @ 0..=23), Some(m @ 0..=59), Some(s @ 0..=59), None) => {
                 Ok(Wall::trusted(days * MS_PER_DAY + ((h * 60 + m) * 60 + s) * 1000 + millis))
@@ -88,6 +88,12 @@ impl std::str::FromStr for Wall {
             _ => Err(bad()),
         }
     }
+}
+
+/// Digits alone, and few enough that no sum of them overflows.
+fn number(text: &str) -> Option<i64> {
+    let fits = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| fits)
 }
 
 /// Text that is no date this project writes.
@@ -169,9 +175,19 @@ mod tests {
 
     #[test]
     fn what_is_no_date_is_refused() {
-        for text in
-            ["", "tomorrow", "2026-13-01", "2026-02-30", "2026-11-22T24:00Z", "2026-11-22T10:15", "1-1-1-1"]
-        {
+        for text in [
+            "",
+            "tomorrow",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-02-00",
+            "2026-11-22T24:00Z",
+            "2026-11-22T10:15",
+            "1-1-1-1",
+            "2026-01-9223372036854775807",
+            "2026-+1-01",
+            "2026-11-22T10:15:00.-1Z",
+        ] {
             assert!(text.parse::<Wall>().is_err(), "{text}");
         }
     }
