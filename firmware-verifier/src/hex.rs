@@ -19,6 +19,18 @@ pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(out)
 }
 
+/// Up to `max` bytes, two digits each.
+pub(crate) fn decode_vec(text: &str, max: usize) -> Option<Vec<u8>> {
+    let digits = text.as_bytes();
+    if digits.len() > 2 * max || digits.len() % 2 != 0 {
+        return None;
+    }
+    digits
+        .chunks_exact(2)
+        .map(|pair| decode::<1>(std::str::from_utf8(pair).ok()?)?.first().copied())
+        .collect()
+}
+
 fn nibble(digit: u8) -> Option<u8> {
     // `char::to_digit(16)` is at most 15, so it fits.
     char::from(digit).to_digit(16).and_then(|d| u8::try_from(d).ok())

@@ -23,7 +23,9 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+mod canonical;
 pub mod digest;
+pub mod dsse;
 mod gauntlet;
 mod hex;
 pub mod identity;

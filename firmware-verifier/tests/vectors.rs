@@ -52,7 +52,7 @@ fn wycheproof_is_met_in_full() {
         let key: [u8; 32] = hex(&group["publicKey"]["pk"]).try_into().unwrap();
         PublicKey::new(KeyKind::Ed25519, key).unwrap();
         let pem = PublicKey::parse(group["publicKeyPem"].as_str().unwrap().as_bytes()).unwrap();
-        assert_eq!(pem.as_bytes(), &key);
+        assert_eq!(pem.as_bytes(), key);
         for test in group["tests"].as_array().unwrap() {
             let (id, raw) = (&test["tcId"], hex(&test["sig"]));
             let expected = test["result"] == "valid";

@@ -97,7 +97,10 @@ fn ed25519(raw: &[u8; SIGNATURE_LEN], anchors: &TrustStore, product: &Product) -
         let found = "a detached Ed25519 signature, and no Ed25519 key among the trust anchors".to_owned();
         return Err(unknown(found));
     }
-    let start = |a: &Anchor| StrictStream::new(a.key().as_bytes(), raw).map(|stream| (a.clone(), stream));
+    let start = |a: &Anchor| {
+        let key = a.key().edwards().ok_or(SignatureFault::Key)?;
+        StrictStream::new(key, raw).map(|stream| (a.clone(), stream))
+    };
     candidates.into_iter().map(start).collect::<Result<_, _>>().map(SignerCheck::Ed25519).map_err(not_strict)
 }
 

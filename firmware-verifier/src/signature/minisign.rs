@@ -59,9 +59,11 @@ impl Minisign {
 
     /// Checks both signatures under `key` for an image of this hash.
     pub fn verify(&self, key: &PublicKey, image: &MinisignHash) -> Result<(), MinisignFault> {
-        ed25519::verify(key.as_bytes(), &self.signature, &[&image.0]).map_err(MinisignFault::Image)?;
+        let no_key = MinisignFault::Image(ed25519::SignatureFault::Key);
+        let key = key.edwards().ok_or(no_key)?;
+        ed25519::verify(key, &self.signature, &[&image.0]).map_err(MinisignFault::Image)?;
         let signed: [&[u8]; 2] = [&self.signature, self.trusted_comment.as_bytes()];
-        ed25519::verify(key.as_bytes(), &self.global, &signed).map_err(MinisignFault::Comment)
+        ed25519::verify(key, &self.global, &signed).map_err(MinisignFault::Comment)
     }
 }
 

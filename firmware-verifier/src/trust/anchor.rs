@@ -5,7 +5,7 @@
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
-use super::key::{KEY_LEN, KeyError, KeyId, KeyKind, PublicKey};
+use super::key::{KeyError, KeyId, KeyKind, P256_LEN, PublicKey};
 use crate::hex;
 use crate::identity::{IdentityError, Product, required, same};
 
@@ -192,6 +192,7 @@ impl From<Anchor> for AnchorText {
     fn from(anchor: Anchor) -> AnchorText {
         let (kind, key_number) = match anchor.key.kind() {
             KeyKind::Ed25519 => ("ed25519", None),
+            KeyKind::EcdsaP256 => ("ecdsa-p256", None),
             KeyKind::Minisign { key_number } => ("minisign", Some(hex::encode(&key_number))),
         };
         AnchorText {
@@ -214,13 +215,14 @@ impl TryFrom<AnchorText> for Anchor {
     fn try_from(text: AnchorText) -> Result<Anchor, AnchorError> {
         let kind = match (text.kind.as_str(), &text.key_number) {
             ("ed25519", None) => KeyKind::Ed25519,
+            ("ecdsa-p256", None) => KeyKind::EcdsaP256,
             ("minisign", Some(number)) => {
                 let key_number = hex::decode(number).ok_or_else(|| stored("key_number", number))?;
                 KeyKind::Minisign { key_number }
             }
             _ => return Err(stored("kind", &text.kind)),
         };
-        let bytes: [u8; KEY_LEN] = hex::decode(&text.key).ok_or_else(|| stored("key", &text.key))?;
+        let bytes = hex::decode_vec(&text.key, P256_LEN).ok_or_else(|| stored("key", &text.key))?;
         let key = PublicKey::new(kind, bytes)?;
         if key.id() != text.id {
             return Err(stored("id", &text.id.to_string()));

@@ -1,11 +1,13 @@
-//! A public key that may be trusted: Ed25519, not weak, canonically encoded.
+//! A public key that may be trusted: Ed25519 or P-256, not weak, canonically encoded.
 //!
-//! Invariant: a [`PublicKey`] is a point of the curve in its one canonical encoding and not of small
-//! order, so no signature can be made for it without its private key, and no second text names it.
+//! Invariant: a [`PublicKey`] is a point of its curve in one canonical encoding and not of small order, so
+//! no signature can be made for it without its private key, and no second text names it.
 
 use std::str::FromStr;
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
 use ed25519_dalek::VerifyingKey;
+use hal::tpm::SiteKeyPublic;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -13,6 +15,8 @@ use crate::hex;
 
 /// Bytes of an Ed25519 public key (RFC 8032 §5.1.5).
 pub const KEY_LEN: usize = 32;
+/// Bytes of an uncompressed P-256 point: 04, x, y (SEC 1 §2.3.3).
+pub const P256_LEN: usize = 65;
 /// Bytes of the number that minisign gives a key pair.
 pub const KEY_NUMBER_LEN: usize = 8;
 
@@ -20,8 +24,10 @@ pub const KEY_NUMBER_LEN: usize = 8;
 /// signature of a digest, and must never pass for one of a 64-byte image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum KeyKind {
-    /// Detached Ed25519 over the image itself.
+    /// Detached Ed25519 over the image itself, or over a document (DSSE).
     Ed25519,
+    /// ECDSA P-256 with SHA-256 over a document (DSSE); never over an image.
+    EcdsaP256,
     /// Minisign, prehashed.
     Minisign {
         /// The number in the key and in each of its signatures.
@@ -33,6 +39,7 @@ impl std::fmt::Display for KeyKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             KeyKind::Ed25519 => f.write_str("ed25519"),
+            KeyKind::EcdsaP256 => f.write_str("ecdsa-p256"),
             KeyKind::Minisign { key_number } => write!(f, "minisign {}", key_number_text(key_number)),
         }
     }
@@ -43,21 +50,32 @@ pub(crate) fn key_number_text(number: &[u8; KEY_NUMBER_LEN]) -> String {
     format!("{:016X}", u64::from_le_bytes(*number))
 }
 
-/// A checked Ed25519 public key and what it signs.
+/// A checked public key and what it signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PublicKey {
     kind: KeyKind,
-    bytes: [u8; KEY_LEN],
+    point: Point,
+}
+
+/// The encoded point; which one follows from the kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Point {
+    Edwards([u8; KEY_LEN]),
+    P256([u8; P256_LEN]),
 }
 
 impl PublicKey {
-    /// Checks `bytes`.
-    pub fn new(kind: KeyKind, bytes: [u8; KEY_LEN]) -> Result<PublicKey, KeyError> {
-        if !is_canonical(&bytes) {
-            return Err(KeyError::NotCanonical);
-        }
-        let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::NotAPoint)?;
-        if point.is_weak() { Err(KeyError::Weak) } else { Ok(PublicKey { kind, bytes }) }
+    /// Checks `bytes`: 32 for Ed25519 and minisign, 65 for P-256.
+    pub fn new(kind: KeyKind, bytes: impl AsRef<[u8]>) -> Result<PublicKey, KeyError> {
+        let bytes = bytes.as_ref();
+        let length = |_| KeyError::Length { kind: kind.to_string(), found: bytes.len() };
+        let point = match kind {
+            KeyKind::EcdsaP256 => Point::P256(p256(bytes.try_into().map_err(length)?)?),
+            KeyKind::Ed25519 | KeyKind::Minisign { .. } => {
+                Point::Edwards(edwards(bytes.try_into().map_err(length)?)?)
+            }
+        };
+        Ok(PublicKey { kind, point })
     }
 
     /// What it signs.
@@ -65,15 +83,48 @@ impl PublicKey {
         self.kind
     }
 
-    /// The encoded point.
-    pub const fn as_bytes(&self) -> &[u8; KEY_LEN] {
-        &self.bytes
+    /// The encoded point: 32 bytes, or 65 for P-256.
+    pub const fn as_bytes(&self) -> &[u8] {
+        match &self.point {
+            Point::Edwards(bytes) => bytes,
+            Point::P256(bytes) => bytes,
+        }
+    }
+
+    /// The encoded point of an Ed25519 or minisign key.
+    pub const fn edwards(&self) -> Option<&[u8; KEY_LEN]> {
+        match &self.point {
+            Point::Edwards(bytes) => Some(bytes),
+            Point::P256(_) => None,
+        }
     }
 
     /// Its name everywhere.
     pub fn id(&self) -> KeyId {
-        KeyId::of(&self.bytes)
+        KeyId::of(self.as_bytes())
     }
+}
+
+/// The site key that boot states are approved with may sign documents, too.
+impl From<&SiteKeyPublic> for PublicKey {
+    fn from(key: &SiteKeyPublic) -> PublicKey {
+        // Its constructor has checked that the point lies on the curve.
+        PublicKey { kind: KeyKind::EcdsaP256, point: Point::P256(*key.point()) }
+    }
+}
+
+fn edwards(bytes: [u8; KEY_LEN]) -> Result<[u8; KEY_LEN], KeyError> {
+    if !is_canonical(&bytes) {
+        return Err(KeyError::NotCanonical);
+    }
+    let point = VerifyingKey::from_bytes(&bytes).map_err(|_| KeyError::NotAPoint)?;
+    if point.is_weak() { Err(KeyError::Weak) } else { Ok(bytes) }
+}
+
+/// The curve has cofactor 1, so a point on it other than infinity, which has no 65 bytes, is strong.
+fn p256(bytes: [u8; P256_LEN]) -> Result<[u8; P256_LEN], KeyError> {
+    let on_curve = bytes.first() == Some(&4) && ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, bytes).is_ok();
+    if on_curve { Ok(bytes) } else { Err(KeyError::NotAPoint) }
 }
 
 /// RFC 8032 §5.1.3: the 255 bits of y must be below p = 2^255 - 19.
@@ -82,7 +133,7 @@ fn is_canonical(bytes: &[u8; KEY_LEN]) -> bool {
     !(*low >= 0xed && middle.iter().all(|b| *b == 0xff) && high & 0x7f == 0x7f)
 }
 
-/// The name of a key: the first 8 bytes of SHA-256 over its 32 bytes, as 16 hexadecimal digits.
+/// The name of a key: the first 8 bytes of SHA-256 over its encoded point, as 16 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct KeyId([u8; KeyId::LEN]);
@@ -91,7 +142,7 @@ impl KeyId {
     /// Bytes in a key id.
     pub const LEN: usize = 8;
 
-    fn of(key: &[u8; KEY_LEN]) -> KeyId {
+    fn of(key: &[u8]) -> KeyId {
         let [a, b, c, d, e, f, g, h, ..] = *Digest::of(key).as_bytes();
         KeyId([a, b, c, d, e, f, g, h])
     }
@@ -134,8 +185,16 @@ impl From<KeyId> for String {
 #[non_exhaustive]
 pub enum KeyError {
     /// No point of the curve has this encoding.
-    #[error("these 32 bytes are no Ed25519 public key (no point of the curve); was another value given?")]
+    #[error("these bytes are no public key (no point of the curve); was another value given?")]
     NotAPoint,
+    /// Another number of bytes than such a key has.
+    #[error("{found} bytes are no {kind} key; 32 are expected for Ed25519 and minisign, 65 for P-256")]
+    Length {
+        /// What it should be.
+        kind: String,
+        /// How many there are.
+        found: usize,
+    },
     /// The coordinate is not below p.
     #[error(
         "the Ed25519 public key is not canonically encoded; no signing tool makes such a key, ask for another"
@@ -188,17 +247,34 @@ mod tests {
             ("off the curve", "02", Err(KeyError::NotAPoint)),
         ];
         for (what, text, expected) in cases {
-            let bytes = hex::decode(&format!("{text:0<64}")).unwrap();
+            let bytes: [u8; KEY_LEN] = hex::decode(&format!("{text:0<64}")).unwrap();
             assert_eq!(PublicKey::new(KeyKind::Ed25519, bytes).map(|_| ()), expected, "{what}");
         }
     }
 
     #[test]
     fn a_key_id_is_the_start_of_the_digest_and_reads_back() {
-        let key = PublicKey::new(KeyKind::Ed25519, hex::decode(GOOD).unwrap()).unwrap();
+        let key = PublicKey::new(KeyKind::Ed25519, hex::decode::<KEY_LEN>(GOOD).unwrap()).unwrap();
         let text = key.id().to_string();
         assert!(Digest::of(key.as_bytes()).to_hex().starts_with(&text) && text.len() == 16);
         assert_eq!(text.parse(), Ok(key.id()));
         assert!("xyz".parse::<KeyId>().is_err());
+    }
+
+    #[test]
+    fn a_p256_key_is_an_uncompressed_point_of_the_curve() {
+        // The generator (SP 800-186 §3.2.1.3).
+        let text = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c\
+                    0f9e162bce33576b315ececbb6406837bf51f5";
+        let point: [u8; P256_LEN] = hex::decode(text).unwrap();
+        let key = PublicKey::new(KeyKind::EcdsaP256, point).unwrap();
+        assert_eq!(key, PublicKey::from(&SiteKeyPublic::new(&point).unwrap()));
+        let mut off = point;
+        off[64] ^= 1;
+        assert_eq!(PublicKey::new(KeyKind::EcdsaP256, off), Err(KeyError::NotAPoint));
+        for (kind, len) in [(KeyKind::EcdsaP256, 64), (KeyKind::EcdsaP256, 33), (KeyKind::Ed25519, 65)] {
+            let found = PublicKey::new(kind, &point[..len]);
+            assert!(matches!(found, Err(KeyError::Length { .. })), "{kind} {len}");
+        }
     }
 }

@@ -40,7 +40,7 @@ impl PublicKey {
 }
 
 fn parse_text(text: &str, looks: Looks) -> Result<PublicKey, KeyFileError> {
-    if let Some(raw) = hex::decode(text) {
+    if let Some(raw) = hex::decode::<KEY_LEN>(text) {
         return Ok(PublicKey::new(KeyKind::Ed25519, raw)?);
     }
     if let Some(body) = text.strip_prefix(PEM_BEGIN) {
@@ -175,7 +175,7 @@ mod tests {
         ];
         for form in forms {
             let key = PublicKey::parse(form).unwrap();
-            assert_eq!(key.as_bytes(), &raw);
+            assert_eq!(key.as_bytes(), raw);
         }
         let kind = PublicKey::parse(mini.as_bytes()).unwrap().kind();
         assert_eq!(kind.to_string(), "minisign 3837363534333231");

@@ -44,6 +44,7 @@ impl Judge {
             name: a.name().to_string(),
             kind: match a.key().kind() {
                 KeyKind::Ed25519 => "ed25519".into(),
+                KeyKind::EcdsaP256 => "ecdsa-p256".into(),
                 KeyKind::Minisign { .. } => "minisign".into(),
             },
             vendor: a.scope().vendor().to_string(),
@@ -117,9 +118,7 @@ impl Judge {
 
     /// A copy to change. [`TrustStore`] counts its generation up with the change.
     fn trust_copy(&self) -> Result<TrustStore, Failure> {
-        let store = self.trust().map_err(gate_failure)?;
-        TrustStore::with(store.generation(), store.anchors().to_vec())
-            .map_err(|e| Failure::internal(e.to_string()))
+        self.trust().map_err(gate_failure).cloned()
     }
 
     /// File first, then the counter, then the database: a cut between them is finished by [`Judge::load_trust`].
