@@ -116,7 +116,8 @@ fn minisign_alone(dir: &Path) {
 /// As [`minisign_alone`].
 fn ed25519_alone(dir: &Path) {
     let (SignatureFile::Ed25519(signature), key) = files(dir, "ed") else { panic!("a raw signature") };
-    let mut stream = StrictStream::new(key.edwards().expect("an Ed25519 key"), &signature).expect("a strict signature");
+    let mut stream =
+        StrictStream::new(key.edwards().expect("an Ed25519 key"), &signature).expect("a strict signature");
     pieces(dir, |piece| stream.update(piece));
     stream.finish().expect("a good signature");
 }
