@@ -26,6 +26,7 @@ mod guard;
 mod identity;
 pub mod message;
 mod provision;
+mod receipt;
 mod release;
 mod restart;
 pub mod rows;
@@ -50,6 +51,7 @@ const DIRS: &[&str] = &[
     "approvals",
     crate::audit::DIR,
     book::ASIDE,
+    receipt::DIR,
     crate::signals::DIR,
     crate::signals::bus::DIR,
 ];
@@ -64,6 +66,7 @@ pub struct Judge {
     pub(crate) tpm: Option<Tpm>,
     gate: gate::Gate,
     book: book::Book,
+    receipts: receipt::Due,
     /// Who asks: a person's user id, or the gateway itself.
     pub(crate) caller: String,
     conduits: Vec<Conduit>,
@@ -124,6 +127,7 @@ impl Judge {
             tpm,
             gate: gate::Gate::not_ready(),
             book: book::Book::Closed,
+            receipts: receipt::Due::default(),
             caller: OURSELVES.into(),
             conduits: Vec::new(),
             identities: HashMap::new(),

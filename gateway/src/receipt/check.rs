@@ -210,7 +210,11 @@ fn covered(statement: &Statement, audit: &Audit, der: &[u8]) -> Result<u64, Stri
     let is_ours = entry.n == audit.index
         && entry.event.subject == record.controller.id
         && digest == statement.image().digest.sha256
-        && record.case.rsplit('/').next().is_some_and(|case| entry.event.text.starts_with(case));
+        && record
+            .case
+            .rsplit('/')
+            .next()
+            .is_some_and(|case| entry.event.text.starts_with(&format!("{case}:")));
     if !is_ours {
         return Err(format!("entry {} is about something else", audit.index));
     }

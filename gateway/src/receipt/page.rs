@@ -39,14 +39,7 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
     let bytes = record.delivered_bytes.map_or(String::new(), |n| format!("{n} bytes"));
     let name = if image.name.is_empty() { "without a name" } else { &image.name };
     page.row("Image", &format!("{name}, {}", if bytes.is_empty() { "size not known" } else { &bytes }));
-    page.row(
-        "",
-        &if image.digest.sha256.is_empty() {
-            "digest not known".into()
-        } else {
-            format!("sha256:{}", image.digest.sha256)
-        },
-    );
+    page.row("SHA-256", if image.digest.sha256.is_empty() { "not known" } else { &image.digest.sha256 });
     let signer = record.signer.as_ref().map(|s| format!("{} (key {})", s.name, s.id));
     page.row("Signed by", &signer.unwrap_or_else(|| "nobody known".into()));
     page.gap();
@@ -76,7 +69,7 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
     }
     page.gap();
     page.row("Policy", &statement.predicate.policy.uri);
-    page.row("Settings", &format!("sha256:{}", record.configuration.sha256));
+    page.row("Settings", &record.configuration.sha256);
     let gateway = &record.gateway;
     page.row(
         "Gateway",
