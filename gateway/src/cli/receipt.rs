@@ -61,11 +61,12 @@ fn of_case(context: &Context, case: &str, out: Option<&Path>) -> Result<Said, Fa
 pub(super) fn page(row: &ReceiptRow) -> String {
     let (statement, standing) = match &row.signed {
         Some(file) => match envelope::open(file.as_bytes()) {
+            Ok((_, statement)) if !row.why.is_empty() => (statement, Standing::Unsigned(row.why.clone())),
             Ok((_, statement)) => {
                 let key = statement.record().gateway.evidence_key.clone();
                 (statement, Standing::Signed { key })
             }
-            Err(e) => return format!("the file of {} cannot be read: {e}", row.case),
+            Err(_) => return format!("the receipt of {} is none any more: {}", row.case, row.why),
         },
         None => match row.statement.clone().map(serde_json::from_value::<Statement>) {
             Some(Ok(statement)) => (statement, Standing::Unsigned(row.why.clone())),

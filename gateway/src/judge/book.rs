@@ -19,7 +19,7 @@ use super::{Judge, refusal};
 use crate::audit::checkpoint::{LogKey, Note};
 use crate::audit::{AuditError, Coalesce, DIR, Event, Kind, Log, export};
 use crate::reasons as why;
-use crate::receipt::statement::Audit;
+use crate::receipt::record::Audit;
 use crate::state::alarm::Kind as Told;
 use crate::state::meta;
 use crate::state::outbox;

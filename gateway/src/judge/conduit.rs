@@ -227,6 +227,7 @@ impl Judge {
         })?;
         // It runs from now on: a controller that restarts into its bootloader is no reason to resume it.
         self.progress.insert(plc.to_string(), (case, 0, 0));
+        self.receipts_are_due(); // one that gave way
         Ok(())
     }
 
@@ -247,6 +248,7 @@ impl Judge {
                 let written =
                     self.db.write_with_reserve("record a delivery", |tx| taken(tx, plc, number, now));
                 self.log(written);
+                self.receipts_are_due(); // one that gave way
                 self.open_soak(plc, case);
             }
             Outcome::Ready(text) => {

@@ -18,11 +18,14 @@ use super::trust::gate_failure;
 use super::{Judge, OURSELVES};
 use crate::audit::{Event, Kind as Audit};
 use crate::reasons as why;
-use crate::receipt::statement::{
-    Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, Resource, SCHEMA, STATEMENT, SUMMARY,
-    Sha256, Signer, Stage, Statement, Subject, Summary, Terms, Verifier, Window,
+use crate::receipt::record::{
+    Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA, Signer,
+    Stage, Terms, Window,
 };
-use crate::receipt::{MAX_STAGES, MAX_STATIONS, envelope, plain};
+use crate::receipt::statement::{
+    Resource, STATEMENT, SUMMARY, Sha256, Statement, Subject, Summary, Verifier,
+};
+use crate::receipt::{MAX_STAGES, MAX_STATIONS, Said, check, envelope, plain};
 use crate::state::Tx;
 use crate::state::case::{self, Case, CaseNumber, CaseState};
 use crate::state::identity::{self, Identity};
@@ -160,7 +163,7 @@ impl Judge {
     }
 
     /// The audit log's entry about the case, under a checkpoint where one can be signed.
-    fn log_of(&mut self, row: &Case, one: &Gathered) -> Result<crate::receipt::statement::Audit, String> {
+    fn log_of(&mut self, row: &Case, one: &Gathered) -> Result<AuditRecord, String> {
         let known = one.entry.filter(|n| self.is_about(*n, row));
         // Cut off before it was written, or of a log that was set aside since.
         let index = match known {
@@ -264,7 +267,9 @@ impl Judge {
             .map_err(|_| Failure::usage(format!("{case:?} is no case; cases look like C-000123")))?;
         let file = self.store.read(&file_name(number), dsse::MAX_ENVELOPE as u64)?;
         if let Some(signed) = file.and_then(|bytes| String::from_utf8(bytes).ok()) {
-            let row = ReceiptRow { case: number.to_string(), signed: Some(signed), ..ReceiptRow::default() };
+            let why = self.doubt(signed.as_bytes())?;
+            let case = number.to_string();
+            let row = ReceiptRow { case, signed: Some(signed), why, statement: None };
             return Ok(Answered::Receipt(Box::new(row)));
         }
         let row = case::get(&self.db.rows(), number)?;
@@ -284,6 +289,23 @@ impl Judge {
         let statement = serde_json::to_value(&statement).map_err(|e| Failure::internal(e.to_string()))?;
         let case = number.to_string();
         Ok(Answered::Receipt(Box::new(ReceiptRow { case, signed: None, why, statement: Some(statement) })))
+    }
+
+    /// What is wrong with a kept file; empty when all is well. It lies on a disk that others may have written to.
+    fn doubt(&self, file: &[u8]) -> Result<String, Failure> {
+        let Answered::Keys { evidence, attestation } = self.receipt_keys()? else { return Ok(String::new()) };
+        let keys = envelope::key_from_pem(&evidence)
+            .and_then(|evidence| Ok((evidence, envelope::key_from_pem(&attestation)?)));
+        let (evidence, attestation) = keys.map_err(|e| Failure::internal(e.to_string()))?;
+        Ok(match check(file, &evidence, Some(&attestation)) {
+            Ok(checked) => {
+                let wrong = checked.findings.iter().find(|f| f.said == Said::Bad);
+                wrong.map_or(String::new(), |f| {
+                    format!("{}: {}; or by a key before headgate init --again", f.what, f.text)
+                })
+            }
+            Err(e) => format!("its file was edited: {e}"),
+        })
     }
 
     /// The public keys that receipts are checked with, as PEM.

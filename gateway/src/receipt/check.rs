@@ -13,7 +13,8 @@ use hal::tpm::{
 
 use super::envelope;
 use super::error::ReceiptError;
-use super::statement::{Audit, Quoted, Statement};
+use super::record::{Audit, Quoted};
+use super::statement::Statement;
 use crate::audit::Entry;
 use crate::audit::checkpoint::{LogKey, Note};
 use crate::audit::tree::{self, Hash};

@@ -1,6 +1,6 @@
 //! How large a receipt may be, and which characters its texts may hold.
 
-/// Largest receipt that is read, in bytes. Those that a gateway writes have about 12 KiB.
+/// Largest receipt that is read, in bytes. Those that a gateway writes have about 6 KiB.
 pub const MAX_RECEIPT: usize = 256 << 10;
 /// Most stages in a receipt; the gauntlet has fewer.
 pub const MAX_STAGES: usize = 32;

@@ -13,6 +13,7 @@ pub mod envelope;
 mod error;
 mod limits;
 pub mod page;
+pub mod record;
 pub mod statement;
 #[cfg(test)]
 pub(crate) mod tests;

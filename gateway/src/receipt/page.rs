@@ -2,7 +2,8 @@
 
 use super::check::short;
 use super::limits::plain;
-use super::statement::{Reading, Stage, Statement, Terms};
+use super::record::{Reading, Stage, Terms};
+use super::statement::Statement;
 
 /// Columns of the page.
 const WIDTH: usize = 80;

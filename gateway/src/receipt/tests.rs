@@ -7,6 +7,7 @@ use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::{KeyKind, PublicKey};
 use proptest::prelude::*;
 
+use super::record::*;
 use super::statement::*;
 use super::*;
 
@@ -166,6 +167,80 @@ fn a_statement_without_a_quote_is_refused_though_its_signature_holds() {
     assert!(!checked.is_good());
     let other = check(file.as_bytes(), &Key::new().public(), None).unwrap();
     assert_eq!(other.findings[0].said, Bad);
+}
+
+/// A receipt of a bench with a software TPM, as this version's first commit wrote it.
+const KEPT: &[u8] = include_bytes!("../../../fuzz/seeds/receipt_file/whole");
+
+#[test]
+fn a_receipt_of_a_tpm_is_good_under_its_own_key_and_each_part_is_looked_at() {
+    let (envelope, whole) = envelope::open(KEPT).unwrap();
+    let quote = whole.record().quote.clone().unwrap();
+    let point = |public: &Bytes| {
+        let (x, y) = (&public.0[public.0.len() - 66..][..32], &public.0[public.0.len() - 32..]);
+        PublicKey::new(KeyKind::EcdsaP256, [&[4], x, y].concat()).unwrap()
+    };
+    let (key, attestation) = (point(&quote.evidence_public), point(&quote.attestation_public));
+    let said = |statement: &Statement, attestation: &PublicKey| -> Vec<&'static str> {
+        let mut other = Envelope::new(envelope::PAYLOAD_TYPE, statement.to_json().unwrap()).unwrap();
+        let signed: serde_json::Value = serde_json::from_str(&envelope.to_json().unwrap()).unwrap();
+        let signature = Bytes::try_from(signed["signatures"][0]["sig"].as_str().unwrap().to_owned()).unwrap();
+        other.attach("", &signature.0).unwrap();
+        let checked = check(other.to_json().unwrap().as_bytes(), &key, Some(attestation)).unwrap();
+        checked.findings.iter().filter(|f| f.said != Said::Good).map(|f| f.what).collect()
+    };
+    assert_eq!(said(&whole, &attestation), [""; 0]);
+    assert_eq!(said(&whole, &key), ["attestation key"]);
+    type Edit = fn(&mut Record);
+    let rows: &[(&str, Edit, &[&str])] = &[
+        ("a ticket", |r| r.release.as_mut().unwrap().ticket = None, &["signature", "nonce"]),
+        ("the gateway's key", |r| r.gateway.evidence_key.clear(), &["signature", "key", "nonce"]),
+        ("no quote", |r| r.quote = None, &["signature", "quote"]),
+        ("no audit log", |r| r.audit = None, &["signature", "nonce", "audit log"]),
+        ("another entry", |r| r.audit.as_mut().unwrap().index += 1, &["signature", "nonce", "audit log"]),
+        ("another case", |r| r.case = "bench/C-000002".into(), &["signature", "nonce", "audit log"]),
+        (
+            "a shorter proof",
+            |r| drop(r.audit.as_mut().unwrap().proof.pop()),
+            &["signature", "nonce", "audit log"],
+        ),
+        (
+            "an edited entry",
+            |r| r.audit.as_mut().unwrap().entry = "{}".into(),
+            &["signature", "nonce", "audit log"],
+        ),
+        ("the quote", |r| r.quote.as_mut().unwrap().attest.0[20] ^= 1, &["signature", "quote"]),
+        ("a cut quote", |r| r.quote.as_mut().unwrap().attest.0.truncate(90), &["signature", "quote"]),
+        (
+            "a certification as quote",
+            |r| {
+                let quote = r.quote.as_mut().unwrap();
+                quote.attest = quote.certification.attest.clone();
+                quote.signature = quote.certification.signature.clone();
+            },
+            &["signature", "nonce", "pcrs"],
+        ),
+        (
+            "no certification",
+            |r| r.quote.as_mut().unwrap().certification.signature.0[10] ^= 1,
+            &["signature", "evidence key"],
+        ),
+        (
+            "another site's key",
+            |r| r.quote.as_mut().unwrap().site_key = r.quote.as_ref().unwrap().attestation_key.clone(),
+            &["signature", "evidence key"],
+        ),
+        (
+            "two attestation keys",
+            |r| r.quote.as_mut().unwrap().attestation_key.clear(),
+            &["signature", "attestation key"],
+        ),
+    ];
+    for (what, edit, expected) in rows {
+        let mut edited = whole.clone();
+        edit(&mut edited.predicate.headgate);
+        assert_eq!(said(&edited, &attestation), *expected, "{what}");
+    }
 }
 
 #[test]
