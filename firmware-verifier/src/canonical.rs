@@ -8,16 +8,14 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// `value` in canonical form.
-pub(crate) fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+pub fn to_vec<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::new();
     write(&serde_json::to_value(value)?, &mut out)?;
     Ok(out)
 }
 
 /// Reads canonical JSON; `Ok(None)` when it is a `T`, but in another form.
-pub(crate) fn from_slice<T: Serialize + DeserializeOwned>(
-    bytes: &[u8],
-) -> Result<Option<T>, serde_json::Error> {
+pub fn from_slice<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, serde_json::Error> {
     let value: T = serde_json::from_slice(bytes)?;
     Ok((to_vec(&value)? == bytes).then_some(value))
 }

@@ -25,7 +25,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
-mod canonical;
+pub mod canonical;
 pub mod digest;
 pub mod document;
 pub mod dsse;

@@ -17,6 +17,7 @@ pub mod plot;
 pub mod protocol;
 pub mod proxy;
 pub mod reasons;
+pub mod receipt;
 pub mod shield;
 pub mod signals;
 pub mod sim;

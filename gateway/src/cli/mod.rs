@@ -20,6 +20,7 @@ mod explain;
 mod image;
 mod init;
 mod print;
+mod receipt;
 mod run;
 mod signals;
 mod signals_file;
@@ -86,6 +87,8 @@ enum Verb {
     /// The audit log: what was done and decided, and the proof that nobody has changed it since.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// The signed record of an update: print it, write it, check it.
+    Receipt(receipt::Receipt),
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
@@ -168,6 +171,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Conduit(v) => conduit::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),
         Verb::Audit(v) => audit::audit(context, v),
+        Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, &v),
         Verb::Sim(v) => sim::sim(&v),

@@ -192,6 +192,8 @@ fn words(answer: &Answered) -> String {
         }
         Answered::Audit { entries, .. } => super::audit::list(entries),
         Answered::AuditReport(report) => super::audit::report(report),
+        Answered::Receipt(row) => super::receipt::page(row),
+        Answered::Keys { evidence, attestation } => format!("{evidence}{attestation}"),
         Answered::Learned { habits } => format!("{} habits", habits.len()),
     }
 }

@@ -19,6 +19,7 @@ use super::{Judge, refusal};
 use crate::audit::checkpoint::{LogKey, Note};
 use crate::audit::{AuditError, Coalesce, DIR, Event, Kind, Log, export};
 use crate::reasons as why;
+use crate::receipt::record::Audit;
 use crate::state::alarm::Kind as Told;
 use crate::state::meta;
 use crate::state::outbox;
@@ -139,13 +140,43 @@ impl Judge {
         }
     }
 
-    /// Writes down one event as it is.
-    pub(super) fn write_down(&mut self, event: Event) {
+    /// Writes down one event as it is, and gives its index.
+    pub(super) fn write_down(&mut self, event: Event) -> Option<u64> {
         self.open_book();
-        let Book::Open(book) = &mut self.book else { return };
-        if let Err(e) = book.log.append(&event).and_then(|_| book.log.sync()) {
-            self.damaged(e.to_string());
+        let Book::Open(book) = &mut self.book else { return None };
+        match book.log.append(&event).and_then(|n| book.log.sync().map(|()| n)) {
+            Ok(n) => Some(n),
+            Err(e) => {
+                self.damaged(e.to_string());
+                None
+            }
         }
+    }
+
+    /// The event at `index`.
+    pub(super) fn entry_at(&self, index: u64) -> Option<Event> {
+        let Book::Open(book) = &self.book else { return None };
+        let entry = book.log.entries(index..index.saturating_add(1)).next()?;
+        entry.ok().map(|entry| entry.event)
+    }
+
+    /// The entry at `index` for a receipt, with a checkpoint that covers it where the TPM signs one.
+    pub(super) fn entry_with_checkpoint(&mut self, index: u64) -> Result<Audit, String> {
+        self.whole_book().map_err(|f| f.text)?.log.want_receipt();
+        self.seal_book(self.clock.mono());
+        let log = &self.whole_book().map_err(|f| f.text)?.log;
+        let entry = log.entries(index..index.saturating_add(1)).next().ok_or("no such entry")?;
+        let entry = entry.map_err(|e| e.to_string())?.to_json();
+        let covers = log.newest().filter(|sealed| sealed.checkpoint().size > index);
+        let proof = covers.map(|sealed| log.inclusion(index, sealed.checkpoint())).transpose();
+        let proof = proof.map_err(|e| e.to_string())?.unwrap_or_default();
+        Ok(Audit {
+            origin: log.key().name().to_owned(),
+            index,
+            entry,
+            checkpoint: covers.map(|sealed| sealed.note.to_string()),
+            proof: proof.iter().map(|hash| hash.to_base64()).collect(),
+        })
     }
 
     /// When [`Judge::keep_book`] has something to do.
@@ -169,7 +200,9 @@ impl Judge {
         let Book::Open(book) = &mut self.book else { return };
         let mut counted = Vec::new();
         book.repeats.expire(now, &mut counted);
-        counted.into_iter().for_each(|event| self.write_down(event));
+        for event in counted {
+            self.write_down(event);
+        }
         if self.book_in().is_some_and(|wait| wait.is_zero()) {
             self.seal_book(now);
         }
@@ -180,7 +213,9 @@ impl Judge {
         let Book::Open(book) = &mut self.book else { return };
         let mut counted = Vec::new();
         book.repeats.drain(&mut counted);
-        counted.into_iter().for_each(|event| self.write_down(event));
+        for event in counted {
+            self.write_down(event);
+        }
     }
 
     fn seal_book(&mut self, now: Mono) {

@@ -14,8 +14,8 @@ use crate::state::case::{self, CaseNumber, CaseState, NewCase};
 use crate::state::delivery::{self, Phase};
 use crate::state::learned::{self, Access, LEARNED_LIMIT, Learned};
 use crate::state::outbox::Kind;
-use crate::state::release;
 use crate::state::{StateError, Tx};
+use crate::state::{receipt, release};
 use crate::transfer::engine::Way;
 use crate::transfer::event::{Answer, CaseId, Outcome, Question, Refusal, Station};
 use crate::vault::{Refused, Sidecar};
@@ -121,6 +121,7 @@ impl Judge {
             class: "firmware".into(),
             digest: None,
         };
+        let before = self.before(plc);
         let text =
             declared.map_or("transfer opened".to_string(), |n| format!("transfer of {n} bytes opened"));
         let number = self.db.write("open a case", |tx| {
@@ -129,6 +130,7 @@ impl Judge {
                 case::prune(tx, KEEP_CASES)?;
             }
             case::tell(tx, number, now, &text)?;
+            receipt::open(tx, number, before.as_deref())?;
             Ok(number)
         })?;
         Ok(CaseId(number.as_u64()))
@@ -136,10 +138,12 @@ impl Judge {
 
     /// `match`: the whole image has landed. Everything is checked once more, then the release is used up.
     fn commit(&mut self, plc: &str, case: CaseId, digest: &[u8; 32]) -> Result<(), Refusal> {
-        self.still_released(plc, case, digest)?;
+        let released = self.still_released(plc, case, digest)?;
+        let known = self.let_through(plc, &released);
         let (now, number) = (self.now(), number(case));
         let used = self.db.write("use a release", |tx| {
             release::consume_use(tx, digest, plc, number)?;
+            receipt::gather(tx, number, &known)?;
             case::settle(tx, number, CaseState::Delivering, None)?;
             case::tell(tx, number, now, "every byte equals the released image; the commit passes")
         });
@@ -189,8 +193,11 @@ impl Judge {
         match verdict {
             Ok(released) => {
                 self.settle(case, CaseState::Ready, None, "verified and released");
-                let named =
-                    self.db.write("name a case's image", |tx| case::set_digest(tx, number(case), &digest));
+                let known = self.let_through(plc, &released);
+                let named = self.db.write("name a case's image", |tx| {
+                    case::set_digest(tx, number(case), &digest)?;
+                    receipt::gather(tx, number(case), &known)
+                });
                 self.log(named);
                 Ok(Answer::Deliver(released))
             }
@@ -220,6 +227,7 @@ impl Judge {
         })?;
         // It runs from now on: a controller that restarts into its bootloader is no reason to resume it.
         self.progress.insert(plc.to_string(), (case, 0, 0));
+        self.receipts_are_due(); // one that gave way
         Ok(())
     }
 
@@ -240,6 +248,7 @@ impl Judge {
                 let written =
                     self.db.write_with_reserve("record a delivery", |tx| taken(tx, plc, number, now));
                 self.log(written);
+                self.receipts_are_due(); // one that gave way
                 self.open_soak(plc, case);
             }
             Outcome::Ready(text) => {
@@ -390,12 +399,21 @@ impl Judge {
         self.settle(case, state, code, text);
         let row = case::get(&self.db.rows(), number(case)).ok().flatten();
         let station = row.as_ref().map_or(OURSELVES, |row| row.station.as_str());
-        let word = format!("{case}: {}: {text}", format!("{state:?}").to_lowercase());
+        // A controller's name is in it, and goes to pages and terminals.
+        let text_alone = text.replace(char::is_control, " ");
+        let word = format!("{case}: {}: {text_alone}", format!("{state:?}").to_lowercase());
         let event = Event::new(self.now(), Audit::Verdict, station, plc, &word);
         let event = Event { code, digest: row.as_ref().and_then(|row| row.digest), ..event };
         match state {
             // Each has used up a release that a person gave, so their number is a person's, too.
-            CaseState::Done => self.write_down(event),
+            CaseState::Done => {
+                if let Some(entry) = self.write_down(event) {
+                    let named = self
+                        .db
+                        .write("name an audit entry", |tx| receipt::set_entry(tx, number(case), entry));
+                    self.log(named);
+                }
+            }
             _ => self.note_of_peer(event),
         }
         let body = json!({
@@ -461,6 +479,7 @@ fn supersede(tx: &Tx<'_>, plc: &str, by: CaseNumber, now: Wall) -> Result<(), St
     };
     delivery::advance(tx, old.case, Phase::Confirmed, now)?;
     if old.phase == Phase::Delivered {
+        super::receipt::landed(tx, old.case, None, now)?;
         case::tell(tx, old.case, now, &format!("taken; {by} came before its identity was read back"))?;
         return case::settle(tx, old.case, CaseState::Done, None);
     }

@@ -189,6 +189,7 @@ impl Judge {
 
     fn set_gate(&mut self, gate: Gate) {
         self.gate = gate;
+        self.receipts_are_due();
         if self.conduits.is_empty() {
             return; // a command on its own: the gateway that runs tells people
         }

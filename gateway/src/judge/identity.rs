@@ -3,7 +3,7 @@
 use firmware_verifier::identity::{ControllerIdentity, Observed};
 
 use super::conduit::number;
-use super::{Judge, OURSELVES};
+use super::{Judge, OURSELVES, receipt};
 use crate::audit::{Event, Kind as Audit};
 use crate::protocol::modbus::conduit::ControllerSays;
 use crate::reasons as why;
@@ -47,7 +47,7 @@ impl Judge {
         }
         if let Some(case) = case {
             let text = format!("identity read back: {} (identity-only)", words(&reading));
-            self.read_back(plc, case, changed, &text);
+            self.read_back(plc, case, changed, Some(&reading), &text);
         }
     }
 
@@ -66,7 +66,7 @@ impl Judge {
 
     /// Ends the case that was read back. Where nobody knows whether the commit had arrived, the same
     /// identity as before proves nothing.
-    fn read_back(&mut self, plc: &str, case: CaseId, changed: bool, text: &str) {
+    fn read_back(&mut self, plc: &str, case: CaseId, changed: bool, after: Option<&Identity>, text: &str) {
         let unsure = self.unsure.get(plc) == Some(&case);
         if unsure {
             self.unsure.remove(plc);
@@ -78,13 +78,13 @@ impl Judge {
         match unsure {
             true if changed => {
                 self.open_soak(plc, case);
-                self.confirm(plc, case, text);
+                self.confirm(plc, case, after, text);
             }
             true => {
                 let text = format!("{text}, as before: whether the controller took the image is not known");
                 self.end_case(plc, case, CaseState::Aborted, None, &text);
             }
-            false => self.confirm(plc, case, text),
+            false => self.confirm(plc, case, after, text),
         }
     }
 
@@ -96,15 +96,22 @@ impl Judge {
         }
     }
 
-    fn confirm(&mut self, plc: &str, case: CaseId, text: &str) {
+    fn confirm(&mut self, plc: &str, case: CaseId, after: Option<&Identity>, text: &str) {
         let (now, row) = (self.now(), number(case));
         let open = delivery::get(&self.db.rows(), row).ok().flatten().is_some();
+        let written = self.db.write("confirm a delivery", |tx| {
+            if open {
+                delivery::advance(tx, row, Phase::Confirmed, now)?;
+            }
+            // Together: whatever is cut off now, a receipt is owed.
+            case::settle(tx, row, CaseState::Done, None)?;
+            receipt::landed(tx, row, after, now)
+        });
+        self.log(written.map(drop));
         if open {
-            let written =
-                self.db.write("confirm a delivery", |tx| delivery::advance(tx, row, Phase::Confirmed, now));
-            self.log(written);
             self.clear_alarm(Some(plc), why::DELIVERY_UNCONFIRMED);
         }
+        self.receipts_are_due();
         self.end_case(plc, case, CaseState::Done, None, text);
         if let Some(digest) = case::get(&self.db.rows(), row).ok().flatten().and_then(|c| c.digest) {
             self.close_ready(plc, &digest, CaseState::Done, &format!("delivered by {case}"));
@@ -122,6 +129,7 @@ impl Judge {
             plc,
             case,
             false,
+            None,
             "the controller did not tell its identity in time (read-back: none)",
         );
     }

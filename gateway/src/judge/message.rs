@@ -220,6 +220,13 @@ pub enum Request {
         /// The controller.
         plc: String,
     },
+    /// The receipt of a case.
+    Receipt {
+        /// `C-000123`.
+        case: String,
+    },
+    /// The public keys that receipts are checked with.
+    ReceiptKeys,
 }
 
 impl Request {
@@ -305,6 +312,15 @@ pub enum Answered {
     },
     /// The audit log is whole.
     AuditReport(rows::AuditReport),
+    /// A receipt, or what there is in its place.
+    Receipt(Box<rows::ReceiptRow>),
+    /// Public keys.
+    Keys {
+        /// Signs receipts and checkpoints, in PEM.
+        evidence: String,
+        /// Signs quotes, in PEM.
+        attestation: String,
+    },
     /// Habits.
     Learned {
         /// By function and address.

@@ -27,6 +27,7 @@ mod guard;
 mod identity;
 pub mod message;
 mod provision;
+mod receipt;
 mod release;
 mod restart;
 pub mod rows;
@@ -51,6 +52,7 @@ const DIRS: &[&str] = &[
     "approvals",
     crate::audit::DIR,
     book::ASIDE,
+    receipt::DIR,
     crate::signals::DIR,
     crate::signals::bus::DIR,
 ];
@@ -65,6 +67,7 @@ pub struct Judge {
     pub(crate) tpm: Option<Tpm>,
     gate: gate::Gate,
     book: book::Book,
+    receipts: receipt::Due,
     /// Who asks: a person's user id, or the gateway itself.
     pub(crate) caller: String,
     conduits: Vec<Conduit>,
@@ -125,6 +128,7 @@ impl Judge {
             tpm,
             gate: gate::Gate::not_ready(),
             book: book::Book::Closed,
+            receipts: receipt::Due::default(),
             caller: OURSELVES.into(),
             conduits: Vec::new(),
             identities: HashMap::new(),

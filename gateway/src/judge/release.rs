@@ -122,6 +122,7 @@ impl Judge {
             expires,
             signer: verified.signer().id.to_string(),
             policy_epoch: verified.policy_epoch(),
+            by: self.caller.clone(),
         };
         let before = release::get(&self.db.rows(), &digest, plc)?;
         self.db.write("release an image", |tx| release::add(tx, &staged, plc, &terms, now))?;
@@ -323,7 +324,9 @@ impl Judge {
         let sidecar = self.vault.sidecar(Area::Vault, digest).map_err(|e| Unverified::Failure(e.into()))?;
         let signature = sidecar.attached.get(SIGNATURE).map(|a| a.0.as_slice());
         match self.run_gauntlet(plc, signature, &mut image, expires) {
-            Ok(Verdict::Verified(verified, _)) => Ok(Released { verified, image: Box::new(Stored(image)) }),
+            Ok(Verdict::Verified(verified, evidence)) => {
+                Ok(Released { verified, evidence, image: Box::new(Stored(image)) })
+            }
             Ok(verdict) => Err(Unverified::Verdict(verdict)),
             Err(refusal) => Err(Unverified::Gate(refusal)),
         }

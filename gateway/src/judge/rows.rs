@@ -325,6 +325,21 @@ impl From<&crate::audit::Entry> for AuditRow {
     }
 }
 
+/// The receipt of a case.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ReceiptRow {
+    /// `C-000123`.
+    pub case: String,
+    /// The signed file.
+    pub signed: Option<String>,
+    /// Why it is not signed.
+    #[serde(default)]
+    pub why: String,
+    /// What it would say, where it is not signed.
+    #[serde(default)]
+    pub statement: Option<serde_json::Value>,
+}
+
 /// An audit log that was read from end to end and is whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AuditReport {

@@ -13,7 +13,7 @@ use crate::audit::Kind;
 use crate::proxy::pump::Command;
 use crate::state::alarm::Kind as Told;
 use crate::state::case::{self, Case, NewCase};
-use crate::state::{identity, learned, outbox};
+use crate::state::{identity, learned, outbox, receipt};
 use crate::transfer::event::CaseId;
 use crate::vault::{self, ImageIntake, Sidecar};
 
@@ -32,7 +32,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
     judge.open_gate();
     judge.resume_all();
     loop {
-        let due = [judge.silence_in(), judge.book_in(), Some(judge.recheck_in())];
+        let due = [judge.silence_in(), judge.book_in(), judge.receipts_in(), Some(judge.recheck_in())];
         let wait = due.into_iter().flatten().min().unwrap_or(SHORTEST).max(SHORTEST);
         match timer.block_on(async { tokio::time::timeout(wait, mail.recv()).await }) {
             Ok(Some(Message::Stop) | None) => return judge.stop(),
@@ -41,6 +41,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         }
         judge.tell_silence();
         judge.keep_book();
+        judge.keep_receipts();
         // However much mail there is: a proof that is due is not put off.
         if judge.recheck_in().is_zero() {
             let was = judge.gate_status().open;
@@ -148,6 +149,8 @@ impl Judge {
             Request::AuditExport { to } => self.audit_export(&to),
             Request::AuditSetAside { reason } => self.audit_set_aside(&reason),
             Request::Learned { plc } => self.learned(&plc),
+            Request::Receipt { case } => self.receipt(&case),
+            Request::ReceiptKeys => self.receipt_keys(),
         }
     }
 
@@ -205,6 +208,7 @@ impl Judge {
             return Err(Failure::new(why::TRANSFER_BUSY, text));
         }
         let released = self.deliverable_by_us(plc, &digest).map_err(gate_failure)?;
+        let (before, known) = (self.before(plc), self.let_through(plc, &released));
         // Where an earlier delivery stopped past its point of no return, the old firmware is gone already.
         let open = crate::state::delivery::open_deliveries(&self.db.rows())?;
         let past =
@@ -220,6 +224,8 @@ impl Judge {
         let number = self.db.write("open a case", |tx| {
             let number = case::open(tx, &new, now)?;
             case::tell(tx, number, now, "delivery asked for by command")?;
+            receipt::open(tx, number, before.as_deref())?;
+            receipt::gather(tx, number, &known)?;
             Ok(number)
         })?;
         let case = CaseId(number.as_u64());

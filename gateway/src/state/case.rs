@@ -179,11 +179,12 @@ pub fn unsettled(rows: &Rows<'_>) -> Result<Vec<Case>, StateError> {
 }
 
 /// Deletes ended cases that are not among the newest `keep`, with their stories and uses; one whose
-/// delivery is still open stays.
+/// delivery is still open or whose receipt waits for the TPM stays.
 pub fn prune(tx: &Tx<'_>, keep: u32) -> Result<usize, StateError> {
     let sql = "DELETE FROM cases WHERE state IN ('done','refused','aborted') AND number <=
                (SELECT number FROM cases ORDER BY number DESC LIMIT 1 OFFSET ?1)
-               AND number NOT IN (SELECT number FROM deliveries WHERE phase <> 'confirmed')";
+               AND number NOT IN (SELECT number FROM deliveries WHERE phase <> 'confirmed')
+               AND number NOT IN (SELECT number FROM receipts WHERE state = 'waiting')";
     tx.run("forget old cases", sql, [keep])
 }
 

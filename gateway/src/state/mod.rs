@@ -19,6 +19,7 @@ pub mod identity;
 pub mod learned;
 pub mod meta;
 pub mod outbox;
+pub mod receipt;
 pub mod release;
 pub mod soak;
 

@@ -35,6 +35,9 @@ pub(super) const TABLE: &str = "
         PRIMARY KEY (number, digest, plc)
     ) STRICT, WITHOUT ROWID;";
 
+/// Who gave a release; unknown for those of an earlier version.
+pub(super) const GIVER: &str = "ALTER TABLE releases ADD COLUMN given_by TEXT NOT NULL DEFAULT '';";
+
 /// A maintenance window: from `from` on, and before `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
@@ -61,6 +64,8 @@ pub struct Terms {
     pub signer: String,
     /// Policy under which it was verified.
     pub policy_epoch: u64,
+    /// Who gave it; empty where that is not known.
+    pub by: String,
 }
 
 /// A release.
@@ -94,7 +99,7 @@ pub fn add(tx: &Tx<'_>, image: &StagedImage, plc: &str, terms: &Terms, now: Wall
     let stations = terms.stations.join("\n");
     let (from, to) = (terms.window.map(|w| At(w.from)), terms.window.map(|w| At(w.to)));
     let epoch = i64::try_from(terms.policy_epoch).unwrap_or(i64::MAX);
-    let sql = "INSERT OR REPLACE INTO releases VALUES (?1,?2,?3,?4,?5,?6,?7,?7,?8,?9,?10,?11)";
+    let sql = "INSERT OR REPLACE INTO releases VALUES (?1,?2,?3,?4,?5,?6,?7,?7,?8,?9,?10,?11,?12)";
     let row = (
         image.digest(),
         plc,
@@ -107,6 +112,7 @@ pub fn add(tx: &Tx<'_>, image: &StagedImage, plc: &str, terms: &Terms, now: Wall
         At(now),
         &terms.signer,
         epoch,
+        &terms.by,
     );
     tx.run("release an image", sql, row).map(drop)
 }
@@ -244,6 +250,7 @@ fn make(row: &Row<'_>) -> Result<Release, StateError> {
             expires: row.get::<_, At>(8)?.0,
             signer: row.get(10)?,
             policy_epoch: row.get::<_, Count>(11)?.0,
+            by: row.get(12)?,
         },
     })
 }
@@ -263,6 +270,7 @@ pub(super) mod tests {
             expires: at(1000),
             signer: "key-1".into(),
             policy_epoch: 3,
+            by: "uid 7".into(),
         }
     }
 

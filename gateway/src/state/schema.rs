@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{StateError, alarm, case, delivery, identity, learned, meta, outbox, release, soak};
+use super::{StateError, alarm, case, delivery, identity, learned, meta, outbox, receipt, release, soak};
 use hal::store::Fuse;
 
 /// Step `n` takes the database from `user_version` n to n + 1. A step that has shipped never changes.
@@ -17,6 +17,8 @@ pub(super) const STEPS: &[&str] = &[
     learned::TABLE,
     soak::TABLE,
     alarm::CAUSE,
+    release::GIVER,
+    receipt::TABLE,
 ];
 
 /// Version of a database that has taken every step.

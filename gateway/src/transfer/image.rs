@@ -1,6 +1,6 @@
 //! A verified image as the engine sees it: bytes by offset, each checked again as it is read.
 
-use firmware_verifier::Verified;
+use firmware_verifier::{Evidence, Verified};
 
 use super::event::{CaseId, Refusal};
 
@@ -27,6 +27,8 @@ pub struct ImageError(pub String);
 pub struct Released {
     /// Only the verifier makes one; delivering consumes it.
     pub verified: Verified,
+    /// What each stage saw when it was made, for the receipt.
+    pub evidence: Vec<Evidence>,
     /// The bytes, re-hashed as they are read.
     pub image: Box<dyn Image>,
 }

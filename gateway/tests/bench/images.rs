@@ -42,7 +42,9 @@ impl Build {
         let mut gauntlet = Gauntlet::new(request, anchors(), Wall::trusted(1_800_000_000_000));
         gauntlet.absorb(&self.bytes);
         match gauntlet.finish() {
-            Verdict::Verified(verified, _) => Released { verified, image: Box::new(InMemory(self.clone())) },
+            Verdict::Verified(verified, evidence) => {
+                Released { verified, evidence, image: Box::new(InMemory(self.clone())) }
+            }
             other => panic!("a good signature was refused: {other:?}"),
         }
     }

@@ -42,8 +42,8 @@ pub(crate) fn released(image: &'static [u8]) -> Released {
     };
     let mut gauntlet = Gauntlet::new(request, &TrustStore::with(1, vec![anchor]).unwrap(), now);
     gauntlet.absorb(image);
-    let Verdict::Verified(verified, _) = gauntlet.finish() else { panic!("signed above") };
-    Released { verified, image: Box::new(Bytes(image)) }
+    let Verdict::Verified(verified, evidence) = gauntlet.finish() else { panic!("signed above") };
+    Released { verified, evidence, image: Box::new(Bytes(image)) }
 }
 
 const MATCH: Settings = Settings {

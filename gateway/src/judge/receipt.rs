@@ -1,0 +1,397 @@
+//! Receipts: what is gathered for one while an update goes, and the TPM's signature when it has landed.
+//!
+//! Nothing that a peer sends makes the TPM sign: a receipt is made for an update that has used up a person's release,
+//! once. When the TPM does not sign now, the receipt waits in the database and is made when it does, also after a
+//! restart.
+
+use std::time::Duration;
+
+use firmware_verifier::dsse;
+use hal::clock::{Mono, Wall};
+use hal::tpm::{AttestationKey, Provisioned};
+use serde::{Deserialize, Serialize};
+
+use super::gate::TPM_TIMEOUT;
+use super::message::{Answered, Failure};
+use super::rows::ReceiptRow;
+use super::trust::gate_failure;
+use super::{Judge, OURSELVES};
+use crate::audit::{Event, Kind as Audit};
+use crate::reasons as why;
+use crate::receipt::record::{
+    Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA, Signer,
+    Stage, Terms, Window,
+};
+use crate::receipt::statement::{
+    Resource, STATEMENT, SUMMARY, Sha256, Statement, Subject, Summary, Verifier,
+};
+use crate::receipt::{MAX_STAGES, MAX_STATIONS, Said, check, envelope, plain};
+use crate::state::Tx;
+use crate::state::case::{self, Case, CaseNumber, CaseState};
+use crate::state::identity::{self, Identity};
+use crate::state::receipt::{self, Gathered, ReceiptState};
+use crate::state::release;
+use crate::transfer::event::CaseId;
+use crate::transfer::image::Released;
+use crate::vault::{self, Area};
+
+/// When receipts are looked at next.
+#[derive(Debug, Default)]
+pub(super) struct Due {
+    next: Option<Mono>,
+    /// The last case whose story says that it waits.
+    told: Option<CaseNumber>,
+}
+
+/// What was known when an image was let through.
+#[derive(Debug, Serialize, Deserialize)]
+struct LetThrough {
+    name: String,
+    len: u64,
+    verified: String,
+    signer: Signer,
+    attestations: Vec<Resource>,
+    stages: Vec<Stage>,
+    release: Option<Terms>,
+    policy_epoch: u64,
+    configuration: Sha256,
+}
+
+impl Judge {
+    /// What the controller said last, for a case that opens.
+    pub(super) fn before(&self, plc: &str) -> Option<String> {
+        let known = identity::get(&self.db.rows(), plc).ok().flatten()?;
+        serde_json::to_string(&reading(&known.identity, known.at)).ok()
+    }
+
+    /// What is known of an image that is let through. Its caller writes it where the release is used.
+    pub(super) fn let_through(&self, plc: &str, released: &Released) -> String {
+        let digest = *released.verified.digest().as_bytes();
+        let sidecar = self.vault.sidecar(Area::Vault, &digest).unwrap_or_default();
+        let attestation = |(role, file): (&String, &vault::Attached)| Resource {
+            uri: plain(&format!("headgate:{role}")),
+            digest: sha256(&file.0),
+        };
+        let stage = |e: &firmware_verifier::Evidence| Stage {
+            stage: word(&e.stage),
+            outcome: word(&e.outcome),
+            code: e.code.map(|code| code.to_string()),
+            found: plain(&e.found),
+            expected: plain(&e.expected),
+            input_age_seconds: e.input_age_s,
+        };
+        let signer = released.verified.signer();
+        let release = release::get(&self.db.rows(), &digest, plc).ok().flatten();
+        let known = LetThrough {
+            name: plain(&sidecar.name),
+            len: released.verified.len(),
+            verified: self.now().to_string(),
+            signer: Signer { id: signer.id.to_string(), name: plain(&signer.name) },
+            attestations: sidecar.attached.iter().map(attestation).collect(),
+            stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
+            release: release.map(terms),
+            policy_epoch: released.verified.policy_epoch(),
+            configuration: Sha256 { sha256: vault::hex(&self.config.digest) },
+        };
+        serde_json::to_string(&known).unwrap_or_default()
+    }
+
+    /// Has the receipts looked at as soon as the judge has time.
+    pub(super) fn receipts_are_due(&mut self) {
+        self.receipts.next = Some(self.clock.mono());
+    }
+
+    /// When [`Judge::keep_receipts`] has something to do.
+    pub(super) fn receipts_in(&self) -> Option<Duration> {
+        let now = self.clock.mono();
+        self.receipts.next.map(|due| due.since(now))
+    }
+
+    /// Makes one receipt that is due.
+    pub(super) fn keep_receipts(&mut self) {
+        if self.receipts_in().is_none_or(|wait| !wait.is_zero()) {
+            return;
+        }
+        self.receipts.next = None;
+        let waiting = receipt::waiting(&self.db.rows(), 1).unwrap_or_default();
+        let Some(one) = waiting.first() else { return };
+        match self.make_receipt(one) {
+            Ok(()) => self.receipts_are_due(), // there may be more
+            Err(text) => {
+                self.receipts.next = Some(self.clock.mono() + RETRY);
+                if self.receipts.told != Some(one.case) {
+                    self.receipts.told = Some(one.case);
+                    tracing::warn!(case = %one.case, %text, "a receipt waits");
+                    let text = format!("its receipt waits until the TPM signs: {text}");
+                    self.tell_case(CaseId(one.case.as_u64()), &text);
+                }
+            }
+        }
+    }
+
+    /// Has the TPM sign the receipt of an update that has landed. Both steps may be cut off and done again: the file is
+    /// replaced whole.
+    fn make_receipt(&mut self, one: &Gathered) -> Result<(), String> {
+        self.gate_open().map_err(|refusal| refusal.to_string())?;
+        let provisioned = self.provisioned().map_err(|r| r.to_string())?.ok_or("not provisioned")?;
+        let row = case::get(&self.db.rows(), one.case).map_err(|e| e.to_string())?.ok_or("no such case")?;
+        let audit = self.log_of(&row, one)?;
+        let mut statement = self.statement(&row, Some(one), &provisioned);
+        statement.predicate.headgate.audit = Some(audit);
+        let (tpm, approvals) = (self.tpm.clone().ok_or("no TPM")?, self.approvals());
+        let said = |e: &dyn std::fmt::Display| e.to_string();
+        let nonce = Statement::nonce(&statement.to_json().map_err(|e| said(&e))?).map_err(|e| said(&e))?;
+        let quote = tpm.quote(&provisioned, &nonce, TPM_TIMEOUT).map_err(|e| said(&e))?;
+        statement.predicate.headgate.quote = Some(quoted(&provisioned, quote)?);
+        let payload = statement.to_json().map_err(|e| said(&e))?;
+        let digest = envelope::to_sign(&payload).map_err(|e| said(&e))?;
+        let signature = tpm.sign(&provisioned, &approvals, &digest, TPM_TIMEOUT).map_err(|e| said(&e))?;
+        let key = statement.record().gateway.evidence_key.clone();
+        let sealed = sha256(&payload);
+        let file = envelope::signed(payload, &key, &signature).map_err(|e| said(&e))?;
+        self.store.write_atomic(&file_name(one.case), file.as_bytes()).map_err(|e| said(&e))?;
+        let now = self.now();
+        let text = format!("its receipt is signed: headgate receipt {}", one.case);
+        let kept = self.db.write("record a receipt", |tx| {
+            receipt::signed(tx, one.case)?;
+            case::tell(tx, one.case, now, &text)
+        });
+        kept.map_err(|e| said(&e))?;
+        let text = format!("{}: its receipt is signed; the digest is the statement's", one.case);
+        self.note_with(Audit::Case, &row.plc, &text, None, vault::from_hex(&sealed.sha256));
+        Ok(())
+    }
+
+    /// The audit log's entry about the case, under a checkpoint where one can be signed.
+    fn log_of(&mut self, row: &Case, one: &Gathered) -> Result<AuditRecord, String> {
+        let known = one.entry.filter(|n| self.is_about(*n, row));
+        // Cut off before it was written, or of a log that was set aside since.
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let text = format!("{}: done: the update has landed", row.number);
+                let event = Event::new(self.now(), Audit::Verdict, OURSELVES, &row.plc, &text);
+                let index = self.write_down(Event { digest: row.digest, ..event });
+                let index = index.ok_or("the audit log cannot be written")?;
+                let kept =
+                    self.db.write("name an audit entry", |tx| receipt::set_entry(tx, row.number, index));
+                kept.map_err(|e| e.to_string())?;
+                index
+            }
+        };
+        self.entry_with_checkpoint(index)
+    }
+
+    fn is_about(&mut self, index: u64, row: &Case) -> bool {
+        let entry = self.entry_at(index);
+        entry.is_some_and(|e| {
+            e.subject == row.plc && e.digest == row.digest && e.text.starts_with(&format!("{}:", row.number))
+        })
+    }
+
+    /// What a case's statement says so far.
+    fn statement(&self, row: &Case, gathered: Option<&Gathered>, provisioned: &Provisioned) -> Statement {
+        let parse = |text: Option<&String>| text.and_then(|t| serde_json::from_str::<Reading>(t).ok());
+        let let_through = gathered.and_then(|g| g.verdict.as_ref());
+        let known: Option<LetThrough> = let_through.and_then(|text| serde_json::from_str(text).ok());
+        let passed = row.state == CaseState::Done
+            && gathered.is_some_and(|g| g.state != ReceiptState::Open)
+            && known.is_some();
+        let after = parse(gathered.and_then(|g| g.after.as_ref()));
+        let configured = self.config.plc(&row.plc);
+        let product = |f: fn(&firmware_verifier::identity::Product) -> &str| {
+            plain(configured.map_or("", |plc| f(&plc.product)))
+        };
+        let name = &self.config.name;
+        let now_configured = Sha256 { sha256: vault::hex(&self.config.digest) };
+        let configuration = known.as_ref().map_or(now_configured, |k| k.configuration.clone());
+        let epoch = known.as_ref().map_or(1, |k| k.policy_epoch);
+        let key = provisioned.evidence_key().map(|k| envelope::key_id(&k.to_der())).unwrap_or_default();
+        Statement {
+            kind: STATEMENT.into(),
+            predicate_type: SUMMARY.into(),
+            subject: vec![Subject {
+                name: known.as_ref().map_or(String::new(), |k| k.name.clone()),
+                digest: Sha256 { sha256: row.digest.map(|d| vault::hex(&d)).unwrap_or_default() },
+            }],
+            predicate: Summary {
+                verifier: Verifier { id: format!("headgate/{name}") },
+                time_verified: known.as_ref().map_or(row.opened.to_string(), |k| k.verified.clone()),
+                resource_uri: format!("{name}/{}", row.plc),
+                // The built-in rules are the program's; all they are given is the configuration.
+                policy: Resource {
+                    uri: format!("headgate:policy/built-in/{epoch}"),
+                    digest: configuration.clone(),
+                },
+                input_attestations: known.as_ref().map(|k| k.attestations.clone()).unwrap_or_default(),
+                verification_result: if passed { "PASSED" } else { "FAILED" }.into(),
+                verified_levels: Vec::new(),
+                headgate: Record {
+                    schema: SCHEMA.into(),
+                    case: format!("{name}/{}", row.number),
+                    outcome: format!("{:?}", row.state).to_lowercase(),
+                    code: row.code.map(|code| code.to_string()),
+                    opened: row.opened.to_string(),
+                    ended: gathered.and_then(|g| g.ended).map(|at| at.to_string()),
+                    controller: Controller {
+                        id: row.plc.clone(),
+                        vendor: product(|p| p.vendor()),
+                        model: product(|p| p.model()),
+                        before: parse(gathered.and_then(|g| g.before.as_ref())),
+                        read_back: if after.is_some() { "identity-only" } else { "none" }.into(),
+                        after,
+                    },
+                    stages: known.as_ref().map(|k| k.stages.clone()).unwrap_or_default(),
+                    signer: known.as_ref().map(|k| k.signer.clone()),
+                    release: known.as_ref().and_then(|k| k.release.clone()),
+                    configuration,
+                    way: row.way.clone(),
+                    station: plain(&row.station),
+                    delivered_bytes: known.as_ref().filter(|_| passed).map(|k| k.len),
+                    gateway: Gateway {
+                        name: name.clone(),
+                        version: env!("CARGO_PKG_VERSION").into(),
+                        evidence_key: key,
+                    },
+                    audit: None,
+                    quote: None,
+                },
+            },
+        }
+    }
+
+    /// The receipt of a case, or what there is in its place.
+    pub(super) fn receipt(&mut self, case: &str) -> Result<Answered, Failure> {
+        let number: CaseNumber = case
+            .parse()
+            .map_err(|_| Failure::usage(format!("{case:?} is no case; cases look like C-000123")))?;
+        let file = self.store.read(&file_name(number), dsse::MAX_ENVELOPE as u64)?;
+        if let Some(signed) = file.and_then(|bytes| String::from_utf8(bytes).ok()) {
+            let why = self.doubt(signed.as_bytes())?;
+            let case = number.to_string();
+            let row = ReceiptRow { case, signed: Some(signed), why, statement: None };
+            return Ok(Answered::Receipt(Box::new(row)));
+        }
+        let row = case::get(&self.db.rows(), number)?;
+        let row = row.ok_or_else(|| Failure::not_found(format!("no case {number}")))?;
+        let gathered = receipt::get(&self.db.rows(), number)?;
+        let why = match gathered.as_ref().map(|g| g.state) {
+            Some(ReceiptState::Waiting) => "it waits until the TPM signs; headgate explain tells why".into(),
+            Some(ReceiptState::Signed) => "it was signed, and its file is gone from receipts/".into(),
+            _ if !row.state.ended() => "the case has not ended".into(),
+            _ if row.state == CaseState::Done => "no receipt was made for this case".into(),
+            _ => format!(
+                "the case was {}: no image was let through",
+                format!("{:?}", row.state).to_lowercase()
+            ),
+        };
+        let statement = self.statement(&row, gathered.as_ref(), &self.provisioned_or_failure()?);
+        let statement = serde_json::to_value(&statement).map_err(|e| Failure::internal(e.to_string()))?;
+        let case = number.to_string();
+        Ok(Answered::Receipt(Box::new(ReceiptRow { case, signed: None, why, statement: Some(statement) })))
+    }
+
+    /// What is wrong with a kept file; empty when all is well. It lies on a disk that others may have written to.
+    fn doubt(&self, file: &[u8]) -> Result<String, Failure> {
+        let Answered::Keys { evidence, attestation } = self.receipt_keys()? else { return Ok(String::new()) };
+        let keys = envelope::key_from_pem(&evidence)
+            .and_then(|evidence| Ok((evidence, envelope::key_from_pem(&attestation)?)));
+        let (evidence, attestation) = keys.map_err(|e| Failure::internal(e.to_string()))?;
+        Ok(match check(file, &evidence, Some(&attestation)) {
+            Ok(checked) => {
+                let wrong = checked.findings.iter().find(|f| f.said == Said::Bad);
+                wrong.map_or(String::new(), |f| {
+                    format!("{}: {}; or by a key before headgate init --again", f.what, f.text)
+                })
+            }
+            Err(e) => format!("its file was edited: {e}"),
+        })
+    }
+
+    /// The public keys that receipts are checked with, as PEM.
+    pub(super) fn receipt_keys(&self) -> Result<Answered, Failure> {
+        let provisioned = self.provisioned_or_failure()?;
+        let failed = |e: hal::tpm::TpmError| Failure::new(why::NOT_PROVISIONED, e.to_string());
+        Ok(Answered::Keys {
+            evidence: provisioned.evidence_key().map_err(failed)?.to_pem(),
+            attestation: provisioned.attestation_key().map_err(failed)?.to_pem(),
+        })
+    }
+
+    fn provisioned_or_failure(&self) -> Result<Provisioned, Failure> {
+        let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
+        self.provisioned().map_err(gate_failure)?.ok_or_else(missing)
+    }
+}
+
+/// An update has landed. `after` is what the controller said when it was read back.
+pub(super) fn landed(
+    tx: &Tx<'_>,
+    case: CaseNumber,
+    after: Option<&Identity>,
+    now: Wall,
+) -> Result<bool, crate::state::StateError> {
+    let after = after.and_then(|after| serde_json::to_string(&reading(after, now)).ok());
+    receipt::land(tx, case, after.as_deref(), now)
+}
+
+fn reading(identity: &Identity, at: Wall) -> Reading {
+    Reading {
+        vendor: plain(&identity.vendor),
+        product: plain(&identity.product),
+        revision: plain(&identity.revision),
+        at: at.to_string(),
+    }
+}
+
+fn terms(release: release::Release) -> Terms {
+    let terms = release.terms;
+    Terms {
+        by: if terms.by.is_empty() { "not known".into() } else { plain(&terms.by) },
+        given: release.created.to_string(),
+        stations: terms.stations.iter().take(MAX_STATIONS).map(|s| plain(s)).collect(),
+        ticket: terms.ticket.map(|t| plain(&t)),
+        window: terms.window.map(|w| Window { from: w.from.to_string(), to: w.to.to_string() }),
+        uses: terms.uses,
+        expires: terms.expires.to_string(),
+    }
+}
+
+fn quoted(provisioned: &Provisioned, quote: hal::tpm::Quote) -> Result<Quoted, String> {
+    let missing = "headgate init made no signing keys; headgate init --again makes them";
+    let public = |blobs: &Option<hal::tpm::KeyBlobs>| blobs.as_ref().map(|b| Bytes(b.public.clone()));
+    let certification = provisioned.evidence_certification.as_ref().ok_or(missing)?;
+    let ak: AttestationKey = provisioned.attestation_key().map_err(|e| e.to_string())?;
+    Ok(Quoted {
+        attest: Bytes(quote.attest),
+        signature: Bytes(quote.signature),
+        pcrs: quote.pcrs,
+        attestation_key: ak.to_pem(),
+        attestation_public: public(&provisioned.attestation).ok_or(missing)?,
+        evidence_public: public(&provisioned.evidence).ok_or(missing)?,
+        site_key: provisioned.site_key.to_pem(),
+        certification: Certified {
+            attest: Bytes(certification.attest.clone()),
+            signature: Bytes(certification.signature.clone()),
+        },
+    })
+}
+
+/// A name of an enum, as it is written everywhere.
+fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or("unknown").to_owned()
+}
+
+fn sha256(bytes: &[u8]) -> Sha256 {
+    Sha256 { sha256: firmware_verifier::Digest::of(bytes).to_hex() }
+}
+
+fn file_name(case: CaseNumber) -> String {
+    format!("{DIR}/{case}.json")
+}
+
+/// Folder of the receipts.
+pub(super) const DIR: &str = "receipts";
+/// Pause after the TPM refused to sign one.
+const RETRY: Duration = Duration::from_secs(60);
