@@ -95,6 +95,11 @@ fn a_signed_update_that_overspeeds_the_drive_is_found_named_and_locked() {
     let story = bench.headgate(&["explain", "C-000002"]);
     assert!(story.contains("changed after this update"), "{story}");
 
+    eventually("the receipt says so, too", || {
+        let page = bench.headgate(&["receipt", "C-000002"]);
+        (page.contains("Watched") && page.contains("changed") && page.contains("Signed")).then_some(())
+    });
+
     // Locked for everything but the way back.
     let (code, why) = bench.refused(&["deliver", &bad_id, "--plc", "drive-1"]);
     assert!(code == 60 && why.contains("HG-9007"), "{code} {why}");

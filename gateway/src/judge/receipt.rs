@@ -20,7 +20,7 @@ use crate::audit::{Event, Kind as Audit};
 use crate::reasons as why;
 use crate::receipt::record::{
     Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA, Signer,
-    Stage, Terms, Window,
+    Stage, Terms, Watch, Window,
 };
 use crate::receipt::statement::{
     Resource, STATEMENT, SUMMARY, Sha256, Statement, Subject, Summary, Verifier,
@@ -31,6 +31,7 @@ use crate::state::case::{self, Case, CaseNumber, CaseState};
 use crate::state::identity::{self, Identity};
 use crate::state::receipt::{self, Gathered, ReceiptState};
 use crate::state::release;
+use crate::state::soak::{self, SoakState};
 use crate::transfer::event::CaseId;
 use crate::transfer::image::Released;
 use crate::vault::{self, Area};
@@ -247,6 +248,7 @@ impl Judge {
                     configuration,
                     way: row.way.clone(),
                     station: plain(&row.station),
+                    watch: self.watch_of(row.number),
                     delivered_bytes: known.as_ref().filter(|_| passed).map(|k| k.len),
                     gateway: Gateway {
                         name: name.clone(),
@@ -258,6 +260,25 @@ impl Judge {
                 },
             },
         }
+    }
+
+    /// What the watch on the controller's signals has found.
+    fn watch_of(&self, case: CaseNumber) -> Option<Watch> {
+        let soak = soak::get(&self.db.rows(), case).ok().flatten()?;
+        (soak.state != SoakState::Open).then(|| Watch {
+            state: format!("{:?}", soak.state).to_lowercase(),
+            text: plain(&soak.text.unwrap_or_default()),
+            at: soak.updated.to_string(),
+        })
+    }
+
+    /// The watch after an update has ended: its receipt says so, too. Once for each update, as the watch itself.
+    pub(super) fn sign_receipt_again(&mut self, case: CaseNumber) {
+        let again = self.db.write("have a receipt signed again", |tx| receipt::again(tx, case));
+        if matches!(again, Ok(true)) {
+            self.receipts_are_due();
+        }
+        self.log(again.map(drop));
     }
 
     /// The receipt of a case, or what there is in its place.

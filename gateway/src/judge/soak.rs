@@ -84,6 +84,7 @@ impl Judge {
             Ok(())
         });
         self.log(ended);
+        self.sign_receipt_again(number(case));
     }
 
     pub(super) fn signal_news(&mut self, news: News) {
@@ -126,6 +127,7 @@ impl Judge {
         });
         match locked {
             Ok(Some(lock)) => {
+                self.sign_receipt_again(number(case));
                 let way = way_back(plc, lock.back_to.as_ref());
                 tracing::error!(plc, %case, signal, "changed after an update: locked");
                 self.raise(Some(plc), CHANGED_AFTER_UPDATE, Told::Latched, &format!("{case}: {text}; {way}"));
@@ -168,6 +170,7 @@ impl Judge {
         self.clear_alarm(Some(plc), CHANGED_AFTER_UPDATE);
         self.tell_signals(Mail::Settled(plc.to_string()));
         let case = CaseId(case.as_u64());
+        self.sign_receipt_again(number(case));
         self.note(Audit::Case, plc, &format!("{case}: the lock is lifted: {reason}"));
         Ok(Answered::Done { text: format!("unlocked: {plc}; {case} says who was told what") })
     }
@@ -190,7 +193,7 @@ impl Judge {
 
     /// Requests that the signals' thread answers itself; gives back what is not for it.
     pub(super) fn ask_signals(
-        &self,
+        &mut self,
         request: Request,
         reply: tokio::sync::oneshot::Sender<Result<Answered, Failure>>,
     ) -> Option<(Request, tokio::sync::oneshot::Sender<Result<Answered, Failure>>)> {
@@ -202,6 +205,7 @@ impl Judge {
                 let _ = reply.send(Ok(Answered::Signals { signals, buses }));
             })),
             Request::SignalLearn { signal } => {
+                self.note(Audit::Config, &signal, "what is usual of it is learned anew");
                 let text = format!("{signal} is learned anew; headgate signals list shows how far it is");
                 Mail::Learn(
                     signal.clone(),

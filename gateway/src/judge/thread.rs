@@ -65,12 +65,13 @@ impl Judge {
             Message::News(conduit, news) => self.news(conduit, news),
             Message::Signal(news) => self.signal_news(news),
             Message::Ask(Asked { request, image, caller }, reply) => {
-                let Some((request, reply)) = self.ask_signals(request, reply) else { return };
                 self.caller = caller;
-                let answer = self.ask(request, image);
+                if let Some((request, reply)) = self.ask_signals(request, reply) {
+                    let answer = self.ask(request, image);
+                    // Nobody waiting any more is no reason not to have done it.
+                    let _ = reply.send(answer);
+                }
                 self.caller = OURSELVES.into();
-                // Nobody waiting any more is no reason not to have done it.
-                let _ = reply.send(answer);
             }
             Message::Outbox(after, reply) => {
                 let now = self.now();

@@ -55,6 +55,9 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
             _ => "none: the controller did not say who it is",
         },
     );
+    if let Some(watch) = &record.watch {
+        page.row("Watched", &format!("{}, {}: {}", watch.state, watch.at, watch.text));
+    }
     page.row("Way", &format!("{}, from {}", record.way, record.station));
     page.gap();
     match &record.release {

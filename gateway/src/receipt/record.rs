@@ -50,6 +50,9 @@ pub struct Record {
     /// Bytes of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivered_bytes: Option<u64>,
+    /// What the watch after the update has found, once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
     /// Who says all this.
     pub gateway: Gateway,
     /// Where the audit log says the same.
@@ -58,6 +61,18 @@ pub struct Record {
     /// The TPM's word; its nonce is the digest of this statement without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<Quoted>,
+}
+
+/// How the watch on the controller's signals ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Watch {
+    /// `quiet`, `ended` before its time, `changed` or, by a person, `lifted`.
+    pub state: String,
+    /// What was found, in words.
+    pub text: String,
+    /// When, RFC 3339.
+    pub at: String,
 }
 
 /// A controller and what it said of itself.

@@ -211,6 +211,9 @@ impl Statement {
             texts.extend([stage.stage.as_str(), &stage.outcome, &stage.found, &stage.expected]);
             texts.extend(stage.code.as_deref());
         }
+        if let Some(watch) = &headgate.watch {
+            texts.extend([watch.state.as_str(), &watch.text, &watch.at]);
+        }
         if let Some(signer) = &headgate.signer {
             texts.extend([signer.id.as_str(), &signer.name]);
         }

@@ -88,6 +88,11 @@ pub(crate) fn statement() -> Statement {
                 way: "match".into(),
                 station: "127.0.0.1".into(),
                 delivered_bytes: Some(5),
+                watch: Some(Watch {
+                    state: "quiet".into(),
+                    text: "nothing changed".into(),
+                    at: "2026-11-22T11:15:00.000Z".into(),
+                }),
                 gateway: Gateway { name: "bench".into(), version: "0.1.0".into(), evidence_key: "00".into() },
                 audit: None,
                 quote: None,

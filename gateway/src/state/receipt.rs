@@ -29,7 +29,7 @@ pub enum ReceiptState {
     Open,
     /// It has; the TPM is asked to sign.
     Waiting,
-    /// Signed. Final.
+    /// Signed.
     Signed,
 }
 
@@ -85,6 +85,12 @@ pub fn set_entry(tx: &Tx<'_>, case: CaseNumber, entry: u64) -> Result<(), StateE
 pub fn signed(tx: &Tx<'_>, case: CaseNumber) -> Result<(), StateError> {
     let sql = "UPDATE receipts SET state = 'signed' WHERE number = ?1";
     tx.run("record a receipt", sql, [case.row()]).map(drop)
+}
+
+/// There is more to say: a signed receipt is signed again. False when it was not signed yet.
+pub fn again(tx: &Tx<'_>, case: CaseNumber) -> Result<bool, StateError> {
+    let sql = "UPDATE receipts SET state = 'waiting' WHERE number = ?1 AND state = 'signed'";
+    Ok(tx.run("have a receipt signed again", sql, [case.row()])? > 0)
 }
 
 /// What a case has gathered.

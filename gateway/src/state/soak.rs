@@ -120,6 +120,11 @@ pub fn lift(tx: &Tx<'_>, plc: &str, text: &str, now: Wall) -> Result<bool, State
     Ok(tx.run("lift a lock", sql, (plc, text, At(now)))? > 0)
 }
 
+/// The soak of a case.
+pub fn get(rows: &Rows<'_>, case: CaseNumber) -> Result<Option<Soak>, StateError> {
+    rows.first("read a soak", "SELECT * FROM soaks WHERE number = ?1", [case.row()], make)
+}
+
 /// The soak that locks a controller.
 pub fn lock_of(rows: &Rows<'_>, plc: &str) -> Result<Option<Soak>, StateError> {
     let sql = "SELECT * FROM soaks WHERE plc = ?1 AND state = 'changed' ORDER BY number DESC LIMIT 1";
