@@ -136,4 +136,13 @@ fn a_delivery_that_is_never_read_back_does_not_stand_in_the_way_of_the_next() {
     assert_eq!(state(&bench, "C-000001"), "done");
     relay.hold(Hold::Nothing);
     all_is_well(&bench, &plc, "C-000002", 2);
+    for (case, read_back) in [("C-000001", "none"), ("C-000002", "identity-only")] {
+        eventually(&format!("{case} has a receipt"), || {
+            bench.json(&["receipt", case])["signed"].is_string().then_some(())
+        });
+        bench.headgate(&["receipt", case, "-o", case]);
+        let checked = bench.json(&["receipt", "--verify", case]);
+        let controller = &checked["statement"]["predicate"]["headgate"]["controller"];
+        assert_eq!(controller["readBack"], read_back, "{case}: {checked}");
+    }
 }

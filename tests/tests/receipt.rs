@@ -328,16 +328,55 @@ fn a_receipt_comes_later_when_the_tpm_is_away_at_that_moment() {
     });
     let page = bench.headgate(&["receipt", "C-000001"]);
     assert!(page.contains("NOT SIGNED   it waits until the TPM signs"), "{page}");
-    // Also across a restart.
+    comes_back(&mut bench);
+    signed_after_all(&bench, &page);
+}
+
+#[test]
+fn a_receipt_that_waits_outlives_a_restart_and_an_edit_on_the_disk_is_told() {
+    let (mut bench, plc, relay, _) = bench("match");
+    relay.hold(Hold::Identity);
+    assert_eq!(download(&bench, &plc, "new.bin"), 0);
+    bench.tpm.kill();
+    bench.wait_status("the gate is shut", |s| s["gate"]["open"] == false);
+    relay.hold(Hold::Nothing);
+    bench.wait_status("the case is closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
+    let page = bench.headgate(&["receipt", "C-000001"]);
     bench.kill();
+    comes_back(&mut bench);
+    bench.start();
+    signed_after_all(&bench, &page);
+
+    let kept = bench.path("data/receipts/C-000001.json");
+    let text = std::fs::read_to_string(&kept).expect("it is kept");
+    let mut envelope: Value = serde_json::from_str(&text).expect("JSON");
+    let payload = canonical(&statement(&kept)).replace("CHG-42", "CHG-43");
+    bench.write("payload", payload.as_bytes());
+    envelope["payload"] = Value::from(run(bench.dir.path(), "base64", &["-w0", "payload"]).text.trim());
+    std::fs::write(&kept, envelope.to_string()).expect("writable");
+    let page = bench.headgate(&["receipt", "C-000001"]);
+    assert!(page.contains("NOT SIGNED   signature: not of the gateway's key"), "{page}");
+    std::fs::write(&kept, "{}").expect("writable");
+    assert!(bench.headgate(&["receipt", "C-000001"]).contains("none any more"));
+}
+
+/// The TPM has its power again, and the box has measured what it did before.
+fn comes_back(bench: &mut Bench) {
     bench.tpm.restart().expect("swtpm starts");
     for pcr in [0, 2, 4, 7] {
         bench.extend(pcr, "the firmware this bench booted");
     }
-    bench.start();
-    wait_signed(&bench, "C-000001");
-    bench.headgate(&["receipt", "C-000001", "-o", "receipt.json"]);
+}
+
+/// `page` is that of the time when it waited.
+fn signed_after_all(bench: &Bench, page: &str) {
+    written(bench, "C-000001", "receipt.json");
     bench.headgate(&["receipt", "--keys", "keys"]);
-    let (code, text) = verify_with_keys(&bench, "receipt.json");
+    let (code, text) = verify_with_keys(bench, "receipt.json");
     assert_eq!(code, 0, "{text}");
+    let row = |page: &str, label: &str| page.lines().find(|l| l.starts_with(label)).map(str::to_owned);
+    for label in ["Time", "Image", "SHA-256", "Before", "After", "Ticket", "Stages"] {
+        let waited = row(page, label);
+        assert!(waited.is_some() && waited == row(&text, label), "{label}: {page}\n{text}");
+    }
 }
