@@ -97,7 +97,9 @@ impl World {
     fn trust(&self, judge: &mut Judge) -> Result<(), Failure> {
         let key = self.vendor.verifying_key().to_bytes().to_vec();
         let (name, vendor, models) = ("acme".into(), "acme".into(), vec!["m".into()]);
-        judge.ask(Request::TrustAdd { key, name, vendor, models, from: None, until: None }, None).map(drop)
+        let role = firmware_verifier::trust::Role::Vendor;
+        let request = Request::TrustAdd { key, name, role, vendor, models, from: None, until: None };
+        judge.ask(request, None).map(drop)
     }
 
     fn stage(&self, judge: &mut Judge) -> Result<(), Failure> {
@@ -105,13 +107,16 @@ impl World {
         let mut intake = judge.intake(image.len() as u64)?;
         intake.write(&image)?;
         let signature = Some(self.vendor.sign(&image).to_bytes().to_vec());
-        let request = Request::Stage { plc: "p".into(), name: "i".into(), version: None, signature };
+        let (version, security_version) = (None, None);
+        let request =
+            Request::Stage { plc: "p".into(), name: "i".into(), version, security_version, signature };
         judge.ask(request, Some(intake)).map(drop)
     }
 
     fn release(&self, judge: &mut Judge, uses: u32) -> Result<(), Failure> {
         let terms = Terms { stations: vec![], ticket: None, window: None, uses, expires: None };
-        judge.ask(Request::Release { digest: digest(), plc: "p".into(), terms }, None).map(drop)
+        let request = Request::Release { digest: digest(), plc: "p".into(), terms, downgrade: None };
+        judge.ask(request, None).map(drop)
     }
 
     /// A download of `image` over the wire, to its end, as a conduit asks for it.
@@ -222,7 +227,7 @@ fn cut_everywhere(
 
 fn anchors(judge: &mut Judge) -> usize {
     match judge.ask(Request::TrustShow, None) {
-        Ok(Answered::Trust { anchors, .. }) => anchors.len(),
+        Ok(Answered::Trust(store)) => store.anchors.len(),
         _ => 0,
     }
 }

@@ -29,7 +29,8 @@ impl Bench {
         digest
     }
 
-    fn openssl(&self, args: &[&str]) {
+    /// Runs OpenSSL in the folder of the bench.
+    pub fn openssl(&self, args: &[&str]) {
         let said = run(self.dir.path(), "openssl", args);
         assert_eq!(said.code, 0, "openssl {args:?}: {}", said.text);
     }

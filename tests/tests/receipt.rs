@@ -122,7 +122,7 @@ fn a_matched_update_has_a_receipt_that_anybody_checks_and_nobody_edits() {
         ("/predicate/headgate/release/ticket", "CHG-42"),
         ("/predicate/headgate/signer/name", "acme"),
         ("/predicate/headgate/stages/2/stage", "signature"),
-        ("/predicate/headgate/stages/1/outcome", "passed"),
+        ("/predicate/headgate/stages/2/outcome", "passed"),
         ("/predicate/headgate/audit/origin", "headgate/bench"),
     ] {
         assert_eq!(said.pointer(pointer), Some(&Value::from(expected)), "{pointer}: {said}");

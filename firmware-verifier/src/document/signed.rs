@@ -29,15 +29,40 @@ impl<C: Content> Signed<C> {
         gateway: &str,
         now: Wall,
     ) -> Result<Signed<C>, DocumentError> {
-        let signed = open(envelope, store.usable(C::ROLE, now), |content: &C| {
-            content.needs(store.thresholds().of(C::ROLE))
-        })?;
-        signed.counts(gateway, now)?;
+        let signed = Signed::<C>::open_any(envelope, store, gateway, now)?;
         let (id, used) = (signed.document.id, store.used(&signed.document.id));
         match signed.document.content.uses() {
             Some(uses) if used >= uses => Err(DocumentError::Used { id, uses }),
             _ => Ok(signed),
         }
+    }
+
+    /// As [`Signed::open`], for a document one use of which was spent for this very purpose: that it may be
+    /// used no more is no reason against it, and that it was never used is one.
+    pub(crate) fn open_spent(
+        envelope: &Envelope,
+        store: &TrustStore,
+        gateway: &str,
+        now: Wall,
+    ) -> Result<Signed<C>, DocumentError> {
+        let signed = Signed::<C>::open_any(envelope, store, gateway, now)?;
+        match store.used(&signed.document.id) {
+            0 => Err(DocumentError::field("id", &format!("{}, which was not spent", signed.document.id))),
+            _ => Ok(signed),
+        }
+    }
+
+    fn open_any(
+        envelope: &Envelope,
+        store: &TrustStore,
+        gateway: &str,
+        now: Wall,
+    ) -> Result<Signed<C>, DocumentError> {
+        let signed = open(envelope, store.usable(C::ROLE, now), |content: &C| {
+            content.needs(store.thresholds().of(C::ROLE))
+        })?;
+        signed.counts(gateway, now)?;
+        Ok(signed)
     }
 
     /// What it says.

@@ -73,7 +73,10 @@ impl Gauntlet {
         let signatures = request.signature.take().into_iter().chain(papers.signatures.drain(..)).collect();
         let gateway = papers.gateway.as_str();
         let vouch = papers.vouch.take().map(|envelope| Signed::open(&envelope, store, gateway, now));
-        let ticket = papers.downgrade.take().map(|envelope| Signed::open(&envelope, store, gateway, now));
+        let ticket = papers.downgrade.take().map(|envelope| match papers.downgrade_spent {
+            false => Signed::open(&envelope, store, gateway, now),
+            true => Signed::open_spent(&envelope, store, gateway, now),
+        });
         let signer = SignerCheck::new(signatures, vouch, store, &request.product);
         let (store, digest) = (store.clone(), DigestStream::new());
         Gauntlet { request, papers, ticket, store, now, len: 0, digest, signer }
@@ -98,7 +101,7 @@ impl Gauntlet {
 
     /// The verdict on all bytes absorbed.
     pub fn finish(self) -> Verdict {
-        let Gauntlet { request, papers, ticket, store, now, len, digest, signer } = self;
+        let Gauntlet { mut request, papers, ticket, store, now, len, digest, signer } = self;
         let mut run =
             Run { digest: (len <= MAX_IMAGE).then(|| digest.finish()), evidence: vec![], first: None };
         run.record(Stage::Intake, intake(len), None);
@@ -110,8 +113,12 @@ impl Gauntlet {
         run.record(Stage::Signature, signature(product, signed.as_ref().map(|(_, s)| s)), None);
         let age = request.identity.as_ref().and_then(|read| read.age_s(now));
         run.record(Stage::Identity, identity::check(product, request.identity.as_ref()), age);
-        let spends =
+        let leave =
             run.rollback(rollback::check(&papers, store.floor(product), &ticket, (slot, run.digest, now)));
+        if let Some(leave) = leave.filter(|leave| leave.until.ms < request.expires.ms) {
+            request.expires = leave.until;
+        }
+        let spends = leave.filter(|_| !papers.downgrade_spent);
         match (run.first, signed) {
             (None, Some((digest, Ok(backing)))) => {
                 match Verified::mint(digest, len, &backing, spends, &request) {

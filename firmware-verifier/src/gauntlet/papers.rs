@@ -18,6 +18,9 @@ pub struct Papers {
     pub vouch: Option<Envelope>,
     /// Leave to go below the floor (`downgrade`).
     pub downgrade: Option<Envelope>,
+    /// Whether the caller has spent one use of that ticket for this very release already. The proof then
+    /// spends none.
+    pub downgrade_spent: bool,
     /// The security version that the image's signed manifest states.
     pub security_version: Option<u64>,
     /// The version that the image's signed manifest states.

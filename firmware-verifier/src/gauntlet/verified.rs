@@ -67,8 +67,7 @@ impl Verified {
     ) -> Option<Verified> {
         let signer = backing.signers.first()?;
         // No verdict outlives the documents that it rests on.
-        let ends = [backing.until, spends.map(|spend| spend.until)].into_iter().flatten();
-        let expires = ends.fold(request.expires, |a, b| if b.ms < a.ms { b } else { a });
+        let expires = backing.until.filter(|end| end.ms < request.expires.ms).unwrap_or(request.expires);
         Some(Verified {
             digest,
             len,

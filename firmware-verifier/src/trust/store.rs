@@ -106,6 +106,16 @@ impl TrustStore {
         self.revoked_digests.get(digest)
     }
 
+    /// Every revoked key, by id.
+    pub fn revoked_keys(&self) -> impl Iterator<Item = (&KeyId, &Revocation)> {
+        self.revoked_keys.iter()
+    }
+
+    /// Every revoked image, by digest.
+    pub fn revoked_digests(&self) -> impl Iterator<Item = (&Digest, &Revocation)> {
+        self.revoked_digests.iter()
+    }
+
     /// How many keys and how many images are revoked.
     pub fn revocations(&self) -> (usize, usize) {
         (self.revoked_keys.len(), self.revoked_digests.len())

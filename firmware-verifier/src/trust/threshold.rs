@@ -128,6 +128,11 @@ impl Thresholds {
         }
     }
 
+    /// Vendors with a threshold of their own, by name.
+    pub fn vendors(&self) -> impl Iterator<Item = (&str, Threshold)> {
+        self.vendors.iter().map(|(vendor, threshold)| (vendor.as_str(), *threshold))
+    }
+
     /// What an image for `product` needs.
     pub fn of_product(&self, product: &Product) -> Threshold {
         self.vendors.get(&folded(product.vendor())).copied().unwrap_or(self.vendor)

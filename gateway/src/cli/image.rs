@@ -28,6 +28,9 @@ pub(super) struct Verify {
     /// Signature file; without it, IMAGE.minisig or IMAGE.sig.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
+    /// Security version of the image, to hold against the floor of its product.
+    #[arg(long, value_name = "N", conflicts_with = "anchor")]
+    security_version: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -42,6 +45,9 @@ pub(super) struct Stage {
     /// Version, for people.
     #[arg(long, value_parser = super::typed::line)]
     version: Option<String>,
+    /// Security version, where the image is not to go below a floor.
+    #[arg(long, value_name = "N")]
+    security_version: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -76,6 +82,9 @@ pub(super) struct Release {
     /// Change ticket.
     #[arg(long, value_parser = super::typed::line)]
     ticket: Option<String>,
+    /// Downgrade ticket, signed by approvers, for an image below the floor; it is spent.
+    #[arg(long, value_name = "FILE")]
+    ticket_file: Option<PathBuf>,
     /// When it may be delivered: FROM..TO, each 2026-11-22T10:15Z.
     #[arg(long, value_name = "FROM..TO", value_parser = window)]
     window: Option<(Wall, Wall)>,
@@ -102,7 +111,10 @@ pub(super) struct OnPlc {
 pub(super) fn verify(context: &Context, v: &Verify) -> Result<Said, Failure> {
     let signature = signature(&v.image, v.signature.as_deref())?;
     match &v.plc {
-        Some(plc) => context.ask_with_image(&Request::Verify { plc: plc.clone(), signature }, &v.image),
+        Some(plc) => {
+            let (plc, security_version) = (plc.clone(), v.security_version);
+            context.ask_with_image(&Request::Verify { plc, security_version, signature }, &v.image)
+        }
         None => against_anchors(&v.image, signature, &v.anchor),
     }
 }
@@ -110,7 +122,9 @@ pub(super) fn verify(context: &Context, v: &Verify) -> Result<Said, Failure> {
 pub(super) fn stage(context: &Context, v: Stage) -> Result<Said, Failure> {
     let signature = signature(&v.image, v.signature.as_deref())?;
     let name = v.image.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    context.ask_with_image(&Request::Stage { plc: v.of.plc, name, version: v.version, signature }, &v.image)
+    let Stage { version, security_version, .. } = v;
+    let request = Request::Stage { plc: v.of.plc, name, version, security_version, signature };
+    context.ask_with_image(&request, &v.image)
 }
 
 pub(super) fn vault(context: &Context, verb: VaultVerb) -> Result<Said, Failure> {
@@ -133,7 +147,8 @@ pub(super) fn release(context: &Context, v: Release) -> Result<Said, Failure> {
         uses: v.uses,
         expires: v.expires,
     };
-    context.ask(&Request::Release { digest: v.digest, plc: v.of.plc, terms })
+    let downgrade = v.ticket_file.as_deref().map(super::trust::read_envelope).transpose()?;
+    context.ask(&Request::Release { digest: v.digest, plc: v.of.plc, terms, downgrade })
 }
 
 /// A one-off check with given keys: the gate's own code, but not the gate's verdict.

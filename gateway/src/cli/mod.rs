@@ -22,6 +22,7 @@ mod init;
 mod print;
 mod receipt;
 mod run;
+mod sign;
 mod signals;
 mod signals_file;
 mod sim;
@@ -75,6 +76,8 @@ enum Verb {
     /// The key that approves boot states; it never lives on a gateway.
     #[command(subcommand)]
     SiteKey(site_key::SiteKeyVerb),
+    /// Sign a trust bundle or ticket with a private key, on the machine where that key is kept.
+    SignDocument(sign::SignDocument),
     /// Controllers.
     #[command(subcommand)]
     Plc(watch::Plc),
@@ -167,6 +170,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Deliver(v) => context.ask(&Request::Deliver { digest: v.digest, plc: v.plc }),
         Verb::Trust(v) => trust::trust(context, v),
         Verb::SiteKey(v) => site_key::site_key(&v),
+        Verb::SignDocument(v) => sign::sign(&v),
         Verb::Plc(v) => watch::plc(context, v),
         Verb::Conduit(v) => conduit::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),
@@ -299,9 +303,13 @@ fn unreadable(path: &Path, e: &std::io::Error) -> Failure {
 
 /// Reads a small file: keys, signatures, requests.
 fn read_small(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_at_most(path, MAX_SMALL)
+}
+
+fn read_at_most(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
     let (mut file, len) = open_image(path)?;
-    if len > MAX_SMALL {
-        let text = format!("{}: {len} bytes; at most {MAX_SMALL} are read here", path.display());
+    if len > max {
+        let text = format!("{}: {len} bytes; at most {max} are read here", path.display());
         return Err(Failure::usage(text)
             .next("it is a key, a signature, a request or an approval that is meant, not an image"));
     }

@@ -105,7 +105,7 @@ fn value_text(value: &Value) -> String {
 
 /// The answer with every text in it on one line: only what is composed here has several.
 fn one_liners(answer: Answered) -> Answered {
-    if matches!(answer, Answered::Done { .. } | Answered::ApprovalRequest { .. }) {
+    if matches!(answer, Answered::Done { .. } | Answered::ApprovalRequest { .. } | Answered::Document { .. }) {
         return answer;
     }
     let mut value = serde_json::to_value(&answer).unwrap_or_default();
@@ -145,13 +145,9 @@ fn words(answer: &Answered) -> String {
         Answered::Vault { images, quarantine } => {
             let mut out = String::from("vault\n");
             for i in images {
-                out += &format!(
-                    "  {}  {:>9}  {} {}\n",
-                    i.digest,
-                    i.size,
-                    i.name,
-                    i.version.as_deref().unwrap_or("")
-                );
+                let version = i.version.as_deref().unwrap_or("");
+                let security = i.security_version.map_or(String::new(), |v| format!(" security version {v}"));
+                out += &format!("  {}  {:>9}  {} {version}{security}\n", i.digest, i.size, i.name);
             }
             out += "quarantine\n";
             for i in quarantine {
@@ -167,20 +163,9 @@ fn words(answer: &Answered) -> String {
             };
             releases.iter().map(line).collect()
         }
-        Answered::Trust { generation, anchors } => {
-            let line = |a: &crate::judge::rows::AnchorRow| {
-                let until = a.valid_until.map_or("no end".into(), |u| format!("until {u}"));
-                format!(
-                    "  {}  {:8}  {}  {} {}  {until}\n",
-                    a.id,
-                    a.kind,
-                    a.name,
-                    a.vendor,
-                    a.models.join(",")
-                )
-            };
-            format!("generation {generation}\n{}", anchors.iter().map(line).collect::<String>())
-        }
+        Answered::Trust(store) => super::trust::store_words(store),
+        Answered::TrustChanges(changes) => super::trust::changes_words(changes),
+        Answered::Document { document } => document.clone(),
         Answered::BootStates { epoch, approvals } => boot_words(*epoch, approvals),
         Answered::ApprovalRequest { request } => request.clone(),
         Answered::Plcs { plcs } => plcs.iter().map(plc_words).collect(),
@@ -283,7 +268,7 @@ mod tests {
     const NAME: &str = "x\u{1b}[2J\nvault  trusted\u{9b}1m\u{202e}.bin";
 
     fn answer() -> Answered {
-        let row = ImageRow { digest: "00".into(), size: 1, name: NAME.into(), version: None, refused: None };
+        let row = ImageRow { digest: "00".into(), size: 1, name: NAME.into(), version: None, security_version: None, refused: None };
         Answered::Vault { images: vec![row], quarantine: vec![] }
     }
 

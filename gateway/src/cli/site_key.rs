@@ -114,7 +114,7 @@ pub(super) fn public_half(path: &Path) -> Result<String, Failure> {
 }
 
 /// What a key file holds, for an error text: nothing of the key itself is repeated.
-fn what_is(text: &str) -> String {
+pub(super) fn what_is(text: &str) -> String {
     let label = text.split_once("-----BEGIN ").and_then(|(_, rest)| rest.split_once("-----"));
     let Some((label, body)) = label.filter(|(label, _)| label.len() <= MAX_LABEL) else {
         return firmware_verifier::looks::Looks::of(text.as_bytes()).to_string();

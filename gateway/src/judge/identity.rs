@@ -112,8 +112,12 @@ impl Judge {
             self.clear_alarm(Some(plc), why::DELIVERY_UNCONFIRMED);
         }
         self.receipts_are_due();
+        let digest = case::get(&self.db.rows(), row).ok().flatten().and_then(|c| c.digest);
+        if let Some(digest) = &digest {
+            self.raise_floor(plc, case, digest);
+        }
         self.end_case(plc, case, CaseState::Done, None, text);
-        if let Some(digest) = case::get(&self.db.rows(), row).ok().flatten().and_then(|c| c.digest) {
+        if let Some(digest) = digest {
             self.close_ready(plc, &digest, CaseState::Done, &format!("delivered by {case}"));
         }
     }

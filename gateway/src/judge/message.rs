@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use firmware_verifier::Evidence;
+use firmware_verifier::trust::Role;
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ pub enum Request {
     Verify {
         /// The controller.
         plc: String,
+        /// Security version, as its bringer says.
+        #[serde(default)]
+        security_version: Option<u64>,
         /// The signature file.
         signature: Option<Vec<u8>>,
     },
@@ -64,6 +68,9 @@ pub enum Request {
         name: String,
         /// Version, for people.
         version: Option<String>,
+        /// Security version, as its bringer says.
+        #[serde(default)]
+        security_version: Option<u64>,
         /// The signature file.
         signature: Option<Vec<u8>>,
     },
@@ -89,6 +96,9 @@ pub enum Request {
         plc: String,
         /// The conditions.
         terms: rows::Terms,
+        /// Leave to go below the floor: a DSSE envelope.
+        #[serde(default)]
+        downgrade: Option<String>,
     },
     /// Every release, or those of one image.
     ReleaseList {
@@ -118,7 +128,9 @@ pub enum Request {
         key: Vec<u8>,
         /// A name for people.
         name: String,
-        /// Whose firmware it may sign.
+        /// What its signatures count for.
+        role: Role,
+        /// Whose firmware it may sign; `*` for roles that sign none.
         vendor: String,
         /// Which models; one `*` for all.
         models: Vec<String>,
@@ -131,6 +143,20 @@ pub enum Request {
     TrustRemove {
         /// Its id.
         id: String,
+    },
+    /// Show what a trust bundle changes, and with `yes` change it.
+    TrustImport {
+        /// The DSSE envelope.
+        bundle: String,
+        /// Whether it is accepted.
+        yes: bool,
+    },
+    /// The next trust bundle, which revokes one key or image; unsigned.
+    TrustRevoke {
+        /// Key id or SHA-256.
+        what: String,
+        /// Why.
+        reason: String,
     },
     /// Install an approval of a boot state.
     TrustApprove {
@@ -261,12 +287,14 @@ pub enum Answered {
         /// Every one.
         releases: Vec<rows::ReleaseRow>,
     },
-    /// Anchors.
-    Trust {
-        /// Generation of the store.
-        generation: u64,
-        /// Every one.
-        anchors: Vec<rows::AnchorRow>,
+    /// The trust store.
+    Trust(Box<rows::TrustRow>),
+    /// What a trust bundle changes.
+    TrustChanges(rows::ChangesRow),
+    /// A document to be signed elsewhere.
+    Document {
+        /// The DSSE envelope, without signatures.
+        document: String,
     },
     /// Approved boot states.
     BootStates {

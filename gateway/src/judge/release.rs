@@ -2,11 +2,12 @@
 
 use firmware_verifier::identity::Slot;
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::{Gauntlet, Rejection, Request, Verdict};
+use firmware_verifier::{Gauntlet, Papers, Rejection, Request, Verdict};
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
 use super::message::{Answered, EvidenceRow, Failure};
+use super::rollback::{self, Leave};
 use super::rows::{self, ImageRow, ReleaseRow, VerdictRow};
 use super::trust::gate_failure;
 use super::{Judge, refusal};
@@ -49,7 +50,7 @@ impl Judge {
         let staged = intake.finish(&sidecar)?;
         let digest = *staged.digest();
         let verdict = self.vault.image(&digest).map_err(Failure::from).and_then(|mut image| {
-            self.run_gauntlet(plc, signature.as_deref(), &mut image, self.far_future()).map_err(gate_failure)
+            self.run_gauntlet(plc, (&sidecar, None), &mut image, self.far_future()).map_err(gate_failure)
         });
         let drop_it = !keep && !staged.already_there();
         match verdict {
@@ -64,8 +65,10 @@ impl Judge {
                 }
                 if keep {
                     let signer = verified.signer();
-                    let text =
-                        format!("staged: {} bytes, signed by {} ({})", staged.size(), signer.name, signer.id);
+                    let stated = sidecar.security_version;
+                    let stated = stated.map_or(String::new(), |v| format!(", security version {v}"));
+                    let (size, name, id) = (staged.size(), &signer.name, signer.id);
+                    let text = format!("staged: {size} bytes{stated}, signed by {name} ({id})");
                     self.note_with(Kind::Verdict, plc, &text, None, Some(digest));
                 }
                 Ok(Answered::Verdict(VerdictRow {
@@ -106,14 +109,26 @@ impl Judge {
         digest: &str,
         plc: &str,
         terms: rows::Terms,
+        downgrade: Option<&str>,
     ) -> Result<Answered, Failure> {
         self.gate_open().map_err(gate_failure)?;
         let digest = self.find_image(digest)?;
         self.takes_updates(plc)?;
         let now = self.now();
         let (window, expires) = life(&terms, now)?;
+        let given = downgrade.map(|ticket| Leave::given(ticket, terms.uses)).transpose()?;
         let staged = self.vault.prove(&digest)?;
-        let verified = self.mint(plc, &digest, expires).map_err(|f| f.into_failure())?.verified;
+        let minted = self.mint_with(plc, &digest, expires, given.clone());
+        let verified = minted.map_err(|f| f.into_failure())?.verified;
+        // No release outlives the documents that it rests on.
+        let expires = verified.expires();
+        let spent = match (verified.spends(), downgrade) {
+            (Some(spend), Some(ticket)) => {
+                self.spend_ticket(plc, spend)?;
+                Some((spend, ticket))
+            }
+            _ => None,
+        };
         let terms = Terms {
             stations: terms.stations,
             ticket: terms.ticket,
@@ -125,9 +140,16 @@ impl Judge {
             by: self.caller.clone(),
         };
         let before = release::get(&self.db.rows(), &digest, plc)?;
-        self.db.write("release an image", |tx| release::add(tx, &staged, plc, &terms, now))?;
+        let leave = spent.map_or("", |(_, ticket)| ticket);
+        self.db.write("release an image", |tx| {
+            rollback::keep_ticket(tx, plc, &digest, leave)?;
+            release::add(tx, &staged, plc, &terms, now)
+        })?;
         let replaced = before.map_or(String::new(), |before| before.replaced_by(&terms));
-        let ticket = terms.ticket.as_ref().map_or(String::new(), |ticket| format!(", ticket {ticket}"));
+        let mut ticket = terms.ticket.as_ref().map_or(String::new(), |ticket| format!(", ticket {ticket}"));
+        if let Some((spend, _)) = spent {
+            ticket += &format!(", downgrade ticket {} spent", spend.id);
+        }
         let text = format!("{} use(s), until {expires}{ticket}, signed by {}", terms.uses, terms.signer);
         self.note_with(Kind::Release, plc, &text, None, Some(digest));
         let (digest, uses) = (vault::hex(&digest), terms.uses);
@@ -192,6 +214,7 @@ impl Judge {
                     size: stored.size,
                     name: sidecar.name,
                     version: sidecar.version,
+                    security_version: sidecar.security_version,
                     refused: sidecar.refused.map(|r| (r.code, r.case)),
                 }
             })
@@ -320,10 +343,21 @@ impl Judge {
         digest: &ImageDigest,
         expires: Wall,
     ) -> Result<Released, Unverified> {
+        let ticket = self.ticket_of(plc, digest);
+        self.mint_with(plc, digest, expires, ticket)
+    }
+
+    #[expect(clippy::result_large_err, reason = "a refusal carries the whole verdict, and is made rarely")]
+    fn mint_with(
+        &mut self,
+        plc: &str,
+        digest: &ImageDigest,
+        expires: Wall,
+        leave: Option<Leave>,
+    ) -> Result<Released, Unverified> {
         let mut image = self.vault.image(digest).map_err(|e| Unverified::Failure(e.into()))?;
         let sidecar = self.vault.sidecar(Area::Vault, digest).map_err(|e| Unverified::Failure(e.into()))?;
-        let signature = sidecar.attached.get(SIGNATURE).map(|a| a.0.as_slice());
-        match self.run_gauntlet(plc, signature, &mut image, expires) {
+        match self.run_gauntlet(plc, (&sidecar, leave), &mut image, expires) {
             Ok(Verdict::Verified(verified, evidence)) => {
                 Ok(Released { verified, evidence, image: Box::new(Stored(image)) })
             }
@@ -332,11 +366,11 @@ impl Judge {
         }
     }
 
-    /// The one way to a verdict.
+    /// The one way to a verdict. Revocations, thresholds and floors are those of the trust store as it is now.
     fn run_gauntlet(
         &self,
         plc: &str,
-        signature: Option<&[u8]>,
+        (sidecar, leave): (&Sidecar, Option<Leave>),
         image: &mut VaultImage,
         expires: Wall,
     ) -> Result<Verdict, Refusal> {
@@ -356,12 +390,19 @@ impl Judge {
             slot: Slot::new(plc).map_err(|e| bad(e.to_string()))?,
             product: plc_config.product.clone(),
             identity: self.identities.get(plc).cloned(),
-            signature: signature.and_then(|s| SignatureFile::parse(s).ok()),
+            signature: sidecar.attached.get(SIGNATURE).and_then(|s| SignatureFile::parse(&s.0).ok()),
             policy_epoch: POLICY_EPOCH,
             state_counter: meta::state_counter(&self.db.rows()).map_err(|e| bad(e.to_string()))?,
             expires,
         };
-        let gauntlet = Gauntlet::new(request, self.trust()?, self.now());
+        let papers = Papers {
+            gateway: self.config.name.clone(),
+            security_version: sidecar.security_version,
+            downgrade_spent: leave.as_ref().is_some_and(|leave| leave.spent),
+            downgrade: leave.map(|leave| leave.ticket),
+            ..Papers::default()
+        };
+        let gauntlet = Gauntlet::with(request, papers, self.trust()?, self.now());
         let mut at = 0;
         let read = |buffer: &mut [u8]| {
             let n = image.read_at(at, buffer)?;

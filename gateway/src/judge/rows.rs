@@ -1,5 +1,6 @@
 //! Rows of the answers: plain values for people and programs.
 
+use firmware_verifier::trust::{Role, Thresholds};
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
@@ -122,6 +123,9 @@ pub struct ImageRow {
     pub name: String,
     /// Version as its bringer said.
     pub version: Option<String>,
+    /// Security version as its bringer said.
+    #[serde(default)]
+    pub security_version: Option<u64>,
     /// Why it was refused.
     pub refused: Option<(ReasonCode, String)>,
 }
@@ -141,6 +145,73 @@ pub struct ReleaseRow {
     pub signer: String,
 }
 
+/// The trust store. Used documents are not shown: nobody can do anything about them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TrustRow {
+    /// How often it has changed.
+    pub generation: u64,
+    /// Number of the trust bundle applied last; 0 before the first.
+    pub bundle: u64,
+    /// How many keys must sign what.
+    pub thresholds: Thresholds,
+    /// Every anchor.
+    pub anchors: Vec<AnchorRow>,
+    /// Every security-version floor.
+    pub floors: Vec<FloorRow>,
+    /// Keys that never count again.
+    pub revoked_keys: Vec<RevokedRow>,
+    /// Images that are never to be installed again.
+    pub revoked_digests: Vec<RevokedRow>,
+}
+
+/// A security-version floor.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FloorRow {
+    /// The vendor.
+    pub vendor: String,
+    /// The model, or `*`.
+    pub model: String,
+    /// The lowest version that passes.
+    pub value: u64,
+    /// When it was raised last.
+    pub raised: Wall,
+    /// By which bundle or case.
+    pub by: String,
+}
+
+/// A revoked key or image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RevokedRow {
+    /// Key id or SHA-256.
+    pub id: String,
+    /// When.
+    pub at: Wall,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a trust bundle changes, or has changed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChangesRow {
+    /// Its sequence number.
+    pub sequence: u64,
+    /// Whether it was accepted, or only looked at.
+    pub applied: bool,
+    /// What it takes away, then what it brings.
+    pub changes: Vec<ChangeRow>,
+}
+
+/// One change of trust.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeRow {
+    /// `removed`, `revoked`, `added`, `not-added`, `floor` or `thresholds`.
+    pub change: String,
+    /// About what: key id, SHA-256, product or role.
+    pub subject: String,
+    /// What it was and what it is, in words; of a key its fingerprint, what it is for, and its end.
+    pub text: String,
+}
+
 /// A trust anchor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AnchorRow {
@@ -150,6 +221,8 @@ pub struct AnchorRow {
     pub name: String,
     /// Kind of key.
     pub kind: String,
+    /// What its signatures count for.
+    pub role: Role,
     /// Vendor it may sign for.
     pub vendor: String,
     /// Models it may sign for.

@@ -97,25 +97,30 @@ impl Judge {
         };
         match request {
             Request::Status => Ok(Answered::Status(Box::new(self.status()?))),
-            Request::Verify { plc, signature } => {
-                self.take_image(&plc, Sidecar::default(), signature, need(image)?, false)
+            Request::Verify { plc, security_version, signature } => {
+                let sidecar = Sidecar { security_version, ..Sidecar::default() };
+                self.take_image(&plc, sidecar, signature, need(image)?, false)
             }
-            Request::Stage { plc, name, version, signature } => {
-                let sidecar =
-                    Sidecar { name: clip(&name), version: version.map(|v| clip(&v)), ..Sidecar::default() };
+            Request::Stage { plc, name, version, security_version, signature } => {
+                let (name, version) = (clip(&name), version.map(|v| clip(&v)));
+                let sidecar = Sidecar { name, version, security_version, ..Sidecar::default() };
                 self.take_image(&plc, sidecar, signature, need(image)?, true)
             }
             Request::VaultList => Ok(self.vault_list()),
             Request::VaultRemove { digest } => self.vault_remove(&digest),
             Request::VaultExport { digest, to } => self.vault_export(&digest, &to),
-            Request::Release { digest, plc, terms } => self.release(&digest, &plc, terms),
+            Request::Release { digest, plc, terms, downgrade } => {
+                self.release(&digest, &plc, terms, downgrade.as_deref())
+            }
             Request::ReleaseList { digest } => self.releases(digest.as_deref()),
             Request::Withdraw { digest, plc } => self.withdraw(&digest, &plc),
             Request::Deliver { digest, plc } => self.deliver(&digest, &plc),
             Request::TrustShow => self.trust_show(),
-            Request::TrustAdd { key, name, vendor, models, from, until } => {
-                self.trust_add(&key, &name, &vendor, &models, (from, until))
+            Request::TrustAdd { key, name, role, vendor, models, from, until } => {
+                self.trust_add(&key, &name, (role, &vendor, &models), (from, until))
             }
+            Request::TrustImport { bundle, yes } => self.trust_import(&bundle, yes),
+            Request::TrustRevoke { what, reason } => self.trust_revoke(&what, &reason),
             Request::TrustRemove { id } => self.trust_remove(&id),
             Request::TrustApprove { approval } => self.approve_boot_state(&approval),
             Request::ApprovalRequest { pcrs, next_epoch } => {

@@ -1,12 +1,15 @@
 //! The trust store on disk: sealed with the TPM's key, never older than the TPM's counter says.
 
 use aws_lc_rs::rand;
-use firmware_verifier::trust::{Anchor, KeyId, KeyKind, PublicKey, Scope, TrustStore};
+use firmware_verifier::trust::{
+    Anchor, Floor, KeyId, KeyKind, PublicKey, Revocation, Role, Scope, TrustStore,
+};
 use hal::clock::Wall;
+use hal::tpm::SiteKeyPublic;
 use zeroize::Zeroizing;
 
 use super::message::{Answered, Failure};
-use super::rows::AnchorRow;
+use super::rows::{AnchorRow, FloorRow, RevokedRow, TrustRow};
 use super::{Judge, refusal};
 use crate::audit::Kind;
 use crate::reasons as why;
@@ -48,29 +51,52 @@ impl Judge {
             },
             vendor: a.scope().vendor().to_string(),
             models: a.scope().models().to_vec(),
+            role: a.role(),
             valid_from: a.valid_from(),
             valid_until: a.valid_until(),
         };
-        Ok(Answered::Trust {
+        let floor = |f: &Floor| FloorRow {
+            vendor: f.product().0.into(),
+            model: f.product().1.into(),
+            value: f.value(),
+            raised: f.raised(),
+            by: f.by().into(),
+        };
+        let revoked =
+            |id: String, r: &Revocation| RevokedRow { id, at: r.at, reason: r.reason.clone() };
+        Ok(Answered::Trust(Box::new(TrustRow {
             generation: store.generation(),
+            bundle: store.bundle(),
+            thresholds: store.thresholds().clone(),
             anchors: store.anchors().iter().map(row).collect(),
-        })
+            floors: store.floors().iter().map(floor).collect(),
+            revoked_keys: store.revoked_keys().map(|(id, r)| revoked(id.to_string(), r)).collect(),
+            revoked_digests: store.revoked_digests().map(|(d, r)| revoked(d.to_hex(), r)).collect(),
+        })))
     }
 
     pub(super) fn trust_add(
         &mut self,
         key: &[u8],
         name: &str,
-        vendor: &str,
-        models: &[String],
+        (role, vendor, models): (Role, &str, &[String]),
         valid: (Option<Wall>, Option<Wall>),
     ) -> Result<Answered, Failure> {
-        let key = PublicKey::parse(key).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        let key = public_key(key, role)?;
         let models: Vec<&str> = models.iter().map(String::as_str).collect();
-        let scope = Scope::new(vendor, &models).map_err(|e| Failure::usage(e.to_string()))?;
-        let anchor = Anchor::new(key, name, scope, self.now()).and_then(|a| a.valid(valid.0, valid.1));
+        let anchor = match role {
+            Role::Vendor => {
+                Scope::new(vendor, &models).and_then(|scope| Anchor::new(key, name, scope, self.now()))
+            }
+            Role::Site | Role::Approver => Anchor::with_role(role, key, name, self.now()),
+        };
+        let anchor = anchor.and_then(|a| a.valid(valid.0, valid.1));
         let anchor = anchor.map_err(|e| Failure::usage(e.to_string()))?;
-        let text = format!("trusted: key {} ({name}) for {vendor} {}", anchor.id(), models.join(", "));
+        let what = match role {
+            Role::Vendor => format!("for {vendor} {}", models.join(", ")),
+            Role::Site | Role::Approver => format!("as {role}"),
+        };
+        let text = format!("trusted: key {} ({name}) {what}", anchor.id());
         let anchor_id = anchor.id();
         let mut store = self.trust_copy()?;
         store.add(anchor).map_err(|e| Failure::new(e.code(), e.to_string()))?;
@@ -93,12 +119,12 @@ impl Judge {
     }
 
     /// A copy to change. [`TrustStore`] counts its generation up with the change.
-    fn trust_copy(&self) -> Result<TrustStore, Failure> {
+    pub(super) fn trust_copy(&self) -> Result<TrustStore, Failure> {
         self.trust().map_err(gate_failure).cloned()
     }
 
     /// File first, then the counter, then the database: a cut between them is finished by [`Judge::load_trust`].
-    fn write_trust(&mut self, store: TrustStore) -> Result<(), Failure> {
+    pub(super) fn write_trust(&mut self, store: TrustStore) -> Result<(), Failure> {
         self.afford()?;
         let key = self.key().map_err(gate_failure)?;
         let before = self.state_counter().map_err(gate_failure)?;
@@ -137,6 +163,15 @@ impl Judge {
             meta::advance_counter(tx)
         })?;
         Ok(())
+    }
+}
+
+/// A key file; one that signs documents may also be of the kind that approves boot states.
+fn public_key(file: &[u8], role: Role) -> Result<PublicKey, Failure> {
+    let site = std::str::from_utf8(file).ok().and_then(|text| SiteKeyPublic::from_pem(text).ok());
+    match site {
+        Some(site) if role != Role::Vendor => Ok(PublicKey::from(&site)),
+        _ => PublicKey::parse(file).map_err(|e| Failure::new(e.code(), e.to_string())),
     }
 }
 

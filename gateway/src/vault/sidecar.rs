@@ -19,6 +19,9 @@ pub struct Sidecar {
     /// The version its bringer claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The security version its bringer stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_version: Option<u64>,
     /// Files that came with it, by role: `signature`, `bundle`, `manifest`, `sbom`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attached: BTreeMap<String, Attached>,

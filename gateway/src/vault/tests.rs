@@ -21,7 +21,7 @@ fn bytes(len: usize) -> Vec<u8> {
 
 fn sidecar(name: &str) -> Sidecar {
     let attached = BTreeMap::from([("signature".to_owned(), Attached(vec![0, 255, 7]))]);
-    Sidecar { name: name.to_owned(), version: Some("2.1".to_owned()), attached, refused: None }
+    Sidecar { name: name.to_owned(), version: Some("2.1".to_owned()), attached, ..Sidecar::default() }
 }
 
 fn refused(at: i64) -> Refused {

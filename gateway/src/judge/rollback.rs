@@ -1,0 +1,107 @@
+//! No way back: floors rise with what controllers have taken, and a ticket goes below one once.
+//!
+//! A ticket is spent in the trust store before its release is written: a cut between the two loses a use, and
+//! never doubles one. The release then carries the ticket, and each later run checks it again as one that was
+//! spent.
+
+use firmware_verifier::dsse::Envelope;
+use firmware_verifier::trust::Floor;
+use firmware_verifier::verdict::Spend;
+
+use super::message::Failure;
+use super::Judge;
+use crate::audit::Kind;
+use crate::state::{StateError, Tx, meta};
+use crate::transfer::event::CaseId;
+use crate::vault::{self, Area, ImageDigest};
+
+/// A downgrade ticket, and whether one use of it was spent for this release.
+#[derive(Clone)]
+pub(super) struct Leave {
+    pub(super) ticket: Envelope,
+    pub(super) spent: bool,
+}
+
+impl Leave {
+    /// A ticket as it is given with a release. One use of a ticket is one use of the release.
+    pub(super) fn given(ticket: &str, uses: u32) -> Result<Leave, Failure> {
+        if uses > 1 {
+            let text = format!("--uses {uses} with a ticket: each use of the ticket is one release");
+            return Err(Failure::usage(text));
+        }
+        let unreadable = firmware_verifier::reasons::DOCUMENT_UNREADABLE;
+        let ticket =
+            Envelope::parse(ticket.as_bytes()).map_err(|e| Failure::new(unreadable, e.to_string()))?;
+        Ok(Leave { ticket, spent: false })
+    }
+}
+
+impl Judge {
+    /// Uses a ticket once more, for good.
+    pub(super) fn spend_ticket(&mut self, plc: &str, spend: Spend) -> Result<(), Failure> {
+        let Spend { id, uses, expires, .. } = spend;
+        let mut store = self.trust_copy()?;
+        store.spend(id, uses, expires, self.now()).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        let used = store.used(&id);
+        self.write_trust(store)?;
+        self.note(Kind::Trust, plc, &format!("downgrade ticket {id} spent, use {used} of {uses}"));
+        Ok(())
+    }
+
+    /// The ticket that the release of an image rests on.
+    pub(super) fn ticket_of(&self, plc: &str, digest: &ImageDigest) -> Option<Leave> {
+        let kept = meta::get(&self.db.rows(), &place(plc, digest)).ok().flatten()?;
+        Envelope::parse(&kept).ok().map(|ticket| Leave { ticket, spent: true })
+    }
+
+    /// Raises the floor of a controller's product to the security version of the image that it has taken. Where that
+    /// cannot be done now the case says so, and nothing else fails: what was delivered stays delivered.
+    pub(super) fn raise_floor(&mut self, plc: &str, case: CaseId, digest: &ImageDigest) {
+        let sidecar = self.vault.sidecar(Area::Vault, digest).ok();
+        let Some(value) = sidecar.and_then(|sidecar| sidecar.security_version) else { return };
+        match self.raise_floor_to(plc, case, value) {
+            Ok(None) => {}
+            Ok(Some(text)) => {
+                self.tell_case(case, &text);
+                self.note_with(Kind::Trust, plc, &format!("{text} by {case}"), None, Some(*digest));
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, plc, value, "the security-version floor is not raised");
+                self.tell_case(case, &format!("the floor was not raised to security version {value}: {e}"));
+            }
+        }
+    }
+
+    fn raise_floor_to(&mut self, plc: &str, case: CaseId, value: u64) -> Result<Option<String>, Failure> {
+        let product = self.plc(plc)?.product.clone();
+        let mut store = self.trust_copy()?;
+        let before = store.floor(&product).map(Floor::value);
+        if before.is_some_and(|floor| floor >= value) {
+            return Ok(None);
+        }
+        let floor = Floor::new(product.vendor(), product.model(), value, self.now(), &case.to_string());
+        let floor = floor.map_err(|e| Failure::internal(e.to_string()))?;
+        store.raise_floor(floor).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        self.write_trust(store)?;
+        let before = before.map_or("none".to_owned(), |floor| floor.to_string());
+        Ok(Some(format!("floor of {product} raised to security version {value}, was {before}")))
+    }
+}
+
+/// Keeps the ticket of a release; an empty one takes the place of an earlier release's.
+pub(super) fn keep_ticket(
+    tx: &Tx<'_>,
+    plc: &str,
+    digest: &ImageDigest,
+    ticket: &str,
+) -> Result<(), StateError> {
+    let place = place(plc, digest);
+    if ticket.is_empty() && meta::get(tx, &place)?.is_none() {
+        return Ok(());
+    }
+    meta::put(tx, &place, ticket.as_bytes())
+}
+
+fn place(plc: &str, digest: &ImageDigest) -> String {
+    format!("downgrade/{plc}/{}", vault::hex(digest))
+}
