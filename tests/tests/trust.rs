@@ -111,7 +111,11 @@ fn a_bundle_changes_trust_when_it_is_accepted_and_not_before() {
     assert!(said.contains("applied") && said.contains(&acme.id().to_string()), "{said}");
     let after = bench.json(&["trust", "show"]);
     assert_eq!(after["bundle"], 1, "{after}");
-    assert_eq!(after["generation"], before["generation"].as_u64().map_or(0, |g| g + 1), "one change: {after}");
+    assert_eq!(
+        after["generation"],
+        before["generation"].as_u64().map_or(0, |g| g + 1),
+        "one change: {after}"
+    );
     let log = bench.headgate(&["audit", "list"]);
     assert!(log.contains(&format!("added {}", acme.id())), "{log}");
     bench.release("new.bin", &new_firmware(), plc.id);
@@ -245,7 +249,11 @@ fn a_floor_refuses_an_older_image_and_what_does_not_say_how_old_it_is() {
 fn an_update_that_is_confirmed_raises_the_floor() {
     let (bench, plc, digest) = released();
     bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "7"]);
-    assert_eq!(bench.json(&["trust", "show"])["floors"], serde_json::json!([]), "staging alone raises nothing");
+    assert_eq!(
+        bench.json(&["trust", "show"])["floors"],
+        serde_json::json!([]),
+        "staging alone raises nothing"
+    );
     eventually("the update passes", || (load(&bench, &plc, "new.bin") == 0).then_some(()));
     plc.wait_flash(&new_firmware());
     eventually("the floor rises", || {

@@ -44,8 +44,10 @@ pub(super) fn sign(verb: &SignDocument) -> Result<Said, Failure> {
     let mut envelope = Envelope::parse(read_envelope(&verb.document)?.as_bytes()).map_err(|e| bad(&e))?;
     let payload = document::round_trip(envelope.payload_type(), envelope.payload());
     if payload.as_deref() != Some(envelope.payload()) {
-        return Err(bad(&format!("found a payload of type {:?}, expected a document of Headgate",
-            envelope.payload_type())));
+        return Err(bad(&format!(
+            "found a payload of type {:?}, expected a document of Headgate",
+            envelope.payload_type()
+        )));
     }
     let key = Key::read(&verb.key)?;
     let public = key.public()?;

@@ -4,19 +4,17 @@
 //! so one write of the TPM's memory. Invariant: without `yes` nothing is written.
 
 use aws_lc_rs::rand;
-use firmware_verifier::document::{
-    Document, DocumentId, Moment, RevokedDigest, RevokedKey, TrustBundle,
-};
+use firmware_verifier::document::{Document, DocumentId, Moment, RevokedDigest, RevokedKey, TrustBundle};
 use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::bundle::KeyChange;
 use firmware_verifier::trust::{Changes, KeyId, Role, Threshold, Thresholds};
 use firmware_verifier::{Digest, reasons};
 use hal::clock::Wall;
 
+use super::Judge;
 use super::message::{Answered, Failure};
 use super::rows::{ChangeRow, ChangesRow};
 use super::trust::gate_failure;
-use super::Judge;
 use crate::audit::Kind;
 
 impl Judge {
@@ -108,14 +106,16 @@ impl Revoked {
 
 /// What it takes away first, then what it brings.
 fn rows(changes: &Changes) -> Vec<ChangeRow> {
-    let row = |change: &str, subject: String, text: String| ChangeRow { change: change.into(), subject, text };
+    let row =
+        |change: &str, subject: String, text: String| ChangeRow { change: change.into(), subject, text };
     let key = |change: &str, key: &KeyChange| row(change, key.id.to_string(), key_words(key));
     let mut rows: Vec<ChangeRow> = changes.removed.iter().map(|k| key("removed", k)).collect();
     rows.extend(changes.revoked_keys.iter().map(|(id, anchor, reason)| {
         let whose = anchor.as_ref().map_or("no key that is trusted here".to_owned(), key_words);
         row("revoked", id.to_string(), format!("{whose}: {reason}"))
     }));
-    let digest = |(image, reason): &(Digest, String)| row("revoked", image.to_hex(), format!("image: {reason}"));
+    let digest =
+        |(image, reason): &(Digest, String)| row("revoked", image.to_hex(), format!("image: {reason}"));
     rows.extend(changes.revoked_digests.iter().map(digest));
     rows.extend(changes.added.iter().map(|k| key("added", k)));
     rows.extend(changes.not_added.iter().map(|k| key("not-added", k)));
