@@ -21,6 +21,7 @@ use crate::vault::{Limits, Vault};
 pub mod alarm;
 mod book;
 mod boot;
+mod cases;
 mod conduit;
 mod gate;
 mod guard;
