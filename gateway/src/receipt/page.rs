@@ -25,7 +25,9 @@ pub enum Standing {
 /// The page.
 pub fn page(statement: &Statement, standing: &Standing) -> String {
     let record = statement.record();
-    let mut page = Page(format!("RECEIPT OF AN UPDATE   {}\n{}\n", plain(&record.case), "=".repeat(WIDTH)));
+    let mut page = Page(String::new());
+    page.row("RECEIPT", &format!("of an update: {}", record.case));
+    page.0 += &format!("{}\n", "=".repeat(WIDTH));
     match standing {
         Standing::Signed { key } => {
             page.row("Signed", &format!("by the TPM of the gateway, key {}", short(key)))

@@ -252,7 +252,9 @@ fn a_receipt_of_a_tpm_is_good_under_its_own_key_and_each_part_is_looked_at() {
 fn a_page_is_one_page_of_eighty_columns_and_moves_no_cursor() {
     let mut hostile = statement();
     hostile.predicate.headgate.controller.after.as_mut().unwrap().product = "\u{1b}[2J\u{9b}".repeat(40);
-    for (what, statement) in [("plain", statement()), ("hostile", hostile)] {
+    let mut long = statement();
+    long.predicate.headgate.case = "x".repeat(MAX_TEXT); // once it was a heading of one line
+    for (what, statement) in [("plain", statement()), ("hostile", hostile), ("long", long)] {
         let text = page(&statement, &Standing::Unsigned("the case was refused".into()));
         assert!(text.lines().count() <= 60, "{what}: {text}");
         assert!(text.lines().all(|l| l.chars().count() <= 80), "{what}: {text}");
