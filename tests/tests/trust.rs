@@ -111,7 +111,11 @@ fn a_bundle_changes_trust_when_it_is_accepted_and_not_before() {
     assert!(said.contains("applied") && said.contains(&acme.id().to_string()), "{said}");
     let after = bench.json(&["trust", "show"]);
     assert_eq!(after["bundle"], 1, "{after}");
-    assert_eq!(after["generation"], before["generation"].as_u64().map_or(0, |g| g + 1), "one change: {after}");
+    assert_eq!(
+        after["generation"],
+        before["generation"].as_u64().map_or(0, |g| g + 1),
+        "one change: {after}"
+    );
     let log = bench.headgate(&["audit", "list"]);
     assert!(log.contains(&format!("added {}", acme.id())), "{log}");
     bench.release("new.bin", &new_firmware(), plc.id);
@@ -245,7 +249,11 @@ fn a_floor_refuses_an_older_image_and_what_does_not_say_how_old_it_is() {
 fn an_update_that_is_confirmed_raises_the_floor() {
     let (bench, plc, digest) = released();
     bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "7"]);
-    assert_eq!(bench.json(&["trust", "show"])["floors"], serde_json::json!([]), "staging alone raises nothing");
+    assert_eq!(
+        bench.json(&["trust", "show"])["floors"],
+        serde_json::json!([]),
+        "staging alone raises nothing"
+    );
     eventually("the update passes", || (load(&bench, &plc, "new.bin") == 0).then_some(()));
     plc.wait_flash(&new_firmware());
     eventually("the floor rises", || {
@@ -263,6 +271,7 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     bench.headgate(&["trust", "add", "boss.pub", "--name", "boss", "--role", "approver"]);
     bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "4"]);
     floor(&bench, 5);
+    bench.headgate(&["withdraw", &digest, "--plc", plc.id]);
     let release = |ticket: &'static str| ["release", &digest, "--plc", plc.id, "--ticket-file", ticket];
     refused(&bench, &["release", &digest, "--plc", plc.id], 50, "HG-5001");
     let image = Digest::of(&new_firmware());
@@ -273,7 +282,18 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     for file in ["pump-4.json", "other.json", "by-site.json"] {
         refused(&bench, &release(file), 50, "HG-5001");
     }
-    document(&bench, "ticket.json", "bench", ticket("pump-3", image), &["boss"]);
+    let draft = format!(
+        "{{\"gateway\": \"bench\", \"reason\": \"the new one stalls\", \"content\": {{\"controller\": \"pump-3\",
+          \"image\": \"{image}\", \"uses\": 1, \"window\": null}}}}"
+    );
+    bench.write("draft.json", draft.as_bytes());
+    let sign =
+        ["sign-document", "draft.json", "--draft", "downgrade", "--key", "boss.pem", "-o", "ticket.json"];
+    bench.headgate(&sign);
+    bench.headgate(&["vault", "rm", &digest]);
+    let stage = ["stage", "new.bin", "--plc", plc.id, "--security-version", "4"];
+    refused(&bench, &stage, 50, "HG-5001");
+    bench.headgate(&[&stage[..], &["--ticket-file", "ticket.json"]].concat());
     bench.headgate(&release("ticket.json"));
     refused(&bench, &release("ticket.json"), 50, "may be used 1 time(s), and was");
     bench.kill();

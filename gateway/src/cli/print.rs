@@ -105,7 +105,8 @@ fn value_text(value: &Value) -> String {
 
 /// The answer with every text in it on one line: only what is composed here has several.
 fn one_liners(answer: Answered) -> Answered {
-    if matches!(answer, Answered::Done { .. } | Answered::ApprovalRequest { .. } | Answered::Document { .. }) {
+    if matches!(answer, Answered::Done { .. } | Answered::ApprovalRequest { .. } | Answered::Document { .. })
+    {
         return answer;
     }
     let mut value = serde_json::to_value(&answer).unwrap_or_default();
@@ -266,7 +267,14 @@ mod tests {
     const NAME: &str = "x\u{1b}[2J\nvault  trusted\u{9b}1m\u{202e}.bin";
 
     fn answer() -> Answered {
-        let row = ImageRow { digest: "00".into(), size: 1, name: NAME.into(), version: None, security_version: None, refused: None };
+        let row = ImageRow {
+            digest: "00".into(),
+            size: 1,
+            name: NAME.into(),
+            version: None,
+            security_version: None,
+            refused: None,
+        };
         Answered::Vault { images: vec![row], quarantine: vec![] }
     }
 

@@ -113,8 +113,10 @@ pub(super) fn read_envelope(path: &Path) -> Result<String, Failure> {
 fn scope(role: Role, vendor: Option<String>, models: Vec<String>) -> Result<(String, Vec<String>), Failure> {
     match (role, vendor, models.is_empty()) {
         (Role::Vendor, Some(vendor), false) => Ok((vendor, models)),
-        (Role::Vendor, ..) => Err(Failure::usage("a vendor's key is trusted for products of its vendor only")
-            .next("say whose firmware it may sign: --vendor NAME --model NAME")),
+        (Role::Vendor, ..) => {
+            Err(Failure::usage("a vendor's key is trusted for products of its vendor only")
+                .next("say whose firmware it may sign: --vendor NAME --model NAME"))
+        }
         (_, None, true) => Ok(("*".into(), vec!["*".into()])),
         _ => Err(Failure::usage(format!("a key of role {role} signs no firmware"))
             .next("leave out --vendor and --model, or give --role vendor")),

@@ -8,8 +8,8 @@ use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::Floor;
 use firmware_verifier::verdict::Spend;
 
-use super::message::Failure;
 use super::Judge;
+use super::message::Failure;
 use crate::audit::Kind;
 use crate::state::{StateError, Tx, meta};
 use crate::transfer::event::CaseId;

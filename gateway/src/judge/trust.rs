@@ -62,8 +62,7 @@ impl Judge {
             raised: f.raised(),
             by: f.by().into(),
         };
-        let revoked =
-            |id: String, r: &Revocation| RevokedRow { id, at: r.at, reason: r.reason.clone() };
+        let revoked = |id: String, r: &Revocation| RevokedRow { id, at: r.at, reason: r.reason.clone() };
         Ok(Answered::Trust(Box::new(TrustRow {
             generation: store.generation(),
             bundle: store.bundle(),
