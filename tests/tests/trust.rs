@@ -305,3 +305,32 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     assert_eq!(bench.json(&["trust", "show"])["floors"][0]["value"], 5, "the floor stays where it is");
     assert!(bench.headgate(&["audit", "list"]).contains("spent, use 1 of 1"));
 }
+
+#[test]
+fn the_key_that_approves_boot_states_may_be_the_site_key_and_one_key_signs_once() {
+    let bench = Bench::new();
+    bench.headgate(&["trust", "add", "site.pub", "--name", "site", "--role", "site"]);
+    bundle(&bench, "one.json", TrustBundle { sequence: 1, ..TrustBundle::default() }, &[]);
+    let sign = |key| ["sign-document", "one.json", "--key", key];
+    let said = bench.headgate(&sign("site.key"));
+    assert!(
+        said.contains("\"sequence\": 1") && said.contains("a test of trust"),
+        "what is signed is shown: {said}"
+    );
+    let (code, error) = bench.refused(&sign("site.key"));
+    assert!(code == 2 && error.contains("signed it already"), "{code} {error}");
+    let (code, error) = bench.refused(&sign("site.pub"));
+    assert!(code == 2 && error.contains("public key of kind ECDSA P-256"), "{code} {error}");
+    let before = std::fs::read(bench.path("one.json")).expect("it is there");
+    bench.write("other.json", b"{\"payload\":\"e30=\",\"payloadType\":\"text/plain\",\"signatures\":[]}");
+    let (_, error) = bench.refused(&["sign-document", "other.json", "--key", "site.key"]);
+    assert!(error.contains("HG-1090"), "what is not read here is not signed: {error}");
+    assert_eq!(std::fs::read(bench.path("one.json")).expect("it is there"), before);
+    bench.headgate(&["trust", "import", "one.json", "--yes"]);
+    for args in [
+        ["trust", "add", "acme.pub", "--name", "a", "--role", "vendor"].as_slice(),
+        ["trust", "add", "acme.pub", "--name", "a", "--role", "approver", "--vendor", "acme"].as_slice(),
+    ] {
+        assert_eq!(bench.refused(args).0, 2, "{args:?}");
+    }
+}
