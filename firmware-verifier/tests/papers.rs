@@ -290,6 +290,13 @@ fn a_downgrade_ticket_helps_this_image_on_this_controller_as_often_as_it_says() 
     let verdict = run(&[1], ticket(good(), &[APPROVER]), &store);
     assert_eq!(code(&verdict), Some(r::ROLLBACK), "used up");
     assert!(of(&verdict, Stage::Rollback).2.contains("may be used 2 time(s)"));
+    let spent = |papers| Papers { downgrade_spent: true, ..papers };
+    let Verdict::Verified(proof, _) = run(&[1], spent(ticket(window(0, 9), &[APPROVER])), &store) else {
+        panic!("a use of it was spent for this release")
+    };
+    assert_eq!((proof.spends(), proof.expires().ms), (None, NOW.ms + 9), "no second use, and the same end");
+    let never = run(&[1], spent(ticket(good(), &[APPROVER])), &with_floor(5));
+    assert_eq!(code(&never), Some(r::ROLLBACK), "said to be spent, and was not");
     let newer = Papers { security_version: Some(5), ..ticket(good(), &[APPROVER]) };
     let Verdict::Verified(proof, _) = run(&[1], newer, &store) else { panic!() };
     assert!(proof.spends().is_none(), "a ticket that is not needed is not used");

@@ -107,9 +107,9 @@ impl World {
         let mut intake = judge.intake(image.len() as u64)?;
         intake.write(&image)?;
         let signature = Some(self.vendor.sign(&image).to_bytes().to_vec());
-        let (version, security_version) = (None, None);
-        let request =
-            Request::Stage { plc: "p".into(), name: "i".into(), version, security_version, signature };
+        let (plc, name) = ("p".into(), "i".into());
+        let (version, security_version, downgrade) = (None, None, None);
+        let request = Request::Stage { plc, name, version, security_version, signature, downgrade };
         judge.ask(request, Some(intake)).map(drop)
     }
 

@@ -271,6 +271,7 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     bench.headgate(&["trust", "add", "boss.pub", "--name", "boss", "--role", "approver"]);
     bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "4"]);
     floor(&bench, 5);
+    bench.headgate(&["withdraw", &digest, "--plc", plc.id]);
     let release = |ticket: &'static str| ["release", &digest, "--plc", plc.id, "--ticket-file", ticket];
     refused(&bench, &["release", &digest, "--plc", plc.id], 50, "HG-5001");
     let image = Digest::of(&new_firmware());
@@ -281,7 +282,18 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     for file in ["pump-4.json", "other.json", "by-site.json"] {
         refused(&bench, &release(file), 50, "HG-5001");
     }
-    document(&bench, "ticket.json", "bench", ticket("pump-3", image), &["boss"]);
+    let draft = format!(
+        "{{\"gateway\": \"bench\", \"reason\": \"the new one stalls\", \"content\": {{\"controller\": \"pump-3\",
+          \"image\": \"{image}\", \"uses\": 1, \"window\": null}}}}"
+    );
+    bench.write("draft.json", draft.as_bytes());
+    let sign =
+        ["sign-document", "draft.json", "--draft", "downgrade", "--key", "boss.pem", "-o", "ticket.json"];
+    bench.headgate(&sign);
+    bench.headgate(&["vault", "rm", &digest]);
+    let stage = ["stage", "new.bin", "--plc", plc.id, "--security-version", "4"];
+    refused(&bench, &stage, 50, "HG-5001");
+    bench.headgate(&[&stage[..], &["--ticket-file", "ticket.json"]].concat());
     bench.headgate(&release("ticket.json"));
     refused(&bench, &release("ticket.json"), 50, "may be used 1 time(s), and was");
     bench.kill();
@@ -292,4 +304,33 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     refused(&bench, &["release", &digest, "--plc", plc.id], 50, "HG-5001");
     assert_eq!(bench.json(&["trust", "show"])["floors"][0]["value"], 5, "the floor stays where it is");
     assert!(bench.headgate(&["audit", "list"]).contains("spent, use 1 of 1"));
+}
+
+#[test]
+fn the_key_that_approves_boot_states_may_be_the_site_key_and_one_key_signs_once() {
+    let bench = Bench::new();
+    bench.headgate(&["trust", "add", "site.pub", "--name", "site", "--role", "site"]);
+    bundle(&bench, "one.json", TrustBundle { sequence: 1, ..TrustBundle::default() }, &[]);
+    let sign = |key| ["sign-document", "one.json", "--key", key];
+    let said = bench.headgate(&sign("site.key"));
+    assert!(
+        said.contains("\"sequence\": 1") && said.contains("a test of trust"),
+        "what is signed is shown: {said}"
+    );
+    let (code, error) = bench.refused(&sign("site.key"));
+    assert!(code == 2 && error.contains("signed it already"), "{code} {error}");
+    let (code, error) = bench.refused(&sign("site.pub"));
+    assert!(code == 2 && error.contains("public key of kind ECDSA P-256"), "{code} {error}");
+    let before = std::fs::read(bench.path("one.json")).expect("it is there");
+    bench.write("other.json", b"{\"payload\":\"e30=\",\"payloadType\":\"text/plain\",\"signatures\":[]}");
+    let (_, error) = bench.refused(&["sign-document", "other.json", "--key", "site.key"]);
+    assert!(error.contains("HG-1090"), "what is not read here is not signed: {error}");
+    assert_eq!(std::fs::read(bench.path("one.json")).expect("it is there"), before);
+    bench.headgate(&["trust", "import", "one.json", "--yes"]);
+    for args in [
+        ["trust", "add", "acme.pub", "--name", "a", "--role", "vendor"].as_slice(),
+        ["trust", "add", "acme.pub", "--name", "a", "--role", "approver", "--vendor", "acme"].as_slice(),
+    ] {
+        assert_eq!(bench.refused(args).0, 2, "{args:?}");
+    }
 }

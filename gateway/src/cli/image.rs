@@ -48,6 +48,9 @@ pub(super) struct Stage {
     /// Security version, where the image is not to go below a floor.
     #[arg(long, value_name = "N")]
     security_version: Option<u64>,
+    /// Downgrade ticket, for an image below the floor; staging does not spend it.
+    #[arg(long, value_name = "FILE")]
+    ticket_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,8 +125,9 @@ pub(super) fn verify(context: &Context, v: &Verify) -> Result<Said, Failure> {
 pub(super) fn stage(context: &Context, v: Stage) -> Result<Said, Failure> {
     let signature = signature(&v.image, v.signature.as_deref())?;
     let name = v.image.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let downgrade = v.ticket_file.as_deref().map(super::trust::read_envelope).transpose()?;
     let Stage { version, security_version, .. } = v;
-    let request = Request::Stage { plc: v.of.plc, name, version, security_version, signature };
+    let request = Request::Stage { plc: v.of.plc, name, version, security_version, signature, downgrade };
     context.ask_with_image(&request, &v.image)
 }
 

@@ -154,3 +154,62 @@ impl std::fmt::Display for ChangeRow {
 
 /// How long a drafted bundle may be on its way between those who sign it.
 const DRAFT_LIFE_MS: i64 = 30 * 86_400_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_id_and_a_whole_digest_can_be_revoked_and_nothing_shorter() {
+        let digest = Digest::of(b"image");
+        let key = KeyId::from_bytes([7; KeyId::LEN]);
+        let cases = [
+            ("a key id", key.to_string(), Some(Revoked::Key(key))),
+            ("a digest", digest.to_hex(), Some(Revoked::Image(digest))),
+            ("a digest as it is printed", digest.to_string(), Some(Revoked::Image(digest))),
+            ("upper case", digest.to_hex().to_uppercase(), Some(Revoked::Image(digest))),
+            ("the first digits", digest.to_hex()[..12].to_owned(), None),
+            ("nothing", String::new(), None),
+        ];
+        for (what, text, expected) in cases {
+            assert_eq!(Revoked::parse(&text).ok(), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn each_change_is_one_line_with_what_was_and_what_is() {
+        let key = KeyChange {
+            id: KeyId::from_bytes([7; KeyId::LEN]),
+            fingerprint: Digest::of(b"key"),
+            name: "acme".into(),
+            role: Role::Vendor,
+            scope: "acme px-200".into(),
+            valid_until: Some(Wall::trusted(0)),
+        };
+        let two = Thresholds::default().role(Role::Site, Threshold::TWO);
+        let changes = Changes {
+            sequence: 4,
+            removed: vec![KeyChange { role: Role::Site, valid_until: None, ..key.clone() }],
+            added: vec![key.clone()],
+            revoked_keys: vec![(key.id, None, "lost".into())],
+            floors: vec![("acme px-200".into(), Some(3), 5)],
+            thresholds: Some((Thresholds::default(), two)),
+            ..Changes::default()
+        };
+        let lines: Vec<String> = rows(&changes).iter().map(ToString::to_string).collect();
+        let print = Digest::of(b"key");
+        let id = "0707070707070707";
+        assert_eq!(
+            lines,
+            [
+                format!("removed {id}: acme, site, no end, fingerprint {print}"),
+                format!("revoked {id}: no key that is trusted here: lost"),
+                format!(
+                    "added {id}: acme, vendor for acme px-200, until 1970-01-01T00:00:00.000Z, fingerprint {print}"
+                ),
+                "floor acme px-200: security version 5, was 3".into(),
+                "thresholds signers: site 2, approver 1, vendor 1; were site 1, approver 1, vendor 1".into(),
+            ]
+        );
+    }
+}

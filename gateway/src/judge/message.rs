@@ -73,6 +73,9 @@ pub enum Request {
         security_version: Option<u64>,
         /// The signature file.
         signature: Option<Vec<u8>>,
+        /// Leave to keep it although it is below the floor: a DSSE envelope, not spent by it.
+        #[serde(default)]
+        downgrade: Option<String>,
     },
     /// Everything in the vault and in quarantine.
     VaultList,

@@ -36,7 +36,7 @@ impl Judge {
     pub(super) fn take_image(
         &mut self,
         plc: &str,
-        mut sidecar: Sidecar,
+        (mut sidecar, leave): (Sidecar, Option<Leave>),
         signature: Option<Vec<u8>>,
         intake: ImageIntake,
         keep: bool,
@@ -50,7 +50,7 @@ impl Judge {
         let staged = intake.finish(&sidecar)?;
         let digest = *staged.digest();
         let verdict = self.vault.image(&digest).map_err(Failure::from).and_then(|mut image| {
-            self.run_gauntlet(plc, (&sidecar, None), &mut image, self.far_future()).map_err(gate_failure)
+            self.run_gauntlet(plc, (&sidecar, leave), &mut image, self.far_future()).map_err(gate_failure)
         });
         let drop_it = !keep && !staged.already_there();
         match verdict {

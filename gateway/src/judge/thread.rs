@@ -6,6 +6,7 @@ use tokio::sync::mpsc::Receiver;
 
 use super::identity::words;
 use super::message::{Answered, Asked, Failure, Message, Request};
+use super::rollback::Leave;
 use super::rows::{CaseRow, HabitRow, PlcRow, Status};
 use super::trust::gate_failure;
 use super::{Judge, OURSELVES, why};
@@ -99,12 +100,13 @@ impl Judge {
             Request::Status => Ok(Answered::Status(Box::new(self.status()?))),
             Request::Verify { plc, security_version, signature } => {
                 let sidecar = Sidecar { security_version, ..Sidecar::default() };
-                self.take_image(&plc, sidecar, signature, need(image)?, false)
+                self.take_image(&plc, (sidecar, None), signature, need(image)?, false)
             }
-            Request::Stage { plc, name, version, security_version, signature } => {
+            Request::Stage { plc, name, version, security_version, signature, downgrade } => {
                 let (name, version) = (clip(&name), version.map(|v| clip(&v)));
                 let sidecar = Sidecar { name, version, security_version, ..Sidecar::default() };
-                self.take_image(&plc, sidecar, signature, need(image)?, true)
+                let leave = downgrade.map(|ticket| Leave::given(&ticket, 1)).transpose()?;
+                self.take_image(&plc, (sidecar, leave), signature, need(image)?, true)
             }
             Request::VaultList => Ok(self.vault_list()),
             Request::VaultRemove { digest } => self.vault_remove(&digest),
