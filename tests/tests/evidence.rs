@@ -83,6 +83,10 @@ fn what_was_done_is_in_the_log_and_an_auditor_checks_it_with_tools_of_others() {
     bench.headgate(&["audit", "export", "out"]);
     let report = bench.json(&["audit", "verify"]);
     assert_eq!(report["beyond"], 0, "an export comes with a checkpoint over all of it: {report}");
+    assert!(
+        bench.headgate(&["audit", "verify"]).contains("\nheadgate/bench\n"),
+        "the checkpoint on lines of its own"
+    );
     let out = bench.path("out").display().to_string();
     let said = python("audit.py", &["verify", &out]);
     assert_eq!(said.code, 0, "{}", said.text);

@@ -105,8 +105,17 @@ fn value_text(value: &Value) -> String {
 
 /// The answer with every text in it on one line: only what is composed here has several.
 fn one_liners(answer: Answered) -> Answered {
-    if matches!(answer, Answered::Done { .. } | Answered::ApprovalRequest { .. } | Answered::Document { .. })
-    {
+    use Answered as A;
+    let composed = matches!(
+        answer,
+        A::Done { .. }
+            | A::ApprovalRequest { .. }
+            | A::Document { .. }
+            | A::Receipt(_)
+            | A::Keys { .. }
+            | A::AuditReport(_)
+    );
+    if composed {
         return answer;
     }
     let mut value = serde_json::to_value(&answer).unwrap_or_default();

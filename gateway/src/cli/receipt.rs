@@ -66,7 +66,7 @@ pub(super) fn page(row: &ReceiptRow) -> String {
                 let key = statement.record().gateway.evidence_key.clone();
                 (statement, Standing::Signed { key })
             }
-            Err(_) => return format!("the receipt of {} is none any more: {}", row.case, row.why),
+            Err(e) => return format!("the receipt of {} cannot be read: {e} {}", row.case, row.why),
         },
         None => match row.statement.clone().map(serde_json::from_value::<Statement>) {
             Some(Ok(statement)) => (statement, Standing::Unsigned(row.why.clone())),

@@ -2,6 +2,11 @@
 
 use hal::clock::Wall;
 
+/// Largest number of an axis, and its decade.
+const LARGEST: f64 = 1e300;
+/// See [`LARGEST`].
+const LARGEST_DECADE: f64 = 300.0;
+
 /// One tick: where, and one or two lines of text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Tick {
@@ -13,6 +18,8 @@ pub(super) struct Tick {
 
 /// Ticks of a linear axis and, for very large or small numbers, the power of ten taken out of them.
 pub(super) fn numbers(low: f64, high: f64, most: usize) -> (Vec<Tick>, Option<i32>) {
+    // What is beyond cannot be told apart on paper, and its span is no number.
+    let (low, high) = (low.clamp(-LARGEST, LARGEST), high.clamp(-LARGEST, LARGEST));
     let step = nice((high - low) / most.max(1) as f64);
     let largest = low.abs().max(high.abs());
     let power = (!(1e-2..1e6).contains(&largest)).then(|| (largest.log10() / 3.0).floor() as i32 * 3);
@@ -30,7 +37,8 @@ pub(super) fn numbers(low: f64, high: f64, most: usize) -> (Vec<Tick>, Option<i3
 
 /// Ticks of a logarithmic axis: 1, 2 and 5 of each decade.
 pub(super) fn decades(low: f64, high: f64) -> Vec<Tick> {
-    let (first, last) = (low.log10().floor() as i32, high.log10().ceil() as i32);
+    let decade = |v: f64| v.log10().clamp(-LARGEST_DECADE, LARGEST_DECADE);
+    let (first, last) = (decade(low).floor() as i32, decade(high).ceil() as i32);
     (first..=last)
         .flat_map(|p| [1.0, 2.0, 5.0].map(|m| m * 10f64.powi(p)))
         .filter(|v| (low..=high).contains(v))
@@ -161,6 +169,8 @@ mod tests {
             (0.0, 4e-5, 4, "0 10 20 30 40", Some(-6)),
             (5.0, 5.0, 4, "5", None),
         ];
+        assert!(numbers(f64::MIN, f64::MAX, 5).0.len() <= MOST_TICKS, "a span that is no number");
+        assert!(decades(f64::MIN_POSITIVE, f64::INFINITY).len() < 2000, "a decade that is no number");
         for (low, high, most, expected, power) in rows {
             let (ticks, found) = numbers(low, high, most);
             assert_eq!((labels(&ticks).as_str(), found), (expected, power), "{low} to {high}");
