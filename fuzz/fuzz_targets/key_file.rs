@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     match PublicKey::parse(data) {
-        Ok(key) => assert_eq!(PublicKey::new(key.kind(), *key.as_bytes()), Ok(key)),
+        Ok(key) => assert_eq!(PublicKey::new(key.kind(), key.as_bytes()), Ok(key)),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
 });
