@@ -155,3 +155,17 @@ fn a_case_that_waits_for_its_delivery_ends_with_it() {
     bench.wait_status("both cases are closed", |s| s["open_cases"].as_array().is_some_and(Vec::is_empty));
     assert!(bench.headgate(&["explain", "C-000001"]).contains("delivered by C-000002"));
 }
+
+#[test]
+fn what_was_mended_leaves_quarantine_and_nothing_is_queued_for_a_broker_that_is_not_there() {
+    let (bench, _plc) = bench_with("generic-file-record", "match");
+    let new = image()[8192..20_480].to_vec();
+    bench.write("new.bin", &new);
+    let (code, error) = bench.refused(&["stage", "new.bin", "--plc", "pump-3"]);
+    assert!(code == 10 && error.contains("HG-1001"), "nobody has signed it: {code} {error}");
+    let kept = |area: &str| bench.json(&["vault", "list"])[area].as_array().map(Vec::len);
+    assert_eq!((kept("images"), kept("quarantine")), (Some(0), Some(1)));
+    bench.release("new.bin", &new, "pump-3");
+    assert_eq!((kept("images"), kept("quarantine")), (Some(1), Some(0)), "it is signed now");
+    assert_eq!(bench.json(&["status"])["outbox"], 0);
+}
