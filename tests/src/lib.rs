@@ -7,10 +7,12 @@
 // A bench that cannot be set up is a failed test.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hal::tpm::swtpm::Swtpm;
@@ -342,9 +344,15 @@ pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// An address nobody listens on now.
+/// An address nobody listens on now, and that was not given before: the kernel may offer a port again at once.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port")
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(free) {
+            return free;
+        }
+    }
 }
 
 /// Waits until somebody listens.
