@@ -6,7 +6,7 @@ hal::reasons! {
     BEHAVIOUR_CHANGED 9001 70 Operator "behaviour changed"
         "A measured signal behaves differently from what was learned of it."
         "A worn or re-set machine, another load, a moved sensor, or a controller that does something else."
-        "headgate signals show ID tells what changed and since when; headgate signals plot ID shows it. If the new behaviour is right: headgate signals learn ID.";
+        "headgate signals show ID tells what changed, since when, and what is usual. If the new behaviour is right: headgate signals learn ID.";
     REPORTED_DIFFERS 9002 70 Operator "report differs from measurement"
         "What the controller reports and what this gateway measures no longer agree."
         "A wrong scale, a failed transmitter, a frozen register, or a controller that hides what it does."
@@ -26,7 +26,7 @@ hal::reasons! {
     SIGNAL_LOST 9006 70 Integrator "signal lost"
         "A signal delivers nothing that could be used, so nothing watches what it watched."
         "A broken wire, a saturated input, a source that no longer answers, or a clock that ran back."
-        "headgate signals show ID names the flaw; check sensor and wiring.";
+        "headgate signals show ID names the flaw and what the input said; check sensor and wiring.";
     CHANGED_AFTER_UPDATE 9007 60 Operator "changed after an update"
         "After a verified update the machine, or what the controller reports of it, behaves differently; no further update passes until a person has looked."
         "The update changed more than it should, or is malicious although it is signed."

@@ -13,45 +13,52 @@ use crate::state::outbox::{self, Kind, NewMessage, OutboxQuota};
 use crate::state::{StateError, Tx};
 
 impl Judge {
-    /// Raises an alarm about a controller, or about the gateway (`None`). What cannot be written is logged:
+    /// Raises an alarm about a controller, signal or bus, or about the gateway (`None`). What cannot be written is logged:
     /// the caller refuses firmware for a reason of its own.
-    pub(super) fn raise(&mut self, plc: Option<&str>, code: ReasonCode, kind: Told, text: &str) {
-        self.raise_counted(plc, code, kind, text, 1);
+    pub(super) fn raise(&mut self, id: Option<&str>, code: ReasonCode, kind: Told, text: &str) {
+        self.raise_counted(id, code, kind, text, 1);
     }
 
     pub(super) fn raise_counted(
         &mut self,
-        plc: Option<&str>,
+        id: Option<&str>,
         code: ReasonCode,
         kind: Told,
         text: &str,
         count: u64,
     ) {
-        let (source, now, gateway) = (source(plc), self.now(), self.fed());
+        let (source, now, fed) = (source(id), self.now(), self.fed(id));
         let text = if count > 1 { format!("{text} ({count} times)") } else { text.to_string() };
         let raised = self.db.write_with_reserve("raise an alarm", |tx| {
             let alarm = alarm::raise(tx, &source, code, kind, &text, now)?;
-            publish(tx, gateway.as_deref(), &alarm, now)
+            publish(tx, fed.as_ref(), &alarm, now)
         });
         self.log_and_ring("raise an alarm", raised);
     }
 
     /// The cause is gone; a latched alarm stays until a person acknowledges it. Events have no cause to go.
-    pub(super) fn clear_alarm(&mut self, plc: Option<&str>, code: ReasonCode) {
-        let (source, now, gateway) = (source(plc), self.now(), self.fed());
+    pub(super) fn clear_alarm(&mut self, id: Option<&str>, code: ReasonCode) {
+        let (source, now, fed) = (source(id), self.now(), self.fed(id));
         let cleared = self.db.write("clear an alarm", |tx| {
             if !alarm::clear(tx, &source, code)? {
                 return Ok(());
             }
-            alarm::get(tx, &source, code)?
-                .map_or(Ok(()), |alarm| publish(tx, gateway.as_deref(), &alarm, now))
+            alarm::get(tx, &source, code)?.map_or(Ok(()), |alarm| publish(tx, fed.as_ref(), &alarm, now))
         });
         self.log_and_ring("clear an alarm", cleared);
     }
 
-    /// The name under which messages are queued; `None` where no broker would ever take them.
-    fn fed(&self) -> Option<String> {
-        self.config.mqtt.as_ref().map(|_| self.config.name.clone())
+    /// Under which names messages about `id` are queued; `None` where no broker would ever take them.
+    fn fed(&self, id: Option<&str>) -> Option<Fed> {
+        self.config.mqtt.as_ref()?;
+        Some(Fed { gateway: self.config.name.clone(), plc: id.and_then(|id| self.plc_of(id)) })
+    }
+
+    /// The controller that an alarm's source is or belongs to.
+    fn plc_of(&self, id: &str) -> Option<String> {
+        let is_plc = self.config.plcs.iter().any(|p| p.slot.as_str() == id);
+        let signal = self.config.signals.iter().find(|s| s.spec.id == id);
+        is_plc.then(|| id.to_string()).or_else(|| signal?.spec.plc.clone())
     }
 
     /// Queues a message that is no alarm.
@@ -96,20 +103,19 @@ impl Judge {
 
     /// Acknowledges; what is still so stays on the list.
     pub(super) fn acknowledge(&mut self, name: &str, code: ReasonCode) -> Result<Answered, Failure> {
-        let source = if name == self.config.name { Source::Gateway } else { Source::Plc(name.to_string()) };
-        let (now, gateway) = (self.now(), self.fed());
+        let source = if name == self.config.name { Source::Gateway } else { Source::Named(name.to_string()) };
+        let (now, fed) = (self.now(), self.fed(Some(name)));
         let found = self.db.write("acknowledge an alarm", |tx| {
             if alarm::get(tx, &source, code)?.is_none() {
                 return Ok(false);
             }
             alarm::acknowledge(tx, &source, code)?;
             if code == crate::reasons::CHANGED_OUTSIDE
-                && let Source::Plc(plc) = &source
+                && let Source::Named(plc) = &source
             {
                 crate::state::identity::clear_latch(tx, plc)?;
             }
-            alarm::get(tx, &source, code)?
-                .map_or(Ok(()), |alarm| publish(tx, gateway.as_deref(), &alarm, now))?;
+            alarm::get(tx, &source, code)?.map_or(Ok(()), |alarm| publish(tx, fed.as_ref(), &alarm, now))?;
             Ok(true)
         })?;
         self.log_and_ring("acknowledge an alarm", Ok(()));
@@ -130,6 +136,7 @@ impl Judge {
         let reason = crate::reasons::find(a.code);
         AlarmRow {
             source: self.source_name(&a.source),
+            plc: self.plc_of(&self.source_name(&a.source)),
             code: a.code,
             title: reason.map_or("", |r| r.title).into(),
             count: a.count,
@@ -147,25 +154,32 @@ impl Judge {
     fn source_name(&self, source: &Source) -> String {
         match source {
             Source::Gateway => self.config.name.clone(),
-            Source::Plc(plc) => plc.clone(),
+            Source::Named(id) => id.clone(),
         }
     }
 }
 
-fn source(plc: Option<&str>) -> Source {
-    plc.map_or(Source::Gateway, |id| Source::Plc(id.to_string()))
+fn source(id: Option<&str>) -> Source {
+    id.map_or(Source::Gateway, |id| Source::Named(id.to_string()))
+}
+
+/// The names of a message about an alarm.
+struct Fed {
+    gateway: String,
+    /// The controller it is about.
+    plc: Option<String>,
 }
 
 /// Queues the alarm's present state, where there is a broker.
-fn publish(tx: &Tx<'_>, gateway: Option<&str>, a: &Alarm, now: Wall) -> Result<(), StateError> {
-    let Some(gateway) = gateway else { return Ok(()) };
+fn publish(tx: &Tx<'_>, fed: Option<&Fed>, a: &Alarm, now: Wall) -> Result<(), StateError> {
+    let Some(Fed { gateway, plc }) = fed else { return Ok(()) };
     let source = match &a.source {
         Source::Gateway => gateway,
-        Source::Plc(plc) => plc,
+        Source::Named(id) => id,
     };
     let reason = crate::reasons::find(a.code);
     let body = json!({
-        "schema": 1, "gateway": gateway, "source": source, "code": a.code.to_string(),
+        "schema": 1, "gateway": gateway, "source": source, "plc": plc, "code": a.code.to_string(),
         "title": reason.map(|r| r.title), "text": a.text, "count": a.count,
         "first": a.first.to_string(), "last": a.last.to_string(), "at": now.to_string(),
         "active": a.active, "acknowledged": a.acknowledged, "latched": a.latched, "standing": a.standing,

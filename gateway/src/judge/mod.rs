@@ -34,6 +34,7 @@ mod release;
 mod restart;
 mod rollback;
 pub mod rows;
+mod signals;
 mod silence;
 mod soak;
 mod thread;

@@ -315,8 +315,11 @@ pub struct CaseRow {
 /// An alarm.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AlarmRow {
-    /// Controller, or the gateway's name.
+    /// Controller, signal or bus, or the gateway's name.
     pub source: String,
+    /// The controller that the source is or belongs to.
+    #[serde(default)]
+    pub plc: Option<String>,
     /// Cause.
     pub code: ReasonCode,
     /// Cause in words.

@@ -1,29 +1,22 @@
-//! What the signals say of an update: the soak after it, the lock of a controller that changed, and the way
+//! After an update: the soak, the lock of a controller that changed, and the way
 //! back. The gateway prepares it; a person starts it.
 
 use hal::clock::Wall;
-use sensor_monitor::reasons::{BEHAVIOUR_CHANGED, CHANGED_AFTER_UPDATE, NEW_ON_BUS, SIGNAL_REPEATS};
-use serde_json::json;
+use sensor_monitor::reasons::CHANGED_AFTER_UPDATE;
 
 use super::conduit::number;
-use super::message::{Answered, Failure, Request};
+use super::message::{Answered, Failure};
 use super::{Judge, refusal};
 use crate::audit::Kind as Audit;
+use crate::signals::Mail;
 use crate::signals::bus::{self, Update};
-use crate::signals::{Mail, Mailbox, News};
 use crate::state::alarm::Kind as Told;
 use crate::state::case;
-use crate::state::outbox::Kind;
 use crate::state::soak::{self, SoakState};
 use crate::transfer::event::{CaseId, Refusal};
 use crate::vault::{ImageDigest, hex};
 
 impl Judge {
-    /// Where the signals listen.
-    pub fn attach_signals(&mut self, mailbox: Mailbox) {
-        self.signals = Some(mailbox);
-    }
-
     /// Soaks that were open when the gateway ended go on; those whose time is over end.
     pub(super) fn resume_soaks(&mut self) {
         let now = self.now();
@@ -75,7 +68,7 @@ impl Judge {
         self.config.signals.iter().any(|s| s.spec.plc.as_deref() == Some(plc))
     }
 
-    fn end_soak(&mut self, case: CaseId, state: SoakState, text: &str) {
+    pub(super) fn end_soak(&mut self, case: CaseId, state: SoakState, text: &str) {
         let now = self.now();
         let ended = self.db.write("end a soak", |tx| {
             if soak::end(tx, number(case), state, text, now)? && state == SoakState::Quiet {
@@ -87,36 +80,7 @@ impl Judge {
         self.sign_receipt_again(number(case));
     }
 
-    pub(super) fn signal_news(&mut self, news: News) {
-        match news {
-            News::Raise(plc, code, text) => {
-                // What is read of a process stays to be seen by a person, and a talker on a bus that was never
-                // there before has no end; a limit ends with its cause.
-                let kind = match code {
-                    NEW_ON_BUS => Told::Event,
-                    BEHAVIOUR_CHANGED | SIGNAL_REPEATS => Told::Latched,
-                    _ => Told::State,
-                };
-                self.raise(plc.as_deref(), code, kind, &text);
-            }
-            News::Clear(plc, code) => self.clear_alarm(plc.as_deref(), code),
-            News::Changed(case, plc, signal, text) => self.lock(CaseId(case), &plc, &signal, &text),
-            News::Told(case, text) => self.tell_case(CaseId(case), &text),
-            News::Quiet(case, text) => self.end_soak(CaseId(case), SoakState::Quiet, &text),
-            News::Reading(signal, unit, value, quality) => {
-                let body = json!({
-                    "schema": 1, "gateway": self.config.name, "signal": signal, "unit": unit, "value": value,
-                    "quality": quality, "at": self.now().to_string(),
-                });
-                self.publish(Kind::Signal, &format!("signal/{signal}"), body);
-            }
-            News::Learned(signal, series) => {
-                tracing::info!(%signal, %series, "learned; from here on it is judged")
-            }
-        }
-    }
-
-    fn lock(&mut self, case: CaseId, plc: &str, signal: &str, text: &str) {
+    pub(super) fn lock(&mut self, case: CaseId, plc: &str, signal: &str, text: &str) {
         let now = self.now();
         let locked = self.db.write_with_reserve("lock a controller", |tx| {
             if !soak::changed(tx, number(case), signal, text, now)? {
@@ -181,46 +145,6 @@ impl Judge {
         let case = CaseId(lock.case.as_u64());
         let text = lock.text.unwrap_or_default();
         Some(format!("{case}: {text}; {}", way_back(plc, lock.back_to.as_ref())))
-    }
-
-    fn tell_signals(&self, mail: Mail) {
-        if let Some(signals) = &self.signals
-            && signals.try_send(mail).is_err()
-        {
-            tracing::error!("the signals take no mail");
-        }
-    }
-
-    /// Requests that the signals' thread answers itself; gives back what is not for it.
-    pub(super) fn ask_signals(
-        &mut self,
-        request: Request,
-        reply: tokio::sync::oneshot::Sender<Result<Answered, Failure>>,
-    ) -> Option<(Request, tokio::sync::oneshot::Sender<Result<Answered, Failure>>)> {
-        if self.signals.is_none() {
-            return Some((request, reply));
-        }
-        let mail = match request {
-            Request::Signals => Mail::List(Box::new(move |signals, buses| {
-                let _ = reply.send(Ok(Answered::Signals { signals, buses }));
-            })),
-            Request::SignalLearn { signal } => {
-                self.note(Audit::Config, &signal, "what is usual of it is learned anew");
-                let text = format!("{signal} is learned anew; headgate signals list shows how far it is");
-                Mail::Learn(
-                    signal.clone(),
-                    Box::new(move |found| {
-                        let missing = || {
-                            Failure::not_found(format!("no signal or bus {signal:?}; headgate signals list"))
-                        };
-                        let _ = reply.send(if found { Ok(Answered::Done { text }) } else { Err(missing()) });
-                    }),
-                )
-            }
-            other => return Some((other, reply)),
-        };
-        self.tell_signals(mail);
-        None
     }
 }
 

@@ -29,6 +29,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
     judge.note_with(Kind::Start, "gateway", &format!("headgate {version} starts"), None, Some(digest));
     judge.note_configuration();
     judge.settle_after_restart();
+    judge.resume_alarms();
     judge.resume_soaks();
     judge.open_gate();
     judge.resume_all();

@@ -27,7 +27,8 @@ pub fn start(signals: &[Signal], clock: &Clock, mailbox: &Mailbox, stop: &Arc<At
             Input::Modbus { target, unit, register, every } => {
                 let ask =
                     transducer::Ask { target: *target, unit: *unit, register: *register, every: *every };
-                tokio::spawn(transducer::run(number, ask, clock, mailbox));
+                let id = signal.spec.id.clone();
+                tokio::spawn(transducer::run(number, id, ask, clock, mailbox));
             }
             Input::Health { vital, every } => {
                 vitals.entry(*every).or_default().push((number, vital.clone()));
@@ -52,48 +53,57 @@ fn thread(name: &str, work: impl FnOnce() + Send + 'static) {
 }
 
 fn run(number: usize, signal: &Signal, clock: &Clock, mailbox: &Mailbox, stop: &AtomicBool) {
-    let id = &signal.spec.id;
     let mut out = Out::new(number, mailbox);
-    let mut was_told = false;
+    let mut told = String::new();
     while !stop.load(Ordering::Relaxed) {
-        let failed = match open(signal, clock.mono()) {
-            Ok(mut source) => {
-                was_told = false;
-                match read_on(source.as_mut(), clock, &mut out, stop) {
-                    Ok(()) => return,
-                    Err(e) => e,
-                }
-            }
-            Err(e) => e,
+        let ended = match open(signal, clock.mono()) {
+            Ok(mut source) => read_on(source.as_mut(), clock, &mut out, stop),
+            Err(e) => Ended::Failed(e),
         };
-        if !std::mem::replace(&mut was_told, true) {
-            tracing::warn!(signal = %id, error = %failed, "the input cannot be read; it is tried again");
+        let (why, flaw) = match ended {
+            Ended::Told => return,
+            Ended::Exhausted => ("the record has ended".to_string(), Flaw::Ended),
+            Ended::Failed(e) => (e.to_string(), Flaw::SourceError),
+        };
+        out.fail(&signal.spec.id, &mut told, &why);
+        // A record that has ended is not played again; what failed is opened again.
+        loop {
+            if !out.send(Block::nothing(clock.mono(), flaw)) {
+                return;
+            }
+            pause(RETRY, stop);
+            if flaw != Flaw::Ended || stop.load(Ordering::Relaxed) {
+                break;
+            }
         }
-        if !out.send(Block::nothing(clock.mono(), Flaw::SourceError)) {
-            return;
-        }
-        pause(RETRY, stop);
     }
 }
 
-/// Reads until the source fails (an error), ends, or is to stop.
-fn read_on(
-    source: &mut dyn Source,
-    clock: &Clock,
-    out: &mut Out<'_>,
-    stop: &AtomicBool,
-) -> Result<(), SourceError> {
+/// How reading a source ended.
+enum Ended {
+    /// It was told to, or nobody listens any more.
+    Told,
+    /// There is no more of it.
+    Exhausted,
+    /// It failed.
+    Failed(SourceError),
+}
+
+/// Reads until the source fails, ends, or is to stop.
+fn read_on(source: &mut dyn Source, clock: &Clock, out: &mut Out<'_>, stop: &AtomicBool) -> Ended {
     let mut blocks = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        source.read(clock.mono(), &mut blocks)?;
+        if let Err(e) = source.read(clock.mono(), &mut blocks) {
+            return Ended::Failed(e);
+        }
         let nothing_came = blocks.is_empty();
         for block in blocks.drain(..) {
             if !out.send(block) {
-                return Ok(());
+                return Ended::Told;
             }
         }
         if source.is_exhausted() {
-            return Ok(());
+            return Ended::Exhausted;
         }
         let due = source.deadline().map(|due| due.since(clock.mono()));
         match due {
@@ -102,7 +112,7 @@ fn read_on(
             None => {}
         }
     }
-    Ok(())
+    Ended::Told
 }
 
 /// Where blocks go; what finds no room is counted in the next one.
@@ -116,6 +126,17 @@ impl Out<'_> {
     /// For the blocks of signal `number`.
     pub(super) fn new(number: usize, mailbox: &Mailbox) -> Out<'_> {
         Out { number, mailbox, lost: 0 }
+    }
+
+    /// Says why nothing comes, once for each reason: it is tried again every few seconds, and a source that opens
+    /// and then fails each time would fill the journal.
+    pub(super) fn fail(&self, id: &str, told: &mut String, why: &str) {
+        if told != why {
+            tracing::warn!(signal = %id, error = %why, "the input cannot be read; it is tried again");
+            why.clone_into(told);
+        }
+        // Where there is no room the next failure says it.
+        let _ = self.mailbox.try_send(Mail::Failing(self.number, why.into()));
     }
 
     /// False when nobody listens any more.

@@ -11,10 +11,17 @@ pub const DIR: &str = "signals";
 pub(super) fn resume(store: &Store, monitor: &mut Monitor) {
     let ids: Vec<String> = monitor.channels().iter().map(|c| c.spec().id.clone()).collect();
     for id in ids {
-        let Ok(Some(bytes)) = store.read(&name(&id), MAX_KEPT) else { continue };
-        let stored = serde_cbor::from_slice::<Stored>(&bytes).ok();
-        if !stored.is_some_and(|stored| monitor.resume(stored, &id)) {
-            tracing::warn!(signal = %id, "what was learned cannot be read; it is learned anew");
+        let stored = match store.read(&name(&id), MAX_KEPT) {
+            Ok(None) => continue,
+            Ok(Some(bytes)) => serde_cbor::from_slice::<Stored>(&bytes).map_err(|e| e.to_string()),
+            Err(e) => Err(e.to_string()),
+        };
+        let resumed = stored.and_then(|stored| match monitor.resume(stored, &id) {
+            true => Ok(()),
+            false => Err("it was kept for another signal, or by another version".into()),
+        });
+        if let Err(e) = resumed {
+            tracing::warn!(signal = %id, error = %e, "what was learned cannot be read; it is learned anew");
         }
     }
 }

@@ -11,11 +11,11 @@
 //! Nothing here lies on the way of a packet or of a verdict. When this thread is busy (finding thresholds takes
 //! seconds on a small box), blocks wait in a bounded queue, and what does not fit is counted as lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
-use hal::clock::{Clock, Mono};
+use hal::clock::{Clock, Mono, Wall};
 use hal::reason::ReasonCode;
 use hal::sensor::Block;
 use hal::store::Store;
@@ -25,6 +25,7 @@ use sensor_monitor::monitor::{self, Monitor};
 use sensor_monitor::reasons as why;
 use sensor_monitor::regime::Selector;
 
+use self::standing::{Cause, Standing};
 use self::tell::Telling;
 
 pub mod bus;
@@ -32,6 +33,7 @@ mod health;
 mod input;
 mod keep;
 mod row;
+mod standing;
 mod tell;
 mod transducer;
 
@@ -39,12 +41,16 @@ pub use bus::BusRow;
 pub(crate) use health::standard as standard_health;
 pub use input::start;
 pub use keep::DIR;
-pub use row::{SeriesRow, SignalRow};
+pub use row::{AlarmLine, SeriesRow, SignalRow};
 
 /// What is sent to the signals' thread.
 pub enum Mail {
     /// A block of signal `.0`.
     Block(usize, Block),
+    /// The input of signal `.0` cannot be read, and why.
+    Failing(usize, String),
+    /// Alarms that stood when the gateway ended: signal, reason, when, and in words.
+    Stood(Vec<(String, ReasonCode, Wall, String)>),
     /// The controller of signal `.0` reports this value, in the signal's unit.
     Report(usize, Mono, f64),
     /// What controller `.0` has in the register that says its regime.
@@ -55,21 +61,32 @@ pub enum Mail {
     Updated(bus::Update),
     /// A person has looked at a controller that had changed.
     Settled(String),
-    /// A person wants this signal or bus learned anew; the answer is false when there is none.
-    Learn(String, Box<dyn FnOnce(bool) + Send>),
+    /// A person wants this signal or bus learned anew.
+    Learn(String, Box<dyn FnOnce(Learns) + Send>),
     /// Every signal and every bus as it is now.
     List(Box<dyn FnOnce(Vec<SignalRow>, Vec<BusRow>) + Send>),
     /// End.
     Stop,
 }
 
+/// Whether what is usual of a signal is learned anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learns {
+    /// It is.
+    Anew,
+    /// Nothing is learned of it: its limits judge.
+    Nothing,
+    /// There is no such signal or bus.
+    Unknown,
+}
+
 /// What the rest of the gateway is told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
-    /// An alarm about a controller, a bus, or the gateway (`None`): code and text.
-    Raise(Option<String>, ReasonCode, String),
-    /// The last signal of this controller with this code is well again.
-    Clear(Option<String>, ReasonCode),
+    /// An alarm about a signal or a bus: its id, code and text.
+    Raise(String, ReasonCode, String),
+    /// The signal or bus no longer has what this code says.
+    Clear(String, ReasonCode),
     /// After the update of this case a signal changed: case, controller, signal, text.
     Changed(u64, String, String, String),
     /// The soak of this case is over without a change that matters.
@@ -88,9 +105,6 @@ pub type Mailbox = SyncSender<Mail>;
 /// Takes news; false when there is no room for it now.
 pub type Tell = Box<dyn FnMut(News) -> bool + Send>;
 
-/// What one alarm is about: a controller, or the gateway (`None`), and the reason.
-type Cause = (Option<String>, ReasonCode);
-
 /// The thread's own state.
 pub struct Signals {
     monitor: Monitor,
@@ -100,8 +114,9 @@ pub struct Signals {
     store: Option<Store>,
     buses: Vec<bus::Handle>,
     telling: Telling,
-    /// What is in alarm, by controller and code.
-    standing: BTreeMap<Cause, BTreeSet<(usize, Option<Series>)>>,
+    standing: Standing,
+    /// Why the input of each signal could not be read last; gone with the next good reading.
+    failing: Vec<Option<String>>,
     /// When each signal was last sent to the broker.
     sent: Vec<Option<Mono>>,
     news: Vec<monitor::News>,
@@ -126,9 +141,9 @@ impl Signals {
         if let Some(store) = &store {
             keep::resume(store, &mut monitor);
         }
-        let sent = vec![None; signals.len()];
-        let (telling, standing, news) = (Telling::new(tell), BTreeMap::new(), Vec::new());
-        Signals { monitor, regimes, clock, store, buses, telling, standing, sent, news }
+        let (sent, failing) = (vec![None; signals.len()], vec![None; signals.len()]);
+        let (telling, standing, news) = (Telling::new(tell), Standing::default(), Vec::new());
+        Signals { monitor, regimes, clock, store, buses, telling, standing, failing, sent, news }
     }
 
     /// Works until told to stop.
@@ -154,6 +169,21 @@ impl Signals {
         let mut news = std::mem::take(&mut self.news);
         match mail {
             Mail::Block(signal, block) => self.monitor.block(signal, &block, &mut news),
+            Mail::Failing(signal, why) => {
+                if let Some(failing) = self.failing.get_mut(signal) {
+                    *failing = Some(why);
+                }
+            }
+            Mail::Stood(alarms) => {
+                for (id, code, at, text) in alarms {
+                    let is_a_bus = self.buses.iter().any(|bus| bus.id() == id);
+                    match self.monitor.find(&id) {
+                        Some(signal) => self.standing.resume(signal, code, at, &text),
+                        None if is_a_bus => {} // its own thread finds out
+                        None => self.say(News::Clear(id, code)),
+                    }
+                }
+            }
             Mail::Report(signal, at, value) => self.monitor.report(signal, at, value, &mut news),
             Mail::Regime(plc, value) => {
                 if let Some(selector) = self.regimes.get_mut(&plc) {
@@ -167,28 +197,35 @@ impl Signals {
             Mail::Accepted(case, plc) => {
                 let now = self.clock.mono();
                 self.monitor.accepted(case, &plc, now);
-                self.forget(&plc);
+                self.forget_all(&plc);
             }
             Mail::Settled(plc) => {
                 self.monitor.settled(&plc);
-                self.forget(&plc);
+                self.forget_all(&plc);
             }
             Mail::Learn(id, reply) => {
-                let found = self.monitor.find(&id);
-                if let Some(signal) = found {
-                    self.monitor.learn(signal);
-                    self.well(signal, None);
-                }
                 let bus = self.buses.iter().find(|bus| bus.id() == id);
                 bus.into_iter().for_each(bus::Handle::learn);
-                reply(found.is_some() || bus.is_some());
+                reply(match self.monitor.find(&id) {
+                    Some(n) if self.monitor.channels()[n].spec().learning.is_none() => Learns::Nothing,
+                    Some(signal) => {
+                        self.monitor.learn(signal);
+                        self.forget(signal);
+                        Learns::Anew
+                    }
+                    None if bus.is_some() => Learns::Anew,
+                    None => Learns::Unknown,
+                });
             }
             Mail::Updated(update) => self.buses.iter().for_each(|bus| bus.updated(update.clone())),
             Mail::List(reply) => {
-                reply(
-                    row::rows(&self.monitor, &self.regimes),
-                    self.buses.iter().map(bus::Handle::row).collect(),
-                );
+                let seen = row::Seen {
+                    monitor: &self.monitor,
+                    regimes: &self.regimes,
+                    standing: &self.standing,
+                    failing: &self.failing,
+                };
+                reply(seen.rows(), self.buses.iter().map(bus::Handle::row).collect());
             }
             Mail::Stop => {}
         }
@@ -213,9 +250,16 @@ impl Signals {
 
     fn event(&mut self, signal: usize, event: Event) {
         let spec = self.monitor.channels()[signal].spec();
-        let (plc, id, unit) = (spec.plc.clone(), spec.id.clone(), spec.unit.clone());
+        let (id, unit) = (spec.id.clone(), spec.unit.clone());
         match event {
             Event::Reading(reading, _) => {
+                if reading.quality.is_good() {
+                    self.failing[signal] = None;
+                    let channel = &self.monitor.channels()[signal];
+                    let is_well = channel.progress() >= 1.0 && !channel.in_alarm();
+                    let ended = self.standing.good(signal, is_well);
+                    self.clear(&id, ended);
+                }
                 let due = self.sent[signal].is_none_or(|at| reading.at.since(at) >= PUBLISH_EVERY);
                 if due {
                     self.sent[signal] = Some(reading.at);
@@ -224,62 +268,59 @@ impl Signals {
                 }
             }
             Event::Anomaly(anomaly) => {
-                let key = (plc.clone(), anomaly.code);
-                self.standing.entry(key).or_default().insert((signal, Some(anomaly.series)));
-                self.say(News::Raise(plc, anomaly.code, anomaly.text(&unit)));
+                self.raise(signal, anomaly.code, Cause::Series(anomaly.series), anomaly.text(&unit));
             }
-            Event::Cleared(series) => self.well(signal, Some(series)),
+            Event::Cleared(series) => {
+                let ended = self.standing.series_is_well(signal, series);
+                self.clear(&id, ended);
+            }
             Event::Learned(series) => self.say(News::Learned(id, series)),
             Event::Lost(flaw) => {
-                self.standing.entry((plc.clone(), why::SIGNAL_LOST)).or_default().insert((signal, None));
-                self.say(News::Raise(plc, why::SIGNAL_LOST, format!("{id}: {flaw}")));
+                let why = self.failing[signal].as_ref().map_or(String::new(), |why| format!(" ({why})"));
+                self.raise(signal, why::SIGNAL_LOST, Cause::Signal, format!("{id}: {flaw}{why}"));
             }
             Event::Unjudged(regime) => {
-                let rule = plc.as_ref().and_then(|plc| self.regimes.get(plc)).map(Selector::rule);
+                let rule = spec.plc.as_ref().and_then(|plc| self.regimes.get(plc)).map(Selector::rule);
                 let name = rule.zip(regime).map_or("unknown".into(), |(rule, regime)| rule.name(regime));
                 let text = format!(
                     "{id}: nothing judges it; regime {name} was never learned, or it keeps switching"
                 );
-                self.standing.entry((plc.clone(), why::REGIME_UNKNOWN)).or_default().insert((signal, None));
-                self.say(News::Raise(plc, why::REGIME_UNKNOWN, text));
+                self.raise(signal, why::REGIME_UNKNOWN, Cause::Signal, text);
             }
-            Event::Judged => self.remove(&(plc, why::REGIME_UNKNOWN), |(s, _)| *s == signal),
+            Event::Judged => {
+                let ended = self.standing.signal_is_well(signal, why::REGIME_UNKNOWN);
+                self.clear(&id, ended);
+            }
             Event::Back => {
-                let key = (plc, why::SIGNAL_LOST);
-                self.remove(&key, |(s, _)| *s == signal);
+                let ended = self.standing.signal_is_well(signal, why::SIGNAL_LOST);
+                self.clear(&id, ended);
             }
         }
     }
 
-    /// A series of a signal is well again; `None`: all of them.
-    fn well(&mut self, signal: usize, series: Option<Series>) {
-        let keys: Vec<_> =
-            self.standing.keys().filter(|(_, code)| *code != why::SIGNAL_LOST).cloned().collect();
-        for key in keys {
-            self.remove(&key, |(s, of)| *s == signal && (series.is_none() || *of == series));
-        }
+    /// An alarm is a signal's own: what a person says to one must not hide the next one's.
+    fn raise(&mut self, signal: usize, code: ReasonCode, cause: Cause, text: String) {
+        self.standing.raise(signal, code, cause, self.clock.wall(), &text);
+        let id = self.monitor.channels()[signal].spec().id.clone();
+        self.say(News::Raise(id, code, text));
     }
 
-    /// Alarms of a controller end with a word of their own: an update, or a person.
-    fn forget(&mut self, plc: &str) {
-        let mine = |(of, code): &&Cause| of.as_deref() == Some(plc) && *code != why::SIGNAL_LOST;
-        let keys: Vec<_> = self.standing.keys().filter(mine).cloned().collect();
-        for key in keys {
-            self.remove(&key, |_| true);
-        }
+    fn clear(&mut self, id: &str, ended: Vec<ReasonCode>) {
+        ended.into_iter().for_each(|code| self.say(News::Clear(id.into(), code)));
     }
 
-    fn remove(
-        &mut self,
-        key: &(Option<String>, ReasonCode),
-        gone: impl Fn(&(usize, Option<Series>)) -> bool,
-    ) {
-        let Some(set) = self.standing.get_mut(key) else { return };
-        set.retain(|entry| !gone(entry));
-        if set.is_empty() {
-            self.standing.remove(key);
-            self.say(News::Clear(key.0.clone(), key.1));
-        }
+    /// Alarms of a signal end with a word of their own.
+    fn forget(&mut self, signal: usize) {
+        let ended = self.standing.forget(signal);
+        let id = self.monitor.channels()[signal].spec().id.clone();
+        self.clear(&id, ended);
+    }
+
+    /// Those of all signals of a controller do.
+    fn forget_all(&mut self, plc: &str) {
+        let of_plc = |n: &usize| self.monitor.channels()[*n].spec().plc.as_deref() == Some(plc);
+        let signals: Vec<usize> = (0..self.monitor.channels().len()).filter(of_plc).collect();
+        signals.into_iter().for_each(|signal| self.forget(signal));
     }
 
     fn say(&mut self, news: News) {

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use hal::clock::Wall;
+use hal::reason::ReasonCode;
 use sensor_monitor::anomaly::Series;
 use sensor_monitor::channel::Channel;
 use sensor_monitor::monitor::Monitor;
 use sensor_monitor::regime::Selector;
 use serde::{Deserialize, Serialize};
+
+use super::standing::Standing;
 
 /// One signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,10 +38,30 @@ pub struct SignalRow {
     pub learned: f64,
     /// Whether an alarm stands.
     pub alarm: bool,
+    /// The alarms that stand.
+    #[serde(default)]
+    pub alarms: Vec<AlarmLine>,
+    /// Why its input could not be read last.
+    #[serde(default)]
+    pub failing: Option<String>,
+    /// Limits that the configuration gives, low and high.
+    #[serde(default)]
+    pub limits: (Option<f64>, Option<f64>),
     /// Case of the update after which it is watched.
     pub soak: Option<String>,
     /// What was learned of each series.
     pub series: Vec<SeriesRow>,
+}
+
+/// One alarm of a signal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AlarmLine {
+    /// Cause.
+    pub code: ReasonCode,
+    /// When it was told last.
+    pub at: Wall,
+    /// What changed.
+    pub text: String,
 }
 
 /// What was learned of one series.
@@ -55,33 +79,59 @@ pub struct SeriesRow {
     pub independent: f64,
     /// Median and standard deviation before the last update or learning.
     pub before: Option<(f64, f64)>,
+    /// How much speaks for a change, as a share of what an alarm takes.
+    #[serde(default)]
+    pub evidence: Option<f64>,
 }
 
-pub(super) fn rows(monitor: &Monitor, regimes: &BTreeMap<String, Selector>) -> Vec<SignalRow> {
-    monitor.channels().iter().map(|c| row(c, monitor, regimes)).collect()
+/// What the thread knows of its signals.
+pub(super) struct Seen<'a> {
+    pub(super) monitor: &'a Monitor,
+    pub(super) regimes: &'a BTreeMap<String, Selector>,
+    pub(super) standing: &'a Standing,
+    pub(super) failing: &'a [Option<String>],
 }
 
-fn row(channel: &Channel, monitor: &Monitor, regimes: &BTreeMap<String, Selector>) -> SignalRow {
-    let spec = channel.spec();
-    let selector = spec.plc.as_ref().and_then(|plc| regimes.get(plc));
-    let last = channel.last();
-    let series = [Series::Measured, Series::Reported, Series::Residual];
-    let soak = monitor.soaks().find(|(_, plc, _)| spec.plc.as_deref() == Some(plc));
-    SignalRow {
-        id: spec.id.clone(),
-        plc: spec.plc.clone(),
-        kind: format!("{:?}", spec.kind).to_lowercase(),
-        unit: spec.unit.clone(),
-        value: last.filter(|r| !matches!(r.quality, hal::sensor::Quality::Bad(_))).map(|r| r.value),
-        quality: last.map(|r| r.quality.to_string()),
-        reported: channel.said().map(|(_, value)| value),
-        follows: channel.alignment().map(|a| (a.lag.as_secs_f64(), a.scale)),
-        regime: selector.map(|s| s.current().map_or("not read yet".into(), |now| s.rule().name(now))),
-        learned: channel.progress(),
-        alarm: channel.in_alarm(),
-        soak: soak.map(|(case, ..)| crate::transfer::event::CaseId(case).to_string()),
-        series: series.into_iter().filter_map(|s| learned(channel, s)).collect(),
+impl Seen<'_> {
+    /// Every signal.
+    pub(super) fn rows(&self) -> Vec<SignalRow> {
+        self.monitor.channels().iter().enumerate().map(|(n, c)| self.row(n, c)).collect()
     }
+
+    fn row(&self, number: usize, channel: &Channel) -> SignalRow {
+        let spec = channel.spec();
+        let selector = spec.plc.as_ref().and_then(|plc| self.regimes.get(plc));
+        let last = channel.last();
+        let series = [Series::Measured, Series::Reported, Series::Residual];
+        let soak = self.monitor.soaks().find(|(_, plc, _)| spec.plc.as_deref() == Some(plc));
+        let alarms: Vec<AlarmLine> = self.standing.of(number).map(alarm).collect();
+        SignalRow {
+            id: spec.id.clone(),
+            plc: spec.plc.clone(),
+            kind: format!("{:?}", spec.kind).to_lowercase(),
+            unit: spec.unit.clone(),
+            value: last.filter(|r| !matches!(r.quality, hal::sensor::Quality::Bad(_))).map(|r| r.value),
+            quality: last.map(|r| r.quality.to_string()),
+            reported: channel.said().map(|(_, value)| value),
+            follows: channel.alignment().map(|a| (a.lag.as_secs_f64(), a.scale)),
+            regime: selector.map(|s| s.current().map_or("not read yet".into(), |now| s.rule().name(now))),
+            learned: channel.progress(),
+            alarm: !alarms.is_empty() || channel.in_alarm(),
+            alarms,
+            failing: self.failing.get(number).cloned().flatten(),
+            limits: spec.limits.map_or((None, None), |l| (finite(l.low), finite(l.high))),
+            soak: soak.map(|(case, ..)| crate::transfer::event::CaseId(case).to_string()),
+            series: series.into_iter().filter_map(|s| learned(channel, s)).collect(),
+        }
+    }
+}
+
+fn alarm((code, alarm): (ReasonCode, &super::standing::Alarm)) -> AlarmLine {
+    AlarmLine { code, at: alarm.at, text: alarm.text.clone() }
+}
+
+fn finite(limit: f64) -> Option<f64> {
+    Some(limit).filter(|l| l.is_finite())
 }
 
 fn learned(channel: &Channel, series: Series) -> Option<SeriesRow> {
@@ -93,5 +143,6 @@ fn learned(channel: &Channel, series: Series) -> Option<SeriesRow> {
         samples: model.samples(),
         independent: model.effective(),
         before: channel.previous(series).map(|m| (m.median(), m.scale())),
+        evidence: channel.evidence(series),
     })
 }

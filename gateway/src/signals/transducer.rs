@@ -9,7 +9,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_modbus::client::{Context, Reader, tcp};
 use tokio_modbus::slave::Slave;
 
-use super::{Mail, Mailbox};
+use super::Mailbox;
+use super::input::Out;
 use crate::config::Register;
 
 /// What is asked, and how often.
@@ -21,41 +22,52 @@ pub(super) struct Ask {
 }
 
 /// Asks until nobody listens. A poll that fails is a block with nothing in it, never a made-up value.
-pub(super) async fn run(number: usize, ask: Ask, clock: Clock, mailbox: Mailbox) {
+pub(super) async fn run(number: usize, id: String, ask: Ask, clock: Clock, mailbox: Mailbox) {
     let mut connection: Option<Context> = None;
     let mut rhythm = interval(ask.every);
     rhythm.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut out = Out::new(number, &mailbox);
+    let mut told = String::new();
     loop {
         rhythm.tick().await;
-        let value = timeout(ask.every.max(SHORTEST_PATIENCE), poll(&mut connection, &ask)).await;
-        let block = match value {
-            Ok(Some(count)) => {
-                Block::single(clock.mono(), f64::from(count) * ask.register.scale, Quality::Good)
-            }
-            Ok(None) => Block::nothing(clock.mono(), Flaw::SourceError),
-            Err(_) => Block::nothing(clock.mono(), Flaw::Missing),
+        let patience = ask.every.max(SHORTEST_PATIENCE);
+        let polled = match timeout(patience, poll(&mut connection, &ask)).await {
+            Ok(Ok(count)) => Ok(f64::from(count) * ask.register.scale),
+            Ok(Err(why)) => Err((why, Flaw::SourceError)),
+            Err(_) => Err((format!("no answer within {} ms", patience.as_millis()), Flaw::Missing)),
         };
-        if block.samples.is_empty() {
-            connection = None; // a late reply must not be taken for the next one
-        }
-        match mailbox.try_send(Mail::Block(number, block)) {
-            Err(std::sync::mpsc::TrySendError::Disconnected(_)) => return,
-            // A full queue shows as samples lost where the thread counts them; one poll is one sample.
-            Err(std::sync::mpsc::TrySendError::Full(_)) | Ok(()) => {}
+        let block = match polled {
+            Ok(value) => {
+                told.clear();
+                Block::single(clock.mono(), value, Quality::Good)
+            }
+            Err((why, flaw)) => {
+                connection = None; // a late reply must not be taken for the next one
+                let why = format!("{} unit {}: {why}", ask.target, ask.unit);
+                out.fail(&id, &mut told, &why);
+                Block::nothing(clock.mono(), flaw)
+            }
+        };
+        if !out.send(block) {
+            return;
         }
     }
 }
 
-async fn poll(connection: &mut Option<Context>, ask: &Ask) -> Option<u16> {
-    if connection.is_none() {
-        *connection = tcp::connect_slave(ask.target, Slave(ask.unit)).await.ok();
-    }
-    let context = connection.as_mut()?;
+async fn poll(connection: &mut Option<Context>, ask: &Ask) -> Result<u16, String> {
+    let context = match connection {
+        Some(context) => context,
+        None => {
+            let new = tcp::connect_slave(ask.target, Slave(ask.unit)).await.map_err(|e| e.to_string())?;
+            connection.insert(new)
+        }
+    };
     let words = match ask.register.function {
         4 => context.read_input_registers(ask.register.address, 1).await,
         _ => context.read_holding_registers(ask.register.address, 1).await,
     };
-    words.ok()?.ok()?.first().copied()
+    let words = words.map_err(|e| e.to_string())?.map_err(|exception| exception.to_string())?;
+    words.first().copied().ok_or_else(|| "an answer without a register".to_string())
 }
 
 /// A poll gets at least this long.

@@ -32,8 +32,8 @@ pub(super) const CAUSE: &str = "
 pub enum Source {
     /// The gateway itself.
     Gateway,
-    /// One controller, or one field bus; no two of them have the same id.
-    Plc(String),
+    /// One controller, signal or field bus; no two of them have the same id.
+    Named(String),
 }
 
 /// One alarm.
@@ -130,7 +130,7 @@ impl Source {
     fn key(&self) -> &str {
         match self {
             Source::Gateway => "",
-            Source::Plc(plc) => plc,
+            Source::Named(plc) => plc,
         }
     }
 }
@@ -138,7 +138,7 @@ impl Source {
 fn make(row: &Row<'_>) -> Result<Alarm, StateError> {
     let source: String = row.get(0)?;
     Ok(Alarm {
-        source: if source.is_empty() { Source::Gateway } else { Source::Plc(source) },
+        source: if source.is_empty() { Source::Gateway } else { Source::Named(source) },
         code: row.get::<_, Code>(1)?.0,
         count: row.get::<_, Count>(2)?.0,
         first: row.get::<_, At>(3)?.0,
@@ -189,7 +189,7 @@ mod tests {
         ];
         let dir = Dir::new();
         let mut db = dir.open();
-        let (code, plc) = (ReasonCode(7001), Source::Plc("p".into()));
+        let (code, plc) = (ReasonCode(7001), Source::Named("p".into()));
         for source in [Source::Gateway, plc] {
             for (what, act, answer, count, active, acknowledged, standing) in story {
                 assert_eq!(db.write("test", |tx| act(tx, &source, code)).unwrap(), *answer, "{what}");

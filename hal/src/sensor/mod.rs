@@ -85,6 +85,8 @@ pub enum Flaw {
     RateChanged,
     /// There is no front-end that could measure it.
     NotMeasured,
+    /// The record that is played has ended.
+    Ended,
 }
 
 impl std::fmt::Display for Flaw {
@@ -101,6 +103,7 @@ impl std::fmt::Display for Flaw {
             Flaw::ClockBack => "time ran back",
             Flaw::RateChanged => "rate changed",
             Flaw::NotMeasured => "not measured",
+            Flaw::Ended => "record ended",
         })
     }
 }

@@ -75,7 +75,7 @@ impl Watch {
             down: None,
             silent: false,
             heard: false,
-            standing: false,
+            standing: true, // an alarm of the run before may stand
             dirty: false,
             kept: Mono(0),
             shown: None,
@@ -226,8 +226,8 @@ impl Watch {
     }
 
     /// A bus is the source of its own alarms: several controllers share it.
-    fn source(&self) -> Option<String> {
-        Some(self.bus.settings().id.clone())
+    fn source(&self) -> String {
+        self.bus.settings().id.clone()
     }
 
     fn say(&mut self, news: News) {
@@ -244,7 +244,8 @@ impl Watch {
         };
         let talkers = row::talkers(&self.bus, &self.plcs);
         let new = self.bus.novelties().map(|n| words::novelty_words(n, &self.plcs)).collect();
-        let (learned, judged, alarm) = (self.bus.progress(), self.bus.is_judging(), self.bus.in_alarm());
+        let (learned, judged) = (self.bus.progress(), self.bus.is_judging());
+        let alarm = self.bus.in_alarm() || self.down.is_some() || self.silent;
         self.change_row(|row| {
             *row = BusRow { quality, learned, judged, alarm, new, talkers, ..std::mem::take(row) };
         });
@@ -261,8 +262,11 @@ impl Watch {
     /// Reads what was kept. What cannot be read, or was kept by another version, is learned anew.
     fn resume(&mut self) {
         let Some(store) = &self.store else { return };
-        let Ok(Some(bytes)) = store.read(&self.name(), MAX_KEPT) else { return };
-        let kept = serde_cbor::from_slice::<Kept>(&bytes).map_err(|e| e.to_string());
+        let kept = match store.read(&self.name(), MAX_KEPT) {
+            Ok(None) => return,
+            Ok(Some(bytes)) => serde_cbor::from_slice::<Kept>(&bytes).map_err(|e| e.to_string()),
+            Err(e) => Err(e.to_string()),
+        };
         let resumed = kept.and_then(|kept| {
             self.bus.resume(kept.bus).map_err(|e| e.to_string())?;
             Ok(kept.cases)

@@ -99,7 +99,7 @@ fn a_line_that_cannot_be_heard_is_one_alarm_that_ends_with_it() {
     rig.watch.take(Heard::Down("/dev/ttyS1: no such device".into()));
     assert_eq!(rig.raised(), [(9006, "line-2: /dev/ttyS1: no such device".into())]);
     rig.polls(20, 12);
-    assert!(rig.told().contains(&News::Clear(Some("line-2".into()), why::SIGNAL_LOST)));
+    assert!(rig.told().contains(&News::Clear("line-2".into(), why::SIGNAL_LOST)));
 }
 
 #[test]
