@@ -103,6 +103,15 @@ fn line(s: &SignalRow) -> String {
 
 fn one(s: &SignalRow) -> String {
     let mut out = line(s);
+    for alarm in &s.alarms {
+        out += &format!("  {} {} {}\n", alarm.at, alarm.code, alarm.text);
+    }
+    if let Some(why) = &s.failing {
+        out += &format!("  its input: {why}\n");
+    }
+    if let Some(limits) = limits(s) {
+        out += &format!("  limits: {limits}\n");
+    }
     if let Some(reported) = s.reported {
         out += &format!("  the controller reports {} {}\n", Figure(reported), s.unit);
     }
@@ -113,11 +122,14 @@ fn one(s: &SignalRow) -> String {
         out += &format!("  its report is {lag:.1} s late; one unit of it is {} measured\n", Figure(scale));
     }
     for series in &s.series {
+        let evidence = series.evidence.map_or(String::new(), |share| {
+            format!("; evidence for a change {:.0} % of what an alarm takes", 100.0 * share)
+        });
         let before = series.before.map_or(String::new(), |(median, sigma)| {
             format!("; before the last change {} ± {}", Figure(median), Figure(sigma))
         });
         out += &format!(
-            "  {:<24} {} ± {} {} from {} readings ({:.0} independent){before}\n",
+            "  {:<24} {} ± {} {} from {} readings ({:.0} independent){evidence}{before}\n",
             series.series.to_string(),
             Figure(series.median),
             Figure(series.sigma),
@@ -127,4 +139,16 @@ fn one(s: &SignalRow) -> String {
         );
     }
     out
+}
+
+/// The limits of the configuration in words.
+fn limits(s: &SignalRow) -> Option<String> {
+    let unit = &s.unit;
+    let words = match s.limits {
+        (None, None) => return None,
+        (Some(low), None) => format!("at least {} {unit}", Figure(low)),
+        (None, Some(high)) => format!("at most {} {unit}", Figure(high)),
+        (Some(low), Some(high)) => format!("{} to {} {unit}", Figure(low), Figure(high)),
+    };
+    Some(words.trim_end().to_string())
 }

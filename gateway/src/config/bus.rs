@@ -8,8 +8,9 @@ use hal::sensor::serial_line::{Format, Line, Parity};
 use sensor_monitor::bus::{Connection, FrontEnd, Settings};
 use serde::Deserialize;
 
+use super::name::{self, Taken};
 use super::place::Typed;
-use super::{ConfigError, Plc, Signal};
+use super::{ConfigError, Plc};
 
 /// One bus and where it is heard.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,22 +89,15 @@ enum RawParity {
 
 type Checked<T> = Result<T, String>;
 
-/// What the others are called; a bus is the source of its alarms, and must not be taken for one of them.
-pub(super) struct Others<'a> {
-    pub(super) gateway: &'a str,
-    pub(super) plcs: &'a [Plc],
-    pub(super) signals: &'a [Signal],
-}
-
 pub(super) fn check_all(
     typed: Vec<Typed<Raw>>,
-    others: &Others<'_>,
+    taken: &Taken<'_>,
     base: &Path,
 ) -> Result<Vec<Bus>, ConfigError> {
     let mut buses: Vec<Bus> = Vec::new();
     for Typed { at, raw } in typed {
         let id = raw.id.clone();
-        let bus = check(raw, others, base).and_then(|bus| unique(&buses, bus));
+        let bus = check(raw, taken, base).and_then(|bus| unique(&buses, bus));
         buses.push(bus.map_err(|what| at.error(format!("bus {id:?}: {what}")))?);
     }
     Ok(buses)
@@ -124,9 +118,12 @@ fn unique(buses: &[Bus], bus: Bus) -> Checked<Bus> {
     }
 }
 
-fn check(raw: Raw, others: &Others<'_>, base: &Path) -> Checked<Bus> {
+fn check(raw: Raw, taken: &Taken<'_>, base: &Path) -> Checked<Bus> {
     let id = raw.id;
-    check_id(&id, others)?;
+    if raw.device.is_empty() {
+        return Err("device is the path of a serial port, not empty".into());
+    }
+    name::check(&id, taken)?;
     let baud = bounded("baud", raw.baud.unwrap_or(19_200), 300, 4_000_000)?;
     let parity = match raw.parity.unwrap_or(RawParity::Even) {
         RawParity::None => Parity::None,
@@ -161,7 +158,7 @@ fn check(raw: Raw, others: &Others<'_>, base: &Path) -> Checked<Bus> {
         device: base.join(raw.device),
         format,
         reply,
-        units: units(raw.units, others.plcs)?,
+        units: units(raw.units, taken.plcs)?,
         level,
     })
 }
@@ -175,6 +172,17 @@ fn level(raw: RawLevel, line: Line, reply: Duration, base: &Path) -> Checked<Lev
         ));
     }
     let rate_hz = raw.rate_hz;
+    let per_bit = rate_hz / f64::from(line.baud);
+    if (per_bit - per_bit.round()).abs() < OFF_BEAT {
+        return Err(format!(
+            "level: rate_hz {rate_hz} is {per_bit:.2} samples for each bit: a whole number of them sees every edge \
+             at the same place; take another rate, such as {:.0}",
+            f64::from(line.baud) * (per_bit.round() + 0.37)
+        ));
+    }
+    if raw.device.is_empty() {
+        return Err("level: device is the name of a converter, not empty".into());
+    }
     if rate_hz > MAX_LEVEL_HZ {
         return Err(format!("level: rate_hz {rate_hz}: at most {MAX_LEVEL_HZ}"));
     }
@@ -189,29 +197,18 @@ fn level(raw: RawLevel, line: Line, reply: Duration, base: &Path) -> Checked<Lev
     Ok(Level { root, device: raw.device, channel: raw.channel, zero, factor, connection })
 }
 
-fn check_id(id: &str, others: &Others<'_>) -> Checked<()> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    if id.is_empty() || id.len() > 64 || !id.chars().all(plain) || id.starts_with('.') {
-        return Err("an id is 1 to 64 letters, digits, '.', '-' or '_' (it names a file and a topic)".into());
-    }
-    let taken = [
-        ("a controller", others.plcs.iter().any(|p| p.slot.as_str() == id)),
-        ("a signal", others.signals.iter().any(|s| s.spec.id == id)),
-        ("the gateway", others.gateway == id),
-    ];
-    match taken.iter().find(|(_, is_taken)| *is_taken) {
-        Some((whose, _)) => Err(format!("{whose} has this id; its alarms could not be told apart")),
-        None => Ok(()),
-    }
-}
-
 fn units(raw: BTreeMap<String, String>, plcs: &[Plc]) -> Checked<BTreeMap<u8, String>> {
-    let mut units = BTreeMap::new();
+    let mut units: BTreeMap<u8, String> = BTreeMap::new();
     for (unit, plc) in raw {
         let address = unit.parse::<u8>().ok().filter(|u| (1..=247).contains(u));
         let address = address.ok_or_else(|| format!("units: {unit:?}: addresses on a bus are 1 to 247"))?;
         if !plcs.iter().any(|p| p.slot.as_str() == plc) {
             return Err(format!("units: {unit} = {plc:?}: there is no [[plc]] table with this id"));
+        }
+        if let Some((other, _)) = units.iter().find(|(_, of)| **of == plc) {
+            return Err(format!(
+                "units: {plc:?} is unit {other} and unit {address}: a controller has one address"
+            ));
         }
         units.insert(address, plc);
     }
@@ -228,6 +225,8 @@ fn bounded<T: PartialOrd + std::fmt::Display>(what: &str, found: T, least: T, mo
 
 /// Buses of one gateway: each has two threads.
 const MAX_BUSES: usize = 8;
+/// How far the samples of a bit must be from a whole number.
+const OFF_BEAT: f64 = 0.02;
 /// Most samples a second of a front-end: a quarter of a small core's time.
 const MAX_LEVEL_HZ: f64 = 2e6;
 /// What driver and scheduler may add to a silence inside a frame before it counts as the frame's end. Frames of

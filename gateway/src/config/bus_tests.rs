@@ -57,6 +57,19 @@ fn each_mistake_is_named_with_its_line_and_what_would_do() {
             "id = \"line-2\"\nlevel = { device = \"mcp3208\", channel = \"../0\", rate_hz = 200000, factor = 1 }",
             "as the kernel names it",
         ),
+        (
+            "whole samples for each bit",
+            id,
+            "id = \"line-2\"\nlevel = { device = \"mcp3208\", channel = \"in_voltage0\", rate_hz = 192000, factor = 1 }",
+            "sees every edge at the same place; take another rate, such as 199104",
+        ),
+        (
+            "a controller with two addresses",
+            "{ 7 = \"pump-3\" }",
+            "{ 7 = \"pump-3\", 9 = \"pump-3\" }",
+            "is unit 7 and unit 9",
+        ),
+        ("no port", "\"/dev/ttyS1\"", "\"\"", "path of a serial port"),
         ("unknown parity", id, "id = \"line-2\"\nparity = \"mark\"", "unknown variant `mark`"),
         (
             "no speed has so many bits",

@@ -9,6 +9,7 @@ use firmware_verifier::identity::{Product, Slot};
 use hal::tpm::Tcti;
 
 use super::file::{self, Access, Function, Mode};
+use super::name::Taken;
 use super::place::{Place, Typed};
 use super::{Config, ConfigError, Mqtt, MqttTls, Needed, Plc, Route, Tpm, effect, profiles};
 use crate::protocol::modbus::profile::Flash;
@@ -33,11 +34,12 @@ pub(super) fn check(file: file::Whole, main: &str, base: &Path) -> Result<Config
     let name = checked(&gateway, |raw| gateway_name(&raw.name))?;
     let mqtt_at = file.mqtt.as_ref().map(|m| m.at.clone());
     let mqtt = file.mqtt.map(|m| checked(&m, |raw| mqtt(raw, &name, base))).transpose()?;
-    let signals = super::signal::check_all(file.signals, &plcs, base)?;
+    let mut taken = Taken { gateway: &name, plcs: &plcs, signals: Vec::new() };
+    let signals = super::signal::check_all(file.signals, &taken, base)?;
     let health = checked_or_default(file.health, super::signal::health)?;
     let soak = checked_or_default(file.soak, super::signal::soak)?;
-    let others = super::bus::Others { gateway: &name, plcs: &plcs, signals: &signals };
-    let buses = super::bus::check_all(file.buses, &others, base)?;
+    taken.signals = signals.iter().map(|s| s.spec.id.as_str()).collect();
+    let buses = super::bus::check_all(file.buses, &taken, base)?;
     Ok(Config {
         digest: [0; 32], // of the texts, which are not seen here
         buses,

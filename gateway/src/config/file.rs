@@ -218,6 +218,16 @@ pub(super) enum Source {
     Health { vital: String, poll_ms: Option<u64> },
 }
 
+impl Source {
+    /// The rate of a source whose samples are evenly spaced.
+    pub(super) fn waveform_hz(&self) -> Option<f64> {
+        match self {
+            Source::Iio { rate_hz, .. } | Source::File { rate_hz, .. } => Some(*rate_hz),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Loop {

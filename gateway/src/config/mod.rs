@@ -18,6 +18,7 @@ mod bus;
 mod check;
 mod effect;
 mod file;
+mod name;
 mod place;
 pub mod profiles;
 mod regime;

@@ -9,10 +9,13 @@ use sensor_monitor::anomaly::Kind;
 use sensor_monitor::baseline::Learning;
 use sensor_monitor::channel::{Class, Mains, Measure, Nominal, Spec};
 use sensor_monitor::detect::limit::Range;
+use sensor_monitor::estimate::phasor::MIN_SAMPLES_PER_CYCLE;
+use sensor_monitor::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES};
 use sensor_monitor::watch;
 
+use super::name::{self, Taken};
 use super::place::Typed;
-use super::{ConfigError, Plc, file};
+use super::{ConfigError, file};
 
 /// One signal and where it comes from.
 #[derive(Debug, Clone)]
@@ -67,13 +70,13 @@ pub(super) type Checked<T> = Result<T, String>;
 
 pub(super) fn check_all(
     typed: Vec<Typed<file::Signal>>,
-    plcs: &[Plc],
+    taken: &Taken<'_>,
     base: &Path,
 ) -> Result<Vec<Signal>, ConfigError> {
     let mut signals: Vec<Signal> = Vec::new();
     for Typed { at, raw } in typed {
         let id = raw.id.clone();
-        let signal = check(raw, plcs, base).and_then(|signal| unique(&signals, signal));
+        let signal = check(raw, taken, base).and_then(|signal| unique(&signals, signal));
         signals.push(signal.map_err(|what| at.error(format!("signal {id:?}: {what}")))?);
     }
     Ok(signals)
@@ -108,15 +111,17 @@ pub(super) fn health(raw: &file::Health) -> Checked<Option<Duration>> {
     Ok(raw.enabled.unwrap_or(true).then_some(every))
 }
 
-fn check(raw: file::Signal, plcs: &[Plc], base: &Path) -> Checked<Signal> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
-    let bad = raw.id.is_empty() || raw.id.len() > 64 || !raw.id.chars().all(plain) || raw.id.starts_with('.');
-    if bad {
-        return Err("an id is 1 to 64 letters, digits, '.', '-' or '_' (it names a file and a topic)".into());
+fn check(raw: file::Signal, taken: &Taken<'_>, base: &Path) -> Checked<Signal> {
+    name::check(&raw.id, taken)?;
+    if raw.id.starts_with("health.") && raw.kind != Kind::Health {
+        return Err("ids that begin with health. are of the gateway's own health".into());
     }
-    if let Some(plc) = raw.plc.as_ref().filter(|id| !plcs.iter().any(|p| p.slot.as_str() == id.as_str())) {
+    if let Some(plc) =
+        raw.plc.as_ref().filter(|id| !taken.plcs.iter().any(|p| p.slot.as_str() == id.as_str()))
+    {
         return Err(format!("plc {plc:?} has no [[plc]] table"));
     }
+    let rate_hz = raw.source.waveform_hz();
     let (input, sampled) = input(raw.source, base)?;
     let measure = measure(raw.measure, raw.nominal_hz, raw.reference, raw.class)?;
     if measure != Measure::Value && !input.is_waveform() {
@@ -129,6 +134,9 @@ fn check(raw: file::Signal, plcs: &[Plc], base: &Path) -> Checked<Signal> {
     let window = seconds("window_s", window, 0.0, 60.0)?;
     if window.is_zero() && measure != Measure::Value {
         return Err("window_s 0: only a value is read from a single sample".into());
+    }
+    if let Some(rate_hz) = rate_hz {
+        measurable(measure, window, rate_hz)?;
     }
     let interval = match measure {
         Measure::Mains(_) => Duration::from_millis(100),
@@ -182,6 +190,7 @@ fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
     Ok(match raw {
         file::Source::Iio { device, channel, rate_hz, factor, root } => {
             let root = root.map_or_else(|| PathBuf::from(IIO), |r| base.join(r));
+            let device = named("device", device)?;
             let factor = finite("factor", factor.unwrap_or(1.0))?;
             (Input::Iio { root, device, channel, rate_hz, factor }, rate(rate_hz)?)
         }
@@ -189,13 +198,21 @@ fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
             if !(0x48..=0x4B).contains(&address) || input > 3 {
                 return Err("an ADS1115 has address 0x48 to 0x4B and inputs 0 to 3".into());
             }
-            let range_v = finite("range_v", range_v.unwrap_or(4.096))?;
+            let range_v = range_v.unwrap_or(4.096);
+            if !ADS1115_RANGES.contains(&range_v) {
+                return Err(format!("range_v {range_v}: an ADS1115 has {ADS1115_RANGES:?}"));
+            }
+            if !(0.001..=860.0).contains(&rate_hz) {
+                return Err(format!("rate_hz {rate_hz}: an ADS1115 converts up to 860 times a second"));
+            }
+            let bus = named("bus", bus)?;
             (Input::Ads1115 { bus: bus.into(), address, input, range_v, rate_hz }, rate(rate_hz)?)
         }
         file::Source::Mcp3208 { bus, input, reference_v, rate_hz } => {
             if input > 7 || !(0.25..=7.0).contains(&reference_v) {
                 return Err("an MCP3208 has inputs 0 to 7 and a reference_v of 0.25 to 7".into());
             }
+            let bus = named("bus", bus)?;
             (Input::Mcp3208 { bus: bus.into(), input, reference_v, rate_hz }, rate(rate_hz)?)
         }
         file::Source::Modbus { target, unit, register, scale, poll_ms } => {
@@ -204,12 +221,13 @@ fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
             (Input::Modbus { target, unit, register: self::register(register, scale)?, every }, every)
         }
         file::Source::File { path, column, time, rate_hz } => {
-            let time = time.unwrap_or_else(|| "timestamp".into());
+            let time = named("time", time.unwrap_or_else(|| "timestamp".into()))?;
+            let (path, column) = (named("path", path)?, named("column", column)?);
             (Input::File { path: base.join(path), column, time }, rate(rate_hz)?)
         }
         file::Source::Health { vital, poll_ms } => {
             let every = poll(poll_ms)?;
-            (Input::Health { vital, every }, every)
+            (Input::Health { vital: named("vital", vital)?, every }, every)
         }
     })
 }
@@ -236,6 +254,39 @@ fn measure(
     }
 }
 
+/// Whether what is asked for can be read from so many samples.
+fn measurable(measure: Measure, window: Duration, rate_hz: f64) -> Checked<()> {
+    let samples = window.as_secs_f64() * rate_hz;
+    let least = match measure {
+        Measure::Frequency => MIN_SAMPLES as f64,
+        Measure::Level(_) => MIN_LEVEL_SAMPLES,
+        Measure::Mains(mains) => {
+            let least = MIN_SAMPLES_PER_CYCLE * mains.nominal.hertz();
+            return match rate_hz >= least {
+                true => Ok(()),
+                false => {
+                    Err(format!("rate_hz {rate_hz}: mains need at least {least}, 32 samples for each cycle"))
+                }
+            };
+        }
+        Measure::Value => return Ok(()),
+    };
+    if measure == Measure::Frequency && samples > MAX_SAMPLES as f64 {
+        return Err(format!(
+            "window_s {} at rate_hz {rate_hz} is {samples:.0} samples: at most {MAX_SAMPLES}; a shorter window will do",
+            window.as_secs_f64()
+        ));
+    }
+    match samples >= least {
+        true => Ok(()),
+        false => Err(format!(
+            "window_s {} at rate_hz {rate_hz} is {samples:.0} samples: at least {least:.0}; write window_s = {:.3} or more",
+            window.as_secs_f64(),
+            least / rate_hz
+        )),
+    }
+}
+
 fn unit(measure: Measure) -> &'static str {
     match measure {
         Measure::Value => "",
@@ -246,7 +297,15 @@ fn unit(measure: Measure) -> &'static str {
 
 fn limits(low: Option<f64>, high: Option<f64>, hysteresis: Option<f64>) -> Checked<Option<Range>> {
     if low.is_none() && high.is_none() {
-        return Ok(None);
+        return match hysteresis {
+            None => Ok(None),
+            Some(_) => Err("hysteresis without low or high: it is of a limit".into()),
+        };
+    }
+    for (what, limit) in [("low", low), ("high", high)] {
+        if let Some(limit) = limit.filter(|l| !l.is_finite()) {
+            return Err(format!("{what} {limit}: a number, or left out for no limit"));
+        }
     }
     let range = Range {
         low: low.unwrap_or(f64::NEG_INFINITY),
@@ -296,11 +355,17 @@ pub(super) fn register(number: u32, scale: Option<f64>) -> Checked<Register> {
 fn current_loop(raw: &file::Loop) -> Checked<Scale> {
     let scale = Scale { shunt: raw.shunt_ohm, at_4: raw.at_4_ma, at_20: raw.at_20_ma };
     let sound = (1.0..=10_000.0).contains(&scale.shunt) && scale.at_4.is_finite() && scale.at_20.is_finite();
-    if sound {
+    if sound && scale.at_4 == scale.at_20 {
+        Err(format!("loop: at_4_ma and at_20_ma are both {}: every current would read the same", scale.at_4))
+    } else if sound {
         Ok(scale)
     } else {
         Err("loop: shunt_ohm is 1 to 10000, at_4_ma and at_20_ma are numbers".into())
     }
+}
+
+fn named(what: &str, text: String) -> Checked<String> {
+    if text.trim().is_empty() { Err(format!("source: {what} is empty")) } else { Ok(text) }
 }
 
 fn finite(what: &str, value: f64) -> Checked<f64> {
@@ -315,6 +380,10 @@ fn seconds(what: &str, value: f64, low: f64, high: f64) -> Checked<Duration> {
     }
 }
 
+/// Volts at full scale that the chip knows.
+const ADS1115_RANGES: [f64; 6] = [0.256, 0.512, 1.024, 2.048, 4.096, 6.144];
+/// Fewest samples that say what a level is.
+const MIN_LEVEL_SAMPLES: f64 = 16.0;
 /// Most signals of one gateway.
 const MAX_SIGNALS: usize = 256;
 /// Where the kernel shows its converters.

@@ -119,7 +119,63 @@ fn each_mistake_of_a_signal_or_a_regime_is_named_with_what_would_do() {
             "needs a waveform",
         ),
         ("unknown key with its line", "bands =", "band =", "unknown field `band`"),
+        ("the id of a controller", "\"pump-3.shaft\"", "\"pump-3\"", "a controller has this id"),
+        ("the id of the gateway", "\"pump-3.shaft\"", "\"cell-4\"", "the gateway has this id"),
+        ("an id of the health", "\"pump-3.shaft\"", "\"health.load\"", "of the gateway's own health"),
+        (
+            "a flat loop",
+            "rate_hz = 10 }",
+            "rate_hz = 10 }\nloop = { shunt_ohm = 250, at_4_ma = 7, at_20_ma = 7 }",
+            "are both 7",
+        ),
+        ("no limit at all", "rate_hz = 10 }", "rate_hz = 10 }\nhigh = inf", "high inf: a number"),
+        (
+            "hysteresis of nothing",
+            "rate_hz = 10 }",
+            "rate_hz = 10 }\nhysteresis = 2",
+            "hysteresis without low or high",
+        ),
+        ("no path", "/dev/spidev0.0", "", "source: bus is empty"),
     ];
+    let sources: &[(&str, &str, &str)] = &[
+        (
+            "a short window of a tone",
+            "kind = \"iio\", device = \"x\", channel = 0, rate_hz = 50 }\nmeasure = \"frequency\"",
+            "is 50 samples: at least 64; write window_s = 1.280",
+        ),
+        (
+            "a long window of a tone",
+            "kind = \"iio\", device = \"x\", channel = 0, rate_hz = 50000 }\nmeasure = \"frequency\"\nwindow_s = 2",
+            "is 100000 samples: at most 65536",
+        ),
+        (
+            "slow samples of mains",
+            "kind = \"iio\", device = \"x\", channel = 0, rate_hz = 860 }\nmeasure = \"mains\"",
+            "mains need at least 1600",
+        ),
+        (
+            "a level of few samples",
+            "kind = \"iio\", device = \"x\", channel = 0, rate_hz = 10 }\nmeasure = \"level\"\nreference = 1",
+            "is 10 samples: at least 16",
+        ),
+        (
+            "a range of no chip",
+            "kind = \"ads1115\", bus = \"/dev/i2c-1\", address = 72, input = 0, range_v = 5, rate_hz = 10 }",
+            "range_v 5: an ADS1115 has [0.256",
+        ),
+        (
+            "a rate of no chip",
+            "kind = \"ads1115\", bus = \"/dev/i2c-1\", address = 72, input = 0, rate_hz = 1000 }",
+            "up to 860",
+        ),
+        ("no vital", "kind = \"health\", vital = \"\" }", "vital is empty"),
+        ("no column", "kind = \"file\", path = \"x.csv\", column = \" \", rate_hz = 1 }", "column is empty"),
+    ];
+    let source = &SIGNAL[SIGNAL.find("kind = \"mcp3208\"").unwrap()..SIGNAL.trim_end().len()];
+    for (what, to, expected) in sources {
+        let error = parse(&good.replacen(source, to, 1)).expect_err(what).to_string();
+        assert!(error.contains(expected), "{what}: {error}");
+    }
     for (what, from, to, expected) in cases {
         assert!(good.contains(from), "{what}");
         let error = parse(&good.replacen(from, to, 1)).expect_err(what).to_string();
