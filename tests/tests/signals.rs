@@ -1,0 +1,97 @@
+//! Alarms of signals, from outside: whose they are, and how they end.
+
+use headgate_tests::{Bench, image};
+use serde_json::Value;
+
+/// Ten values a second: `level` from reading `from` on, 1 before.
+fn record(from: usize, level: f64) -> Vec<u8> {
+    let line = |n: usize| format!("{:.1},{}\n", n as f64 / 10.0, if n < from { 1.0 } else { level });
+    format!("time,value\n{}", (0..600).map(line).collect::<String>()).into_bytes()
+}
+
+fn table(id: &str, file: &str) -> String {
+    format!(
+        "[[signal]]\nid = \"{id}\"\nplc = \"pump-3\"\nlearn = 0\nhigh = 10\n\
+         source = {{ kind = \"file\", path = \"{file}\", column = \"value\", time = \"time\", rate_hz = 10 }}\n"
+    )
+}
+
+fn bench(tables: &str) -> Bench {
+    let mut bench = Bench::new();
+    let _plc = bench.controller("pump-3", "generic-file-record", "match", &image());
+    bench.configure(tables);
+    bench
+}
+
+/// The alarm of one signal.
+fn of<'a>(status: &'a Value, source: &str, code: &str) -> Option<&'a Value> {
+    status["alarms"].as_array()?.iter().find(|a| a["code"] == code && a["source"] == source)
+}
+
+fn stands(status: &Value, source: &str, code: &str) -> bool {
+    of(status, source, code).is_some_and(|a| a["standing"] == true)
+}
+
+#[test]
+fn who_acknowledges_one_signal_is_still_told_of_the_next() {
+    let mut bench = bench(&(table("pressure", "a.csv") + &table("flow", "b.csv")));
+    bench.write("a.csv", &record(5, 20.0));
+    bench.write("b.csv", &record(60, 30.0));
+    bench.start();
+    bench.wait_status("the first is beyond its limit", |s| stands(s, "pressure", "HG-9004"));
+    bench.headgate(&["alarms", "ack", "pressure", "HG-9004"]);
+    let status = bench.wait_status("the second is, too", |s| stands(s, "flow", "HG-9004"));
+    let (first, second) = (of(&status, "pressure", "HG-9004"), of(&status, "flow", "HG-9004"));
+    assert_eq!(first.map(|a| &a["acknowledged"]), Some(&Value::Bool(true)), "{status}");
+    let second = second.expect("just seen");
+    assert_eq!(second["acknowledged"], false, "{status}");
+    assert_eq!(second["plc"], "pump-3", "{status}");
+    let shown = bench.headgate(&["signals", "show", "flow"]);
+    assert!(shown.contains("HG-9004 flow") && shown.contains("limits: at most 10"), "{shown}");
+}
+
+#[test]
+fn a_record_that_ended_or_is_empty_or_is_not_there_is_a_lost_signal_that_says_why() {
+    let short = record(600, 1.0).iter().copied().take(60).collect::<Vec<_>>();
+    let short = &short[..=short.iter().rposition(|b| *b == b'\n').expect("lines")];
+    let names = ["ended", "empty", "missing", "column"];
+    let tables: String = names.iter().map(|n| table(n, &format!("{n}.csv"))).collect();
+    let mut bench = bench(&tables);
+    bench.write("ended.csv", short);
+    bench.write("empty.csv", b"time,value\n");
+    bench.write("column.csv", b"time,flow\n0,1\n1,1\n2,1\n");
+    bench.start();
+    for (id, why) in [
+        ("ended", "the record has ended"),
+        ("empty", "the record has ended"),
+        ("missing", "missing.csv"),
+        ("column", "value"),
+    ] {
+        let status = bench.wait_status(&format!("{id} is lost"), |s| stands(s, id, "HG-9006"));
+        let text = of(&status, id, "HG-9006").expect("just seen")["text"].to_string();
+        assert!(text.contains(why), "{id}: {text}");
+        let row = bench.json(&["signals", "show", id])["signal"].clone();
+        assert!(row["failing"].as_str().is_some_and(|f| f.contains(why)), "{id}: {row}");
+        assert!(row["quality"].as_str().is_some_and(|q| q.starts_with("bad")), "{id}: {row}");
+    }
+}
+
+#[test]
+fn alarms_of_what_is_no_longer_configured_or_is_well_after_a_restart_end() {
+    let mut bench = bench(&(table("gone", "a.csv") + &table("mended", "b.csv") + &table("still", "c.csv")));
+    ["a.csv", "b.csv", "c.csv"].iter().for_each(|file| bench.write(file, &record(5, 20.0)));
+    bench.start();
+    for id in ["gone", "mended", "still"] {
+        bench.wait_status(id, |s| stands(s, id, "HG-9004"));
+    }
+    bench.headgate(&["alarms", "ack", "still", "HG-9004"]);
+    bench.kill();
+    bench.reconfigure(&table("gone", "a.csv"), "");
+    bench.write("b.csv", &record(600, 1.0));
+    bench.start();
+    let status = bench.wait_status("two of them end", |s| {
+        !stands(s, "gone", "HG-9004") && !stands(s, "mended", "HG-9004")
+    });
+    let still = of(&status, "still", "HG-9004").expect("it stands");
+    assert_eq!((&still["standing"], &still["acknowledged"]), (&true.into(), &true.into()), "{status}");
+}
