@@ -146,3 +146,17 @@ fn a_delivery_that_is_never_read_back_does_not_stand_in_the_way_of_the_next() {
         assert_eq!(controller["readBack"], read_back, "{case}: {checked}");
     }
 }
+
+#[test]
+fn a_change_past_the_gate_right_after_an_update_is_not_taken_for_the_update() {
+    let (bench, plc, _relay, _) = bench("match");
+    assert_eq!(download(&bench, &plc, "1.bin"), 0);
+    wait_story(&bench, "C-000001", "identity read back");
+    bench.write("other.bin", &image()[..5000]);
+    let (port, path) = (plc.target.port().to_string(), bench.path("other.bin").display().to_string());
+    assert_eq!(python("station.py", &[&port, &path, "generic-file-record"]).code, 0, "somebody behind the gate");
+    let found = bench.wait_alarm("HG-6016");
+    assert!(found["text"].as_str().is_some_and(|t| t.contains("no case explains it")), "{found}");
+    let status = bench.json(&["status"]);
+    assert!(!status["plcs"][0]["changed_outside"].is_null(), "{status}");
+}

@@ -21,6 +21,9 @@ impl Judge {
             }
             return;
         };
+        // A case that was read back explains nothing any more: what changes after it changed outside the gate,
+        // although the conduit may still be waiting for a reading that differs.
+        let case = case.filter(|case| self.awaits_identity(*case));
         let known = identity::get(&self.db.rows(), plc).ok().flatten();
         let changed = known.is_some_and(|k| !k.identity.agrees(&reading));
         // The regular poll may be the first to see what an update has made of the controller.
@@ -57,6 +60,10 @@ impl Judge {
         (self.clock.mono().since(ended) <= self.boot_time(self.config.plc(plc)?)).then_some(case)
     }
 
+    fn awaits_identity(&self, case: CaseId) -> bool {
+        matches!(case::state_of(&self.db.rows(), number(case)), Ok(CaseState::Delivering))
+    }
+
     /// The case whose image the controller of `plc` has taken, or may have, and that waits for its identity.
     fn not_read_back_yet(&self, plc: &str) -> Option<CaseId> {
         let open = delivery::open_deliveries(&self.db.rows()).unwrap_or_default();
@@ -70,10 +77,6 @@ impl Judge {
         let unsure = self.unsure.get(plc) == Some(&case);
         if unsure {
             self.unsure.remove(plc);
-        }
-        let state = case::state_of(&self.db.rows(), number(case));
-        if !matches!(state, Ok(CaseState::Delivering)) {
-            return; // the poll was faster
         }
         match unsure {
             true if changed => {
