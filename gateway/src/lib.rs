@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod reasons;
 pub mod receipt;
+pub mod report;
 pub mod shield;
 pub mod signals;
 pub mod sim;

@@ -26,7 +26,8 @@ const OPENS_THINGS: &[&str] =
     &["tokio", "tokio-util", "tokio-modbus", "socket2", "rustix", "rusqlite", "rumqttc_v5", "axum"];
 
 /// Modules of `gateway` that take bytes and `now` and return what to do.
-const PURE: &[&str] = &["protocol", "transfer", "shield", "config", "reasons", "sim", "plot", "receipt"];
+const PURE: &[&str] =
+    &["protocol", "transfer", "shield", "config", "reasons", "sim", "plot", "receipt", "report"];
 
 /// What a pure module never names.
 const IMPURE: &[&str] = &[
@@ -85,6 +86,13 @@ const NEVER: &[(&str, &[&str])] = &[
     // What checks a receipt years later needs no gateway.
     (
         "receipt",
+        &[
+            "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
+            "socket", "cli",
+        ],
+    ),
+    (
+        "report",
         &[
             "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
             "socket", "cli",

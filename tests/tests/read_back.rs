@@ -154,7 +154,11 @@ fn a_change_past_the_gate_right_after_an_update_is_not_taken_for_the_update() {
     wait_story(&bench, "C-000001", "identity read back");
     bench.write("other.bin", &image()[..5000]);
     let (port, path) = (plc.target.port().to_string(), bench.path("other.bin").display().to_string());
-    assert_eq!(python("station.py", &[&port, &path, "generic-file-record"]).code, 0, "somebody behind the gate");
+    assert_eq!(
+        python("station.py", &[&port, &path, "generic-file-record"]).code,
+        0,
+        "somebody behind the gate"
+    );
     let found = bench.wait_alarm("HG-6016");
     assert!(found["text"].as_str().is_some_and(|t| t.contains("no case explains it")), "{found}");
     let status = bench.json(&["status"]);

@@ -89,9 +89,8 @@ fn alarms_of_what_is_no_longer_configured_or_is_well_after_a_restart_end() {
     bench.reconfigure(&table("gone", "a.csv"), "");
     bench.write("b.csv", &record(600, 1.0));
     bench.start();
-    let status = bench.wait_status("two of them end", |s| {
-        !stands(s, "gone", "HG-9004") && !stands(s, "mended", "HG-9004")
-    });
+    let status = bench
+        .wait_status("two of them end", |s| !stands(s, "gone", "HG-9004") && !stands(s, "mended", "HG-9004"));
     let still = of(&status, "still", "HG-9004").expect("it stands");
     assert_eq!((&still["standing"], &still["acknowledged"]), (&true.into(), &true.into()), "{status}");
 }

@@ -21,6 +21,7 @@ mod image;
 mod init;
 mod print;
 mod receipt;
+mod report;
 mod run;
 mod sign;
 mod signals;
@@ -92,6 +93,9 @@ enum Verb {
     Audit(audit::Audit),
     /// The signed record of an update: print it, write it, check it.
     Receipt(receipt::Receipt),
+    /// Evidence for an auditor about a period.
+    #[command(subcommand)]
+    Report(report::Reports),
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
@@ -176,6 +180,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Signals(v) => signals::signals(context, v),
         Verb::Audit(v) => audit::audit(context, v),
         Verb::Receipt(v) => receipt::receipt(context, &v),
+        Verb::Report(v) => report::report(context, v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, &v),
         Verb::Sim(v) => sim::sim(&v),

@@ -189,6 +189,7 @@ fn words(answer: &Answered) -> String {
         Answered::AuditReport(report) => super::audit::report(report),
         Answered::Receipt(row) => super::receipt::page(row),
         Answered::Keys { evidence, attestation } => format!("{evidence}{attestation}"),
+        Answered::Period(row) => format!("{} transfers are on record\n", row.transfers.len()),
         Answered::Learned { habits } => format!("{} habits", habits.len()),
     }
 }

@@ -7,13 +7,14 @@
 use std::time::Duration;
 
 use firmware_verifier::Digest;
-use hal::clock::Mono;
+use hal::clock::{Mono, Wall};
 use hal::reason::ReasonCode;
 use hal::tpm::Provisioned;
 use serde_json::json;
 
 use super::gate::TPM_TIMEOUT;
 use super::message::{Answered, Failure};
+use super::period::is_outside;
 use super::rows::{AuditReport, AuditRow};
 use super::{Judge, refusal};
 use crate::audit::checkpoint::{LogKey, Note};
@@ -316,6 +317,19 @@ impl Judge {
         let entries = entries.map_err(|e| audit_failure(&e))?.iter().map(AuditRow::from).collect();
         let checkpoint = book.log.newest().map(|sealed| sealed.note.to_string());
         Ok(Answered::Audit { entries, checkpoint })
+    }
+
+    /// Entries about changes that no transfer explains.
+    pub(super) fn changes_outside(&mut self, from: Wall, to: Wall) -> Result<Vec<AuditRow>, Failure> {
+        let book = self.whole_book()?;
+        let mut found = Vec::new();
+        for entry in book.log.last(u64::MAX) {
+            let row = AuditRow::from(&entry.map_err(|e| audit_failure(&e))?);
+            if is_outside(&row, from, to) && found.len() < MOST_LISTED as usize {
+                found.push(row);
+            }
+        }
+        Ok(found)
     }
 
     /// Reads the whole log and checks every hash and signature.

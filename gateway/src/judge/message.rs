@@ -256,6 +256,13 @@ pub enum Request {
     },
     /// The public keys that receipts are checked with.
     ReceiptKeys,
+    /// What is on record about a period: transfers, changes that none explains, the state of the log.
+    Period {
+        /// First moment.
+        from: Wall,
+        /// First moment after it.
+        to: Wall,
+    },
 }
 
 impl Request {
@@ -352,6 +359,8 @@ pub enum Answered {
         /// Signs quotes, in PEM.
         attestation: String,
     },
+    /// What is on record about a period.
+    Period(Box<rows::PeriodRow>),
     /// Habits.
     Learned {
         /// By function and address.

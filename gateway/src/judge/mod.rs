@@ -28,6 +28,7 @@ mod guard;
 mod identity;
 mod import;
 pub mod message;
+mod period;
 mod provision;
 mod receipt;
 mod release;

@@ -416,6 +416,34 @@ pub struct ReceiptRow {
     pub statement: Option<serde_json::Value>,
 }
 
+/// What is on record about a period; the receipts are asked for one by one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeriodRow {
+    /// Transfers that were opened before its end and told of after its begin, oldest first.
+    pub transfers: Vec<TransferRow>,
+    /// Entries of the audit log about changes that no transfer explains.
+    pub outside: Vec<AuditRow>,
+    /// Every controller.
+    pub plcs: Vec<PlcRow>,
+    /// The audit log, read from end to end.
+    pub log: AuditReport,
+    /// What is no longer kept of the period.
+    pub forgotten: Option<String>,
+    /// When this was gathered.
+    pub now: Wall,
+    /// Name of the gateway.
+    pub gateway: String,
+}
+
+/// A transfer and when it ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TransferRow {
+    /// The case.
+    pub case: CaseRow,
+    /// When the image took effect, for one that did.
+    pub landed: Option<Wall>,
+}
+
 /// An audit log that was read from end to end and is whole.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AuditReport {

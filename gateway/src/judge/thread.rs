@@ -160,6 +160,7 @@ impl Judge {
             Request::Learned { plc } => self.learned(&plc),
             Request::Receipt { case } => self.receipt(&case),
             Request::ReceiptKeys => self.receipt_keys(),
+            Request::Period { from, to } => self.period(from, to),
         }
     }
 
@@ -179,7 +180,7 @@ impl Judge {
         })
     }
 
-    fn plc_rows(&self) -> Result<Vec<PlcRow>, Failure> {
+    pub(super) fn plc_rows(&self) -> Result<Vec<PlcRow>, Failure> {
         let mut rows = Vec::new();
         for (index, plc) in self.config.plcs.iter().enumerate() {
             let id = plc.slot.as_str();
@@ -275,7 +276,7 @@ impl Judge {
     }
 }
 
-fn case_row(c: &Case) -> CaseRow {
+pub(super) fn case_row(c: &Case) -> CaseRow {
     CaseRow {
         case: c.number.to_string(),
         plc: c.plc.clone(),

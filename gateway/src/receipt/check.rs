@@ -80,6 +80,11 @@ pub fn check(file: &[u8], key: &PublicKey, attestation: Option<&PublicKey>) -> R
     Ok(Checked { statement, key: id, findings })
 }
 
+/// Id of a P-256 key: SHA-256 of its SubjectPublicKeyInfo.
+pub fn id_of(key: &PublicKey) -> String {
+    envelope::key_id(&[&SPKI[..], key.as_bytes()].concat())
+}
+
 fn signature(envelope: &Envelope, key: &PublicKey, id: &str) -> Finding {
     if envelope.verify([key]).contains(key) {
         good("signature", format!("of the gateway's key {}", short(id)))

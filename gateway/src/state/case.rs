@@ -171,6 +171,23 @@ pub fn list(rows: &Rows<'_>, before: Option<CaseNumber>, limit: u32) -> Result<V
     rows.all("list cases", &sql, (before.map_or(i64::MAX, |n| n.0), limit), make)
 }
 
+/// At most `limit` cases that were opened before `to` and told of at or after `from`, oldest first, without their
+/// stories.
+pub fn between(rows: &Rows<'_>, from: Wall, to: Wall, limit: u32) -> Result<Vec<Case>, StateError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM cases WHERE opened < ?2
+         AND (SELECT max(at) FROM story WHERE story.number = cases.number) >= ?1 ORDER BY number LIMIT ?3"
+    );
+    rows.all("list cases", &sql, (At(from), At(to), limit), make)
+}
+
+/// Where old cases were forgotten: when the oldest of those was opened that have no receipt and are kept.
+pub fn forgotten_before(rows: &Rows<'_>) -> Result<Option<Wall>, StateError> {
+    let sql = "SELECT opened FROM cases WHERE number > 1 AND NOT EXISTS (SELECT 1 FROM cases WHERE number = 1)
+               AND number NOT IN (SELECT number FROM receipts WHERE state = 'signed') ORDER BY number LIMIT 1";
+    rows.first("read the oldest case", sql, [], |row| Ok(row.get::<_, At>(0)?.0))
+}
+
 /// The cases that have not ended, oldest first, without their stories.
 pub fn unsettled(rows: &Rows<'_>) -> Result<Vec<Case>, StateError> {
     let sql =
@@ -178,13 +195,14 @@ pub fn unsettled(rows: &Rows<'_>) -> Result<Vec<Case>, StateError> {
     rows.all("list cases", &sql, [], make)
 }
 
-/// Deletes ended cases that are not among the newest `keep`, with their stories and uses; one whose
-/// delivery is still open or whose receipt waits for the TPM stays.
+/// Deletes ended cases that are not among the newest `keep`, with their stories and uses. One whose delivery is still
+/// open stays, and one with a receipt does, signed or owed: a peer can fill the list with refusals, but what a person
+/// released is evidence for years.
 pub fn prune(tx: &Tx<'_>, keep: u32) -> Result<usize, StateError> {
     let sql = "DELETE FROM cases WHERE state IN ('done','refused','aborted') AND number <=
                (SELECT number FROM cases ORDER BY number DESC LIMIT 1 OFFSET ?1)
                AND number NOT IN (SELECT number FROM deliveries WHERE phase <> 'confirmed')
-               AND number NOT IN (SELECT number FROM receipts WHERE state = 'waiting')";
+               AND number NOT IN (SELECT number FROM receipts WHERE state IN ('waiting', 'signed'))";
     tx.run("forget old cases", sql, [keep])
 }
 

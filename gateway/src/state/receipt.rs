@@ -160,7 +160,9 @@ mod tests {
         db.write("test", |tx| signed(tx, used)).unwrap();
         assert_eq!(waiting(&db.rows(), 9).unwrap(), []);
         assert_eq!(get(&db.rows(), used).unwrap().unwrap().state, ReceiptState::Signed);
-        assert_eq!(db.write("test", |tx| case::prune(tx, 0)).unwrap(), 1);
-        assert_eq!(get(&db.rows(), used).unwrap(), None);
+        assert_eq!(db.write("test", |tx| case::prune(tx, 0)).unwrap(), 0, "nor are signed ones");
+        db.write("test", |tx| case::settle(tx, unused, CaseState::Refused, None)).unwrap();
+        assert_eq!(db.write("test", |tx| case::prune(tx, 0)).unwrap(), 1, "the one that was refused is");
+        assert!(get(&db.rows(), used).unwrap().is_some());
     }
 }
