@@ -219,14 +219,14 @@ fn is_turning(c: char) -> bool {
 }
 
 const STYLE: &str = "\
-body{font:15px/1.45 'DejaVu Sans',Verdana,Helvetica,Arial,sans-serif;color:#1b1b1b;background:#fff;max-width:1200px;margin:2em auto;padding:0 1.5em}
+body{font:15px/1.45 'DejaVu Sans',Verdana,Helvetica,Arial,sans-serif;color:#1b1b1b;background:#fff;max-width:1400px;margin:2em auto;padding:0 1.5em}
 h1{font-size:1.6em;margin:0 0 .2em}h2{font-size:1.15em;margin:2em 0 .5em;border-bottom:1px solid #ccc;padding-bottom:.2em}
 .sub{color:#444;margin:0 0 1em}.verdict{font-weight:bold;padding:.7em 1em;border-left:6px solid}
 .yes{color:#17693a}.no{color:#a11212}p.verdict.yes{background:#eaf5ee}p.verdict.no{background:#fbeaea}
 .figures{display:flex;flex-wrap:wrap;gap:1em;margin:1em 0}.figures div{border:1px solid #ccc;padding:.5em 1em;min-width:9em}
 dt{color:#555;font-size:.85em}dd{margin:0;font-size:1.5em}
 table{border-collapse:collapse;width:100%;font-size:.85em}th,td{border:1px solid #ccc;padding:.35em .5em;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-th{background:#f2f2f2}code,pre{font-family:'DejaVu Sans Mono',Consolas,monospace;font-size:.9em}code{overflow-wrap:anywhere}
+th{background:#f2f2f2;white-space:nowrap;overflow-wrap:normal}td:first-child{white-space:nowrap;overflow-wrap:normal}code,pre{font-family:'DejaVu Sans Mono',Consolas,monospace;font-size:.9em}code{overflow-wrap:anywhere}
 pre{background:#f7f7f7;border:1px solid #ddd;padding:.7em;overflow-x:auto}section{break-before:page}
 @media print{body{margin:0;max-width:none}a{color:inherit}}
 ";
