@@ -1,5 +1,5 @@
 //! One change is one alarm of each reason: raised once, cleared once, and only when it is well again.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::time::Duration;
 
