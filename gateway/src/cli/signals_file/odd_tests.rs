@@ -67,6 +67,13 @@ fn a_clock_that_ran_back_is_bad_once_and_what_follows_is_judged_and_drawn_after_
 }
 
 #[test]
+fn rows_of_one_time_are_said_to_be_so() {
+    let (words, _) = replay(&rows(1200, |n| n / 2, |_| 20.0), "");
+    assert!(words.contains("600 rows have the time of the row before"), "{words}");
+    assert!(words.contains("600 good, 600 bad: time ran back"), "{words}");
+}
+
+#[test]
 fn alarms_are_raised_and_cleared_once_and_told_in_the_order_of_time() {
     let level = |n| match n {
         3000..3800 => 23.0,

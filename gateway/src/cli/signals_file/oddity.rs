@@ -19,6 +19,16 @@ pub(super) fn steps_back(source: &Replay) -> Option<String> {
     Some(format!("the clock ran back at {}{more}; what follows is judged in the order of the file", back[0]))
 }
 
+/// Rows that a clock too coarse for them has given one time.
+pub(super) fn standing(source: &Replay) -> Option<String> {
+    let still = source.order().map_or(0, |order| order.still());
+    (still > 0).then(|| {
+        format!(
+            "{still} rows have the time of the row before, and are not judged: give times with more digits"
+        )
+    })
+}
+
 /// One line for each kind of row that could not be used as it stands.
 pub(super) fn notes(source: &Replay, column: &str) -> Vec<String> {
     let Some(odd) = source.oddities() else { return Vec::new() };

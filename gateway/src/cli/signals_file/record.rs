@@ -100,6 +100,7 @@ impl Record {
         };
         self.notes = odd;
         self.notes.extend(oddity::steps_back(&source));
+        self.notes.extend(oddity::standing(&source));
         // A WAV file says itself where its range ends.
         if self.ends.is_none() && !self.is_wav {
             self.notes.extend(look.plateaus.notes());

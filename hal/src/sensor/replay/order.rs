@@ -61,6 +61,7 @@ pub struct Order {
     /// The end of the last block.
     end: Mono,
     forward: u64,
+    still: u64,
     back: Vec<StepBack>,
     /// Rows after a step back whose block has not come yet.
     ahead: VecDeque<i64>,
@@ -81,6 +82,11 @@ impl Order {
         (&self.back, self.forward)
     }
 
+    /// Rows with the time of the row before.
+    pub const fn still(&self) -> u64 {
+        self.still
+    }
+
     /// The end of the last block.
     pub(super) const fn end(&self) -> Mono {
         self.end
@@ -99,6 +105,7 @@ impl Order {
             }
             Some(from_ns) => {
                 self.forward += u64::from(ns > from_ns);
+                self.still += u64::from(ns == from_ns);
                 true
             }
             None => true,
