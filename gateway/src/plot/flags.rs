@@ -18,8 +18,9 @@ fn places(figure: &Figure, across: &Across) -> Vec<(f64, Option<usize>)> {
     let mut places = vec![(0.0, None); figure.flags.len()];
     for n in order {
         let flag = &figure.flags[n];
-        let x = across.x(flag.at);
         let half = width(&flag.name) / 2.0;
+        // Its name stays within the picture, and left of the count of those without one.
+        let x = across.x(flag.at).min(LEFT + PLOT + 2.0 - half).max(half + 2.0);
         let row = ends.iter().position(|end| x - half > *end + 3.0);
         if let Some(row) = row {
             ends[row] = x + half;
@@ -43,7 +44,8 @@ pub(super) fn draw(svg: &mut Svg, figure: &Figure, across: &Across, edge: f64) {
     let places = places(figure, across);
     let named = figure.flags.iter().zip(&places).filter_map(|(flag, (x, row))| Some((flag, *x, (*row)?)));
     // Stalks first, so that none crosses a name.
-    for (flag, x, row) in named.clone() {
+    for (flag, _, row) in named.clone() {
+        let x = across.x(flag.at);
         svg.line([x, edge - HEIGHT * row as f64 - 4.0, x, edge], flag.ink.colour(), 0.8, "2 2");
     }
     for (flag, x, row) in named {

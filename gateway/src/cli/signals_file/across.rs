@@ -36,8 +36,9 @@ impl Axis {
             |(from, to)| Stretch { between: (from, f64::max(from, to)), clock_s: clock(&clocks, from) };
         Axis {
             time: starts.zip(ends).map(stretch).collect(),
-            flags: breaks.iter().map(flag).collect(),
-            notes: breaks.iter().map(|b| note(record, b)).collect(),
+            // Where there are many, each is still to be seen, and names would cover each other.
+            flags: breaks.iter().filter(|_| breaks.len() <= MOST_TOLD).map(flag).collect(),
+            notes: notes(record, &breaks, clocks.len().saturating_sub(1)),
         }
     }
 }
@@ -85,6 +86,20 @@ fn flag(b: &Break) -> Flag {
     Flag { name, ink: Ink::Grey, at: 0.5 * (b.from + b.to) }
 }
 
+/// A line about each of the first, and how many more there are; `back` times the clock ran back.
+fn notes(record: &Record, breaks: &[Break], back: usize) -> Vec<String> {
+    let mut notes: Vec<String> = breaks.iter().take(MOST_TOLD).map(|b| note(record, b)).collect();
+    if breaks.len() > MOST_TOLD {
+        notes.push(format!("and {} more breaks of the axis", breaks.len() - MOST_TOLD));
+    }
+    if back > MOST_BACK {
+        notes.push(format!(
+            "the clock ran back {back} times; the axis is broken at the first {MOST_BACK}, and counts on after them"
+        ));
+    }
+    notes
+}
+
 fn note(record: &Record, b: &Break) -> String {
     let time = |s: f64| record.time(hal::clock::Mono((s * 1e9).round() as u64));
     match b.back {
@@ -115,8 +130,10 @@ fn length(s: f64) -> String {
 /// A gap is left out that would take more than this share of the axis.
 const LONG: f64 = 0.15;
 /// Gaps that are left out.
-const MOST_GAPS: usize = 6;
+const MOST_GAPS: usize = 24;
 /// Steps back that break the axis; `replay` tells of the rest.
 const MOST_BACK: usize = 12;
+/// Breaks that have a flag and a line of their own.
+const MOST_TOLD: usize = 6;
 /// Readings below which nothing is a gap.
 const FEWEST: usize = 32;
