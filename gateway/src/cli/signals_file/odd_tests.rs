@@ -197,7 +197,7 @@ fn a_form_that_is_not_read_is_refused_with_its_row_what_stands_there_and_a_way_o
         }
     }
     write(&folder, "a.csv", "time,value,value\n1,5,7\n2,6,8\n3,5,7\n");
-    let failure = run(&folder, "replay a.csv --column value").err().expect("which of the two?");
+    let failure = run(&folder, "replay a.csv --column value").expect_err("which of the two?");
     assert!(failure.text.contains("names \"value\" 2 times"), "{}", failure.text);
     let (words, _) = run(&folder, "replay a.csv").unwrap();
     assert!(words.contains("names \"value\" 2 times; taken is the one that follows the times"), "{words}");
@@ -254,11 +254,11 @@ fn a_wav_file_that_was_cut_says_how_much_of_it_is_there() {
     bytes.extend([7; 2000]);
     let folder = tempfile::tempdir().unwrap();
     write(&folder, "a.wav", &bytes);
-    let failure = run(&folder, "replay a.wav").err().expect("it is cut");
+    let failure = run(&folder, "replay a.wav").expect_err("it is cut");
     for text in ["after 1000 samples, 2000 of 8192 bytes", "copy the file again"] {
         assert!(failure.text.contains(text), "{}", failure.text);
     }
     write(&folder, "a.wav", &bytes[..30]);
-    let failure = run(&folder, "replay a.wav").err().expect("it has no samples");
+    let failure = run(&folder, "replay a.wav").expect_err("it has no samples");
     assert!(failure.text.contains("its end before its samples"), "{}", failure.text);
 }
