@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hal::clock::Mono;
-use hal::sensor::replay::{Column, CsvSetup, Pace, Replay};
+use hal::sensor::replay::{Column, CsvSetup, MAX_STEPS_BACK, Pace, Replay, Stretch};
 use hal::sensor::{Block, Flaw, Quality, Source};
 
 fn setup() -> CsvSetup {
@@ -69,7 +69,7 @@ fn the_recordings_of_the_numenta_benchmark_are_read_whole() {
         rows += expected.len();
         blocks += got.len();
         lost += got.iter().map(|b| b.lost).sum::<u64>();
-        back += got.iter().filter(|b| b.quality == Quality::Uncertain(Flaw::ClockBack)).count();
+        back += got.iter().filter(|b| b.quality == Quality::Bad(Flaw::ClockBack)).count();
     }
     println!("{} files, {rows} rows in {blocks} blocks, {lost} missing, {back} times back", files.len());
 }
@@ -114,7 +114,7 @@ fn what_a_file_lacks_is_said_and_never_filled() {
     let path = dir.path().join("a.csv");
     let text = "timestamp,value\n\
         2014-04-01 00:00:00,1\n2014-04-01 00:05:00,2\n2014-04-01 00:10:00,\n2014-04-01 00:15:00,4\n\
-        2014-04-01 00:30:00,5\n2014-04-01 00:35:00,6\n2014-04-01 00:00:00,7\n,8\n";
+        2014-04-01 00:30:00,5\n2014-04-01 00:35:00,6\n2014-04-01 00:00:00,7\n,8\n2014-04-01 00:05:00,9\n2014-04-01 00:05:00,10\n";
     fs::write(&path, text).unwrap();
     let minute = 60_000_000_000;
     let got = all(&mut Replay::csv(&path, setup(), Mono(1000), Pace::AtOnce).unwrap());
@@ -130,10 +130,22 @@ fn what_a_file_lacks_is_said_and_never_filled() {
             (15, 1, 0, Quality::Good),
             (30, 1, 2, Quality::Uncertain(Flaw::Gap)),
             (35, 1, 0, Quality::Good),
-            (0, 1, 0, Quality::Uncertain(Flaw::ClockBack)),
-            (0, 0, 0, Quality::Bad(Flaw::Missing)),
+            // The clock ran back by 35 minutes; the rows go on one period after the last.
+            (40, 1, 0, Quality::Bad(Flaw::ClockBack)),
+            (40, 0, 0, Quality::Bad(Flaw::Missing)),
+            (45, 1, 0, Quality::Good),
+            (45, 1, 0, Quality::Bad(Flaw::ClockBack)),
         ]
     );
+    let first = 1_396_310_400_000_000_000;
+    let stretch = |minutes, recorded| Stretch { at: Mono(1000 + minutes * minute), recorded_ns: recorded };
+    let mut source = Replay::csv(&path, setup(), Mono(1000), Pace::AtOnce).unwrap();
+    all(&mut source);
+    let order = source.order().unwrap();
+    assert_eq!(order.stretches(), [stretch(0, first), stretch(40, first)]);
+    let (back, forward) = order.steps();
+    assert_eq!((back.len(), back[0].record, forward), (1, 8, 6));
+    assert_eq!(back[0].to_string(), "record 8: 2014-04-01T00:00:00.000Z follows 2014-04-01T00:35:00.000Z");
 }
 
 #[test]
@@ -175,6 +187,23 @@ fn a_file_that_cannot_be_read_is_an_error_with_its_reason() {
     let mut out = Vec::new();
     source.read(Mono(0), &mut out).unwrap();
     let error = source.read(Mono(0), &mut out).unwrap_err().to_string();
-    assert!(error.contains("after 2 samples"), "{error}");
+    assert!(error.contains("after 2 samples, 4 of 255 bytes"), "{error}");
     assert_eq!((samples(&out).len(), source.is_exhausted()), (2, true));
+}
+
+#[test]
+fn times_that_run_back_all_the_time_have_no_order_and_end_the_reading() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    let rows = |count: usize| (0..count).map(|n| format!("{},5\n", 9000 - n)).collect::<String>();
+    fs::write(&path, format!("timestamp,value\n{}", rows(MAX_STEPS_BACK + 1))).unwrap();
+    let got = all(&mut Replay::csv(&path, setup(), Mono(0), Pace::AtOnce).unwrap());
+    assert_eq!(samples(&got).len(), MAX_STEPS_BACK + 1);
+    assert!(got.windows(2).all(|w| w[0].at < w[1].at), "their order is that of the file");
+    fs::write(&path, format!("timestamp,value\n{}", rows(MAX_STEPS_BACK + 2))).unwrap();
+    let mut source = Replay::csv(&path, setup(), Mono(0), Pace::AtOnce).unwrap();
+    let error = source.read(Mono(0), &mut Vec::new()).unwrap_err().to_string();
+    for text in ["by record 259", "record 3: 8999 s follows 9000 s", "the oldest first"] {
+        assert!(error.contains(text), "{error}");
+    }
 }

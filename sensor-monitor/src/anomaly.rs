@@ -1,6 +1,8 @@
 //! What comes out: an anomaly says which behaviour changed, since when, by how much, and what most often
 //! causes that. It never says who meant it.
 
+use std::time::Duration;
+
 use hal::clock::Mono;
 use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
@@ -60,7 +62,8 @@ pub struct Anomaly {
     pub change: Change,
     /// The value that tipped it.
     pub value: f64,
-    /// What is usual: the baseline's median and standard deviation. `None` for a limit a person set.
+    /// What is usual: the baseline's median and standard deviation, 0 where it stood still. `None` for a limit a
+    /// person set.
     pub usual: Option<(f64, f64)>,
     /// What most often causes this, likeliest first.
     pub causes: Vec<String>,
@@ -77,15 +80,23 @@ impl Anomaly {
         Mono(self.found_ns)
     }
 
+    /// How long before it was found it began, by estimate; `None` where the value that tipped it is all there is.
+    pub fn age(&self) -> Option<Duration> {
+        Some(self.found().since(self.since())).filter(|age| self.change.samples_ago > 0 && !age.is_zero())
+    }
+
     /// One line for an alarm list.
     pub fn text(&self, unit: &str) -> String {
         let Change { direction, magnitude_sigma, detector, .. } = self.change;
-        let age = self.found().since(self.since()).as_secs_f64();
+        let since = self.age().map_or(String::new(), |age| format!("; since {}", Age(age)));
         let (signal, series) = (&self.signal, self.series);
         let value = format!("{} {unit}", Figure(self.value));
         let value = value.trim_end();
         let usual = match self.usual {
-            Some((median, sigma)) => format!(", usually {} ± {}", Figure(median), Figure(sigma)),
+            Some((median, sigma)) if sigma > 0.0 => {
+                format!(", usually {} ± {}", Figure(median), Figure(sigma))
+            }
+            Some((median, _)) => format!(", usually {} without moving", Figure(median)),
             None => String::new(),
         };
         let what = match (detector, direction) {
@@ -101,7 +112,20 @@ impl Anomaly {
             (_, Direction::Up) => format!("rose to {value}{usual}"),
             (_, _) => format!("fell to {value}{usual}"),
         };
-        format!("{signal} ({series}) {what}; since {age:.0} s; likely: {}", self.causes.join(", "))
+        format!("{signal} ({series}) {what}{since}; likely: {}", self.causes.join(", "))
+    }
+}
+
+/// A time that has passed, in seconds.
+struct Age(Duration);
+
+impl std::fmt::Display for Age {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_secs_f64() {
+            age if age >= 10.0 => write!(f, "{age:.0} s"),
+            age if age >= 0.1 => write!(f, "{age:.1} s"),
+            age => write!(f, "{} s", Figure(age)),
+        }
     }
 }
 
@@ -112,6 +136,7 @@ impl std::fmt::Display for Figure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0.abs() {
             a if !a.is_finite() => write!(f, "{}", self.0),
+            0.0 => f.write_str("0"),
             a if a >= 1e6 || (a > 0.0 && a < 1e-3) => write!(f, "{:.3e}", self.0),
             a if a >= 100.0 => write!(f, "{:.1}", self.0),
             a if a >= 1.0 => write!(f, "{:.3}", self.0),

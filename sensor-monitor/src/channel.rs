@@ -15,6 +15,7 @@ pub use crate::estimate::phasor::{Class, Nominal};
 use crate::feature::{Feature, Outcome, StoredFeature};
 use crate::measure::Meter;
 pub use crate::measure::{Mains, Measure, Reading};
+use crate::past::Past;
 
 /// How a signal is set up.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +51,7 @@ pub struct Channel {
     spec: Spec,
     meter: Meter,
     measured: Feature,
+    past: Past,
     reported: Option<Said>,
     limit: Option<Limit>,
     /// The operating regime; `None`: its controller has one and has not said which.
@@ -57,8 +59,7 @@ pub struct Channel {
     unjudged: Unjudged,
     last: Option<Reading>,
     said: Option<(Mono, f64)>,
-    bad: u32,
-    is_lost: bool,
+    lost: Lost,
     readings: Vec<Reading>,
 }
 
@@ -81,11 +82,44 @@ impl Unjudged {
     }
 }
 
+/// Whether anything usable comes: lost after [`LOST_AFTER`] bad readings in a row, and back when good ones
+/// outnumber the bad, so that a signal on the edge is lost once and not with each reading.
+#[derive(Debug, Default)]
+struct Lost {
+    in_row: u32,
+    balance: u32,
+    stands: bool,
+}
+
+impl Lost {
+    /// Takes a reading that is not good; the flaw when the signal is lost by it. At the end of its range a signal
+    /// says nothing more, however well it is read.
+    fn bad(&mut self, quality: Quality) -> Option<Flaw> {
+        self.in_row = self.in_row.saturating_add(1);
+        self.balance = (self.balance + 1).min(MOST_BAD);
+        match quality {
+            Quality::Bad(flaw) | Quality::Uncertain(flaw @ Flaw::Saturated) if self.in_row >= LOST_AFTER => {
+                (!std::mem::replace(&mut self.stands, true)).then_some(flaw)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a good one; true when the signal is back by it.
+    fn good(&mut self) -> bool {
+        self.in_row = 0;
+        self.balance = self.balance.saturating_sub(1);
+        self.balance == 0 && std::mem::take(&mut self.stands)
+    }
+}
+
 /// What the controller says of the quantity.
 struct Said {
     series: Feature,
     residual: Feature,
     compare: Comparison,
+    past: Past,
+    past_residual: Past,
 }
 
 /// What a block or a report led to.
@@ -99,8 +133,11 @@ pub enum Event {
     Unjudged(Option<u16>),
     /// They are judged again.
     Judged,
-    /// A behaviour changed.
+    /// A behaviour changed: an alarm begins. Of one reason there is one until [`Event::Cleared`].
     Anomaly(Anomaly),
+    /// What the alarm that stands is about went on, in another direction or again after a while. For whoever tells
+    /// the story; it is no alarm of its own.
+    Further(Anomaly),
     /// An alarm is over.
     Cleared(Series),
     /// A baseline became ready; from here on the series is judged.
@@ -142,18 +179,20 @@ impl Channel {
             series: feature(1),
             residual: feature(2),
             compare: Comparison::new(Channel::comparison(&spec, max_lag)),
+            past: Past::new(),
+            past_residual: Past::new(),
         });
         Channel {
             meter: Meter::new(spec.measure, spec.window),
             measured: feature(0),
+            past: Past::new(),
             reported,
             limit: spec.limits.and_then(|range| Limit::new(range).ok()),
             regime: Some(0),
             unjudged: Unjudged::default(),
             last: None,
             said: None,
-            bad: 0,
-            is_lost: false,
+            lost: Lost::default(),
             readings: Vec::new(),
             spec,
         }
@@ -201,7 +240,7 @@ impl Channel {
     /// Whether an alarm stands on a series.
     pub fn in_alarm(&self) -> bool {
         let all = [Series::Measured, Series::Reported, Series::Residual];
-        self.is_lost
+        self.lost.stands
             || self.is_beyond_limit()
             || all.iter().filter_map(|s| self.feature(*s)).any(Feature::in_alarm)
     }
@@ -263,6 +302,7 @@ impl Channel {
         self.said = Some((at, value));
         said.compare.reported(at, value);
         let Some(regime) = self.regime else { return };
+        said.past.note(at);
         let outcome = said.series.take(at, value, regime);
         self.tell(Series::Reported, at, value, outcome, out);
     }
@@ -271,23 +311,18 @@ impl Channel {
         self.last = Some(reading);
         if !reading.quality.is_good() {
             out.push(Event::Reading(reading, None));
-            self.bad = self.bad.saturating_add(1);
-            if let Quality::Bad(flaw) = reading.quality
-                && self.bad >= LOST_AFTER
-                && !std::mem::replace(&mut self.is_lost, true)
-            {
-                out.push(Event::Lost(flaw));
-            }
+            out.extend(self.lost.bad(reading.quality).map(Event::Lost));
             self.measured.gap();
             return;
         }
-        self.bad = 0;
+        let is_back = self.lost.good();
         let Reading { at, value, .. } = reading;
+        self.past.note(at);
         let learns = self.regime.filter(|_| self.spec.learning.is_some());
         let outcome = learns.and_then(|regime| self.measured.take(at, value, regime));
         let steady = learns.and_then(|_| self.measured.steady());
         out.push(Event::Reading(reading, steady));
-        if std::mem::take(&mut self.is_lost) {
+        if is_back {
             out.push(Event::Back);
         }
         self.judge_by_limit(at, value, out);
@@ -303,6 +338,7 @@ impl Channel {
         if let Some(said) = &mut self.reported
             && let Some(residual) = said.compare.measured(at, value)
         {
+            said.past_residual.note(residual.at);
             let outcome = said.residual.take(residual.at, residual.value, regime);
             self.tell(Series::Residual, residual.at, residual.value, outcome, out);
         }
@@ -322,6 +358,9 @@ impl Channel {
             Outcome::Changed { change, usual } => {
                 Some(Event::Anomaly(self.anomaly(series, at, value, change, Some(usual))))
             }
+            Outcome::Further { change, usual } => {
+                Some(Event::Further(self.anomaly(series, at, value, change, Some(usual))))
+            }
             // The alarm of the limit is one of the measured series, too, and goes on.
             Outcome::Cleared if series == Series::Measured && self.is_beyond_limit() => None,
             Outcome::Cleared => Some(Event::Cleared(series)),
@@ -337,13 +376,12 @@ impl Channel {
         change: crate::detect::Change,
         usual: Option<(f64, f64)>,
     ) -> Anomaly {
-        let ago = self.spec.interval.saturating_mul(u32::try_from(change.samples_ago).unwrap_or(u32::MAX));
         Anomaly {
             signal: self.spec.id.clone(),
             series,
             code: code_of(self.spec.kind, series, &change),
             found_ns: at.0,
-            since_ns: (at - ago).0,
+            since_ns: self.past(series).back(change.samples_ago, self.spec.interval).min(at).0,
             change,
             value,
             usual,
@@ -405,6 +443,14 @@ impl Channel {
         true
     }
 
+    fn past(&self, series: Series) -> &Past {
+        match (series, &self.reported) {
+            (Series::Reported, Some(said)) => &said.past,
+            (Series::Residual, Some(said)) => &said.past_residual,
+            (_, _) => &self.past,
+        }
+    }
+
     fn feature(&self, series: Series) -> Option<&Feature> {
         match series {
             Series::Measured => Some(&self.measured),
@@ -434,3 +480,5 @@ const COMPARED: usize = 256;
 const UNJUDGED: u32 = 60;
 /// A signal is lost after so many bad readings in a row.
 const LOST_AFTER: u32 = 5;
+/// It is back after so many good ones at most, where no bad ones are between them.
+const MOST_BAD: u32 = 20;

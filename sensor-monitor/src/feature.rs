@@ -34,18 +34,69 @@ pub(crate) struct Feature {
     learned: bool,
 }
 
-/// An alarm that stands: until so many values have passed without another change.
+/// An alarm that stands. While it does, every detector goes on: what it finds keeps the alarm up, and is told only
+/// where it is of the kind that was not told yet.
 #[derive(Debug, Clone, Copy)]
 struct Alarm {
+    /// Values since the last one that tipped a detector.
     quiet: u32,
-    direction: Direction,
+    /// Values that must pass quietly before it ends.
+    patience: u32,
+    /// Which way it moved last, once that was told.
+    moved: Option<Direction>,
+    told_repeats: bool,
+}
+
+/// What a change is to the alarm that stands.
+enum Tip {
+    /// The first of its kind.
+    New,
+    /// Another direction, or again after a while.
+    Further,
+    /// The same as before.
+    Same,
+}
+
+impl Alarm {
+    const fn new() -> Alarm {
+        Alarm { quiet: 0, patience: QUIET, moved: None, told_repeats: false }
+    }
+
+    /// A detector was tipped. A change that took long to find takes as long to be missed: a slow ramp is not over
+    /// because it was quiet for a minute.
+    fn tip(&mut self, change: &Change) -> Tip {
+        let took = u32::try_from(change.samples_ago.saturating_add(1)).unwrap_or(u32::MAX);
+        self.patience = self.patience.max(took.saturating_mul(2).min(MOST_PATIENCE));
+        let was_quiet = std::mem::replace(&mut self.quiet, 0) >= QUIET;
+        let (is_new, is_other) = match change.direction {
+            Direction::Repeats => (!std::mem::replace(&mut self.told_repeats, true), false),
+            direction => {
+                let before = self.moved.replace(direction);
+                (before.is_none(), before != Some(direction))
+            }
+        };
+        match (is_new, is_other || was_quiet) {
+            (true, _) => Tip::New,
+            (false, true) => Tip::Further,
+            (false, false) => Tip::Same,
+        }
+    }
+
+    /// Takes a value that tipped nothing and left so much evidence; true when all is well again. The alarm began
+    /// at a share of 1 and ends below [`WELL`], so that it does not come and go on the edge.
+    fn calm(&mut self, evidence: f64) -> bool {
+        self.quiet = self.quiet.saturating_add(1);
+        self.quiet >= self.patience && evidence < WELL
+    }
 }
 
 /// What a value did.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Outcome {
-    /// A behaviour changed: the alarm begins, or goes on in another direction.
+    /// A behaviour changed: the alarm begins, or what moved begins to repeat itself, too, or the other way round.
     Changed { change: Change, usual: (f64, f64) },
+    /// The alarm that stands goes on: in another direction, or again after a while.
+    Further { change: Change, usual: (f64, f64) },
     /// The alarm is over.
     Cleared,
     /// The baseline became ready.
@@ -93,7 +144,8 @@ impl Feature {
         }
     }
 
-    /// Takes one good value. Gives at most one outcome: an alarm that stands is told once for each direction.
+    /// Takes one good value. Gives at most one outcome: an alarm that stands is told once for what moved
+    /// and once for what repeats.
     pub(crate) fn take(&mut self, at: Mono, value: f64, regime: u16) -> Option<Outcome> {
         let outcome = self.judge(at, value, regime);
         let is_judged = self.steady.is_some() && self.model().is_some();
@@ -130,30 +182,32 @@ impl Feature {
             let became = !ready && self.regimes.get(regime).is_some_and(|b| b.model().is_some());
             return became.then(|| self.ready(regime));
         };
-        let usual = (model.median(), model.scale());
+        let usual = (model.median(), model.seen_scale());
         if !self.suites.contains_key(&regime) {
             let suite = suite(model, self.wanted, self.seed, self.tunings.get(&regime))?;
             self.tunings.insert(regime, suite.1);
             self.suites.insert(regime, suite.0);
         }
-        let change = self.suites.get_mut(&regime)?.step(value);
-        match (change, &mut self.alarm) {
-            (Some(change), alarm) => {
-                let is_new = alarm.is_none_or(|a| a.direction != change.direction);
-                *alarm = Some(Alarm { quiet: 0, direction: change.direction });
+        let suite = self.suites.get_mut(&regime)?;
+        match suite.step(value) {
+            Some(change) => {
+                suite.start_over();
+                let tip = self.alarm.get_or_insert(Alarm::new()).tip(&change);
                 self.regimes.freeze();
-                self.suites.values_mut().for_each(Suite::clear);
-                is_new.then_some(Outcome::Changed { change, usual })
+                match tip {
+                    Tip::New => Some(Outcome::Changed { change, usual }),
+                    Tip::Further => Some(Outcome::Further { change, usual }),
+                    Tip::Same => None,
+                }
             }
-            (None, Some(alarm)) => {
-                alarm.quiet += 1;
-                (alarm.quiet >= QUIET).then(|| {
+            None => {
+                let evidence = suite.evidence();
+                self.alarm.as_mut()?.calm(evidence).then(|| {
                     self.alarm = None;
                     self.regimes.thaw();
                     Outcome::Cleared
                 })
             }
-            (None, None) => None,
         }
     }
 
@@ -300,5 +354,9 @@ fn keep(recent: &mut BTreeMap<u16, VecDeque<f64>>, regime: u16, value: f64) {
 
 /// Good values kept of a regime: what a watch compares with after an update.
 pub(crate) const RECENT: usize = 1024;
-/// An alarm ends after so many values without another change.
+/// An alarm ends after so many values without another change, at least.
 const QUIET: u32 = 60;
+/// It need not be quiet for longer, however long the change took to be found.
+const MOST_PATIENCE: u32 = 16_384;
+/// Share of what an alarm takes below which nothing speaks for a change any more.
+const WELL: f64 = 0.5;

@@ -25,6 +25,7 @@ pub mod estimate;
 mod feature;
 mod measure;
 pub mod monitor;
+mod past;
 pub mod reasons;
 pub mod regime;
 pub mod rng;

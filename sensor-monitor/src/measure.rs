@@ -9,7 +9,8 @@ use hal::clock::Mono;
 use hal::sensor::{Block, Flaw, Quality};
 use serde::{Deserialize, Serialize};
 
-use crate::estimate::level::rms::{Rms, decibels};
+use crate::baseline::MOST;
+use crate::estimate::level::rms::decibels;
 use crate::estimate::phasor::{Class, Nominal, PhasorConfig, PhasorEstimator};
 use crate::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES, ToneEstimator};
 
@@ -51,12 +52,32 @@ pub struct Reading {
 pub(crate) struct Meter {
     measure: Measure,
     window: Duration,
-    gather: Vec<f64>,
+    gather: Gather,
     quality: Quality,
     began: Mono,
+    /// The sample before, unless some were lost since, and how far the last two lay apart: a window of values
+    /// needs no rate.
+    before: Option<Mono>,
+    step_ns: u64,
     period_ns: u64,
     after: Option<Mono>,
     tool: Tool,
+}
+
+/// What a window holds so far. Sums take as many samples as come; only a tone needs them all.
+#[derive(Default)]
+struct Gather {
+    count: u64,
+    sum: f64,
+    squares: f64,
+    samples: Vec<f64>,
+}
+
+impl Gather {
+    fn clear(&mut self) {
+        self.samples.clear();
+        (self.count, self.sum, self.squares) = (0, 0.0, 0.0);
+    }
 }
 
 enum Tool {
@@ -67,15 +88,16 @@ enum Tool {
 
 impl Meter {
     pub(crate) fn new(measure: Measure, window: Duration) -> Meter {
-        let (began, after) = (Mono(0), None);
         Meter {
             measure,
             window,
-            gather: Vec::new(),
+            gather: Gather::default(),
             quality: Quality::Good,
-            began,
+            began: Mono(0),
+            before: None,
+            step_ns: 0,
             period_ns: 0,
-            after,
+            after: None,
             tool: Tool::None,
         }
     }
@@ -83,11 +105,6 @@ impl Meter {
     /// Takes a block; appends what can be read by now. True when samples were lost before it.
     pub(crate) fn take(&mut self, block: &Block, out: &mut Vec<Reading>) -> bool {
         let bad = |at, flaw| Reading { at, value: 0.0, quality: Quality::Bad(flaw) };
-        if self.after.is_some_and(|end| block.at < end) {
-            self.empty();
-            out.push(bad(block.at, Flaw::ClockBack));
-            return true;
-        }
         let mut gap = block.lost > 0;
         if gap {
             self.empty();
@@ -98,17 +115,20 @@ impl Meter {
             }
             return gap;
         };
+        if self.after.is_some_and(|end| block.at < end) {
+            self.empty();
+            out.push(bad(block.at, Flaw::ClockBack));
+            return true;
+        }
         self.after = Some(block.time_of(last) + Duration::from_nanos(1));
         if self.is_direct() {
             for (n, sample) in block.samples.iter().take(hal::sensor::MAX_BLOCK).enumerate() {
-                let quality = if sample.is_finite() { block.quality } else { Quality::Bad(Flaw::NotFinite) };
-                let value = if sample.is_finite() { *sample } else { 0.0 };
-                out.push(Reading { at: block.time_of(n), value, quality });
+                out.push(worth(block.time_of(n), *sample, block.quality));
             }
             return gap;
         }
-        // A single sample says nothing of the rate.
-        if block.samples.len() > 1 && self.changed_rate(block.period_ns) {
+        // A sample without a period says nothing of the rate.
+        if block.period_ns > 0 && self.changed_rate(block.period_ns) {
             // The first block sets the rate; another one later is a fault of the source.
             if self.period_ns != 0 {
                 self.gather.clear();
@@ -120,7 +140,7 @@ impl Meter {
             self.tool = self.make_tool();
         }
         for (n, sample) in block.samples.iter().take(hal::sensor::MAX_BLOCK).enumerate() {
-            self.sample(block.time_of(n), *sample, block.quality, out);
+            self.sample(block.time_of(n), *sample, block, out);
         }
         gap
     }
@@ -139,6 +159,7 @@ impl Meter {
         if self.period_ns == 0 { 0.0 } else { 1e9 / self.period_ns as f64 }
     }
 
+    /// Samples of a tone's window.
     fn samples(&self) -> usize {
         let wanted = self.window.as_nanos().checked_div(u128::from(self.period_ns)).unwrap_or(1);
         usize::try_from(wanted).unwrap_or(MAX_SAMPLES).clamp(1, MAX_SAMPLES)
@@ -156,8 +177,8 @@ impl Meter {
         }
     }
 
-    fn sample(&mut self, at: Mono, sample: f64, quality: Quality, out: &mut Vec<Reading>) {
-        let quality = if sample.is_finite() { quality } else { Quality::Bad(Flaw::NotFinite) };
+    fn sample(&mut self, at: Mono, sample: f64, block: &Block, out: &mut Vec<Reading>) {
+        let quality = finite(sample, block.quality);
         if let Tool::Mains(estimator) = &mut self.tool {
             self.quality = self.quality.and(quality);
             // The estimator knows which of its windows hold a sample that cannot be used; the flaw stays until
@@ -173,38 +194,70 @@ impl Meter {
             }
             return;
         }
-        if self.gather.is_empty() {
-            self.began = at;
-            self.quality = Quality::Good;
+        let step = self.step(at, block.period_ns);
+        // A hole that nobody counted: a window across it would mix what was before and after.
+        if self.gather.count > 0 && at.since(self.began) >= self.window && self.measure != Measure::Frequency
+        {
+            self.gather.clear();
+        }
+        if self.gather.count == 0 {
+            (self.began, self.quality) = (at, Quality::Good);
         }
         self.quality = self.quality.and(quality);
-        self.gather.push(sample);
-        let full = match &self.tool {
-            Tool::Tone(tool) => tool.window(),
-            _ => self.samples(),
+        self.gather.count += 1;
+        let is_full = match &self.tool {
+            Tool::Tone(tool) => {
+                self.gather.samples.push(sample);
+                self.gather.samples.len() >= tool.window()
+            }
+            _ => {
+                self.gather.sum += sample;
+                self.gather.squares += sample * sample;
+                self.fills(at, step)
+            }
         };
-        if self.gather.len() >= full {
+        if is_full {
             let middle = Mono(self.began.0 + at.since(self.began).as_nanos() as u64 / 2);
             out.push(self.read(middle));
             self.gather.clear();
         }
     }
 
+    /// How far the next sample will be: the block's period, else the lesser of the last two steps, as the last
+    /// one may be a hole.
+    fn step(&mut self, at: Mono, period_ns: u64) -> u64 {
+        let step = self.before.replace(at).map_or(0, |before| at.since(before).as_nanos() as u64);
+        let last = self.step_ns;
+        if step > 0 {
+            self.step_ns = step;
+        }
+        match (period_ns, step, last) {
+            (0, 0, known) | (0, known, 0) => known,
+            (0, step, last) => step.min(last),
+            (period, ..) => period,
+        }
+    }
+
+    /// Whether a window of values is full with the sample at `at`. It ends where the next sample would begin
+    /// another, to the nearest: by its time, so that a change of the rate changes no window's length.
+    fn fills(&self, at: Mono, step: u64) -> bool {
+        let passed = (at.since(self.began).as_nanos() as u64).saturating_add(step);
+        u128::from(passed.saturating_add(step / 2)) >= self.window.as_nanos()
+    }
+
     fn read(&mut self, at: Mono) -> Reading {
-        let n = self.gather.len() as f64;
+        let n = self.gather.count as f64;
         let value = match (&self.measure, &mut self.tool) {
             _ if matches!(self.quality, Quality::Bad(_)) => None,
-            (Measure::Value, _) => Some(self.gather.iter().sum::<f64>() / n),
-            (Measure::Level(reference), _) => {
-                let mut rms = Rms::default();
-                rms.push(&self.gather, self.quality);
-                decibels(rms.take().0, *reference)
+            (Measure::Value, _) => Some(self.gather.sum / n),
+            (Measure::Level(reference), _) => decibels((self.gather.squares / n).sqrt(), *reference),
+            (Measure::Frequency, Tool::Tone(tool)) => {
+                tool.estimate(&self.gather.samples).map(|t| t.frequency)
             }
-            (Measure::Frequency, Tool::Tone(tool)) => tool.estimate(&self.gather).map(|t| t.frequency),
             _ => None,
         };
         match value.filter(|v| v.is_finite()) {
-            Some(value) => Reading { at, value, quality: self.quality },
+            Some(value) => worth(at, value, self.quality),
             None if matches!(self.quality, Quality::Bad(_)) => {
                 Reading { at, value: 0.0, quality: self.quality }
             }
@@ -214,9 +267,28 @@ impl Meter {
 
     fn empty(&mut self) {
         self.gather.clear();
+        self.before = None;
         self.quality = Quality::Good;
         if let Tool::Mains(estimator) = &mut self.tool {
             estimator.restart();
         }
+    }
+}
+
+/// A value, or why it is none that can be judged.
+fn worth(at: Mono, value: f64, quality: Quality) -> Reading {
+    let quality = match finite(value, quality) {
+        Quality::Bad(flaw) => Quality::Bad(flaw),
+        _ if value.abs() > MOST => Quality::Bad(Flaw::TooLarge),
+        quality => quality,
+    };
+    Reading { at, value: if matches!(quality, Quality::Bad(_)) { 0.0 } else { value }, quality }
+}
+
+/// What a number is worth; a flaw that its source knows says more than that it is none.
+fn finite(value: f64, quality: Quality) -> Quality {
+    match quality {
+        Quality::Good | Quality::Uncertain(_) if !value.is_finite() => Quality::Bad(Flaw::NotFinite),
+        quality => quality,
     }
 }

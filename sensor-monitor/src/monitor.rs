@@ -248,12 +248,20 @@ impl Monitor {
 
 /// A finding on one line.
 fn words(signal: &str, f: &Finding) -> String {
-    format!(
-        "{signal}: {} sigma [{} to {}], spread x{}, {}",
-        Figure(f.effect),
-        Figure(f.interval.0),
-        Figure(f.interval.1),
-        Figure(f.spread_ratio),
-        if f.changed { "changed" } else { "no change that matters" }
-    )
+    // A signal that stood still has no sigma to count in; what is then divided by is nobody's figure.
+    let effect = match f.effect.abs() {
+        size if size < MOST_SIGMA => {
+            let [effect, low, high] = [f.effect, f.interval.0, f.interval.1].map(Figure);
+            format!("{effect} sigma [{low} to {high}]")
+        }
+        _ => format!("moved {}, and stood still before", if f.effect > 0.0 { "up" } else { "down" }),
+    };
+    let spread = match f.spread_ratio {
+        ratio if ratio < MOST_SIGMA => format!("spread x{}", Figure(ratio)),
+        _ => "spread out of nothing".into(),
+    };
+    format!("{signal}: {effect}, {spread}, {}", if f.changed { "changed" } else { "no change that matters" })
 }
+
+/// Nothing moves so far that it could be counted in what is usual.
+const MOST_SIGMA: f64 = 1e6;

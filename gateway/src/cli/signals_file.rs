@@ -18,12 +18,16 @@ use super::{Context, Said};
 use crate::judge::Failure;
 use crate::plot;
 
+mod across;
 mod draw;
+mod ends;
 mod format;
+mod oddity;
 mod play;
 mod record;
 mod words;
 
+use ends::Ends;
 use format::Format;
 use play::Played;
 use record::Record;
@@ -76,6 +80,9 @@ struct Input {
     /// When updates were accepted, in the record's own time: seconds, or as its dates are written.
     #[arg(long, value_name = "T", value_delimiter = ',')]
     updates: Vec<String>,
+    /// Lowest and highest value of the converter: samples there are saturated, and not judged.
+    #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', num_args = 1, allow_hyphen_values = true)]
+    range: Vec<f64>,
     /// Unit of the readings, for people.
     #[arg(long, value_name = "U")]
     unit: Option<String>,
@@ -117,7 +124,12 @@ pub(super) fn plot(_: &Context, args: &Plot) -> Result<Said, Failure> {
 
 impl Input {
     fn play(&self) -> Result<(Record, Played), Failure> {
-        let record = Record::survey(&self.file, self.column.as_deref(), self.time_column.as_deref())?;
+        let ends = Ends::of(&self.range);
+        if ends.is_none() && !self.range.is_empty() {
+            return Err(Failure::usage("--range: the lowest and the highest value, as in --range 0,10"));
+        }
+        let (column, times) = (self.column.as_deref(), self.time_column.as_deref());
+        let record = Record::survey(&self.file, column, times, ends)?;
         let spec = self.spec(&record)?;
         let updates = self.updates.iter().map(|t| record.instant(t)).collect::<Result<Vec<Mono>, _>>()?;
         let reported = match &self.reported_column {
@@ -135,8 +147,9 @@ impl Input {
             _ if window.is_zero() => Duration::from_nanos(record.period_ns),
             _ => window,
         };
-        let readings = record.span().as_nanos() / interval.as_nanos().max(1) + 1;
-        let quarter = u32::try_from(readings / 4).unwrap_or(u32::MAX).clamp(LEAST_LEARN, DEFAULT_LEARN);
+        let quarter = u32::try_from(self.readings(record, interval) / 4)
+            .unwrap_or(u32::MAX)
+            .clamp(LEAST_LEARN, DEFAULT_LEARN);
         // The record has an end: its readings are learned from even where they are worth few independent ones.
         let learning = Learning::new(self.learn.unwrap_or(quarter), 0, 0.0).map_err(|_| {
             Failure::usage(format!("--learn: from {FEWEST} to {LONGEST_RECORD} readings can be learned from"))
@@ -160,6 +173,15 @@ impl Input {
             limits: None,
             reported: self.reported_column.as_ref().map(|_| max_lag),
         })
+    }
+
+    /// How many readings the record will give, about: a gap in it gives none.
+    fn readings(&self, record: &Record, interval: Duration) -> u128 {
+        let good = record.qualities.iter().filter(|(q, _)| q.is_good()).map(|(_, n)| u128::from(*n)).sum();
+        match self.measure {
+            Quantity::Value if self.window.is_none() => good,
+            _ => record.covered.as_nanos() / interval.as_nanos().max(1) + 1,
+        }
     }
 
     fn measure(&self) -> Result<Measure, Failure> {
@@ -198,10 +220,15 @@ impl Input {
         let window = Duration::try_from_secs_f64(seconds).ok().filter(|w| !w.is_zero());
         let window = window.ok_or_else(|| Failure::usage("--window: a number of seconds above 0"))?;
         let samples = window.as_nanos() / u128::from(record.period_ns);
-        let fewest = if self.measure == Quantity::Frequency { MIN_SAMPLES } else { 1 };
-        if !(fewest as u128..=MAX_SAMPLES as u128).contains(&samples) {
+        // Only a tone needs all samples of its window at once; sums take as many as come.
+        let (fewest, most) = match self.measure {
+            Quantity::Frequency => (MIN_SAMPLES as u128, MAX_SAMPLES as u128),
+            _ => (1, u128::MAX),
+        };
+        if !(fewest..=most).contains(&samples) {
+            let range = if most == u128::MAX { "at least 1".into() } else { format!("{fewest} to {most}") };
             return Err(Failure::usage(format!(
-                "--window: {seconds} s are {samples} samples of this record; {fewest} to {MAX_SAMPLES} can make a reading"
+                "--window: {seconds} s are {samples} samples of this record; {range} can make a reading"
             )));
         }
         Ok(window)
@@ -245,5 +272,7 @@ const LEAST_LAG: Duration = Duration::from_secs(5);
 /// The controller that every update of a record is of.
 const CONTROLLER: &str = "record";
 
+#[cfg(test)]
+mod odd_tests;
 #[cfg(test)]
 mod tests;

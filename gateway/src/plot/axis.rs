@@ -2,6 +2,8 @@
 
 use hal::clock::Wall;
 
+use super::across::{Across, Piece};
+
 /// Largest number of an axis, and its decade.
 const LARGEST: f64 = 1e300;
 /// See [`LARGEST`].
@@ -46,28 +48,51 @@ pub(super) fn decades(low: f64, high: f64) -> Vec<Tick> {
         .collect()
 }
 
-/// Ticks of a time axis in seconds from the start of a record, and the axis' name. `epoch_s` is the start in
-/// seconds since 1970 where the record says it.
-pub(super) fn times(from: f64, to: f64, epoch_s: Option<f64>, most: usize) -> (Vec<Tick>, &'static str) {
-    let span = to - from;
-    let Some(epoch) = epoch_s else {
-        let (unit, name) = match span {
-            s if s < 7200.0 => (1.0, "time (s)"),
-            s if s < 172_800.0 => (3600.0, "time (h)"),
-            _ => (86_400.0, "time (days)"),
-        };
-        let (mut ticks, _) = numbers(from / unit, to / unit, most);
-        ticks.iter_mut().for_each(|t| t.at *= unit);
-        return (ticks, name);
+/// Ticks of a time axis, about `most`, and the axis' name. All stretches have the same steps; one that has no
+/// whole step has its beginning.
+pub(super) fn times(across: &Across, is_dated: bool, most: usize) -> (Vec<Tick>, &'static str) {
+    let wanted = across.length() / most.max(1) as f64;
+    let (unit, name) = match across.length() {
+        _ if is_dated => (1.0, "time (UTC)"),
+        s if s < 7200.0 => (1.0, "time (s)"),
+        s if s < 172_800.0 => (3600.0, "time (h)"),
+        _ => (86_400.0, "time (days)"),
     };
-    let wanted = span / most.max(1) as f64;
-    let (low, high) = (from + epoch, to + epoch);
-    let instants: Vec<f64> = match STEPS.iter().find(|s| **s >= wanted) {
+    let mut last = String::new();
+    let of_piece = |piece: &Piece| {
+        let (low, high) = (piece.from + piece.shift, piece.to + piece.shift);
+        let mut ticks = match is_dated {
+            true => dates(low, high, wanted, &mut last),
+            false => counts(low / unit, high / unit, wanted / unit),
+        };
+        ticks.iter_mut().for_each(|t| t.at = t.at * unit - piece.shift);
+        ticks
+    };
+    (across.pieces().iter().flat_map(of_piece).collect(), name)
+}
+
+/// Ticks of seconds, hours or days from some start.
+fn counts(low: f64, high: f64, wanted: f64) -> Vec<Tick> {
+    let step = nice(wanted);
+    let mut places: Vec<f64> = multiples(low, high, step).collect();
+    if places.is_empty() {
+        places.push(low);
+    }
+    let decimals = (-step.log10().floor()).clamp(0.0, 9.0) as usize;
+    let label = |at: f64| format!("{:.decimals$}", at + 0.0).replace('-', "\u{2212}");
+    places.into_iter().map(|at| Tick { at, label: label(at), below: String::new() }).collect()
+}
+
+/// Ticks of seconds since 1970; `last` is the date that was said last.
+fn dates(low: f64, high: f64, wanted: f64, last: &mut String) -> Vec<Tick> {
+    let mut instants: Vec<f64> = match STEPS.iter().find(|s| **s >= wanted) {
         Some(step) => multiples(low, high, *step).collect(),
         None => months(low, high, (wanted / MONTH_S).ceil() as i64),
     };
-    let step = instants.windows(2).map(|w| w[1] - w[0]).fold(span, f64::min);
-    let mut last = String::new();
+    if instants.is_empty() {
+        instants.push(low);
+    }
+    let step = STEPS.iter().copied().find(|s| *s >= wanted).unwrap_or(MONTH_S);
     let tick = |at: f64| {
         let text = stamp(at);
         let (date, clock) = text.split_once('T').unwrap_or((&text, ""));
@@ -77,11 +102,11 @@ pub(super) fn times(from: f64, to: f64, epoch_s: Option<f64>, most: usize) -> (V
             s if s < 86_400.0 => (clock[..5].to_owned(), date.to_owned()),
             _ => (date[5..].to_owned(), date[..4].to_owned()),
         };
-        let is_new = below != last;
+        let is_new = below != *last;
         last.clone_from(&below);
-        Tick { at: at - epoch, label, below: if is_new { below } else { String::new() } }
+        Tick { at, label, below: if is_new { below } else { String::new() } }
     };
-    (instants.into_iter().map(tick).collect(), "time (UTC)")
+    instants.into_iter().map(tick).collect()
 }
 
 /// RFC 3339 of seconds since 1970.
@@ -152,6 +177,7 @@ const STEPS: [f64; 26] = [
 
 #[cfg(test)]
 mod tests {
+    use super::super::Stretch;
     use super::*;
 
     fn labels(ticks: &[Tick]) -> String {
@@ -182,15 +208,28 @@ mod tests {
     fn ticks_of_times_say_the_date_once() {
         let start = 1_396_310_400.0; // 2014-04-01
         let rows = [
-            (None, 10.0, "0 2 4 6 8 10"),
-            (None, 36_000.0, "0 2 4 6 8 10"),
-            (Some(start), 4.0, "00:00:00/2014-04-01 00:00:01 00:00:02 00:00:03 00:00:04"),
-            (Some(start), 130_000.0, "00:00/2014-04-01 12:00 00:00/2014-04-02 12:00"),
-            (Some(start), 300_000.0, "04-01/2014 04-02 04-03 04-04"),
-            (Some(start - 86_400.0 * 100.0), 86_400.0 * 150.0, "01-01/2014 02-01 03-01 04-01 05-01"),
+            (false, 0.0, 10.0, "0 2 4 6 8 10"),
+            (false, 0.0, 36_000.0, "0 2 4 6 8 10"),
+            (false, 999.0, 4.0, "999 1000 1001 1002 1003"),
+            (true, start, 4.0, "00:00:00/2014-04-01 00:00:01 00:00:02 00:00:03 00:00:04"),
+            (true, start, 130_000.0, "00:00/2014-04-01 12:00 00:00/2014-04-02 12:00"),
+            (true, start, 300_000.0, "04-01/2014 04-02 04-03 04-04"),
+            (true, start - 86_400.0 * 100.0, 86_400.0 * 150.0, "01-01/2014 02-01 03-01 04-01 05-01"),
         ];
-        for (epoch, to, expected) in rows {
-            assert_eq!(labels(&times(0.0, to, epoch, 5).0), expected, "{epoch:?} {to}");
+        for (is_dated, clock_s, to, expected) in rows {
+            let across = Across::new(&[Stretch { between: (0.0, to), clock_s }]);
+            assert_eq!(labels(&times(&across, is_dated, 5).0), expected, "{clock_s} {to}");
         }
+    }
+
+    #[test]
+    fn a_broken_axis_says_the_times_of_each_side() {
+        let stretch = |from, to, clock_s| Stretch { between: (from, to), clock_s };
+        let back = Across::new(&[stretch(0.0, 50.0, 100.0), stretch(51.0, 101.0, 20.0)]);
+        let (ticks, _) = times(&back, false, 5);
+        assert_eq!(labels(&ticks), "100 120 140 20 40 60");
+        assert!(ticks.windows(2).all(|w| w[0].at < w[1].at), "{ticks:?}");
+        let short = Across::new(&[stretch(0.0, 50.0, 0.0), stretch(1e6, 1e6 + 1.0, 1e6 + 3.0)]);
+        assert_eq!(labels(&times(&short, false, 5).0), "0 20 40 1000003", "a short one has its beginning");
     }
 }

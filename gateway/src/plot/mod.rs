@@ -6,10 +6,12 @@
 //!
 //! Invariant: the same figure gives the same bytes, and a line costs at most four points for each pixel column.
 
+mod across;
 mod axis;
 mod flags;
 mod svg;
 
+use across::Across;
 use svg::{Anchor, BOLD, Face, PLAIN, Svg};
 
 /// A picture of one record.
@@ -19,10 +21,10 @@ pub struct Figure {
     pub title: String,
     /// Time range and settings, on one line.
     pub subtitle: String,
-    /// First and last second of the time axis.
-    pub time: (f64, f64),
-    /// The record's start in seconds since 1970, where it says it.
-    pub epoch_s: Option<f64>,
+    /// What the time axis has, from left to right; between two stretches it is broken.
+    pub time: Vec<Stretch>,
+    /// Whether the record's times are seconds since 1970; else they are seconds from some start.
+    pub is_dated: bool,
     /// From top to bottom.
     pub panels: Vec<Panel>,
     /// Stretches shaded in every panel over time.
@@ -31,6 +33,15 @@ pub struct Figure {
     pub flags: Vec<Flag>,
     /// Lines below the picture.
     pub notes: Vec<String>,
+}
+
+/// A part of the time axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Stretch {
+    /// First and last second.
+    pub between: (f64, f64),
+    /// The first second as the record says it.
+    pub clock_s: f64,
 }
 
 /// One coordinate system.
@@ -142,7 +153,8 @@ pub fn svg(figure: &Figure) -> String {
     let mut svg = Svg::new(WIDTH);
     svg.text((LEFT, 30.0), &figure.title, Face { size: 17.0, ..BOLD }, Anchor::Start);
     svg.text((LEFT, 50.0), &fitted(&figure.subtitle, PLAIN), PLAIN, Anchor::Start);
-    let rows = flags::rows(figure);
+    let across = Across::new(&figure.time);
+    let rows = flags::rows(figure, &across);
     let mut y = 62.0;
     let last = figure.panels.iter().rposition(|p| p.hertz.is_none());
     for (n, panel) in figure.panels.iter().enumerate() {
@@ -150,17 +162,19 @@ pub fn svg(figure: &Figure) -> String {
         let head = if n == 0 { HEAD + flags::HEIGHT * rows as f64 } else { HEAD };
         let top = y + head;
         let has_labels = Some(n) == last || panel.hertz.is_some();
-        Frame::new(figure, panel, top).draw(&mut svg, figure, n == 0, has_labels);
+        Frame::new(&across, panel, top).draw(&mut svg, figure, n == 0, has_labels);
         legend(&mut svg, figure, panel, top - head + HEAD - 8.0, n == 0);
         if n == 0 {
-            flags::draw(&mut svg, figure, top);
+            flags::draw(&mut svg, figure, &across, top);
         }
         y = top + panel.height + if has_labels { LABELS } else { 6.0 };
     }
     y += 10.0;
     for note in &figure.notes {
-        y += NOTE;
-        svg.text((LEFT, y), &fitted(note, PLAIN), PLAIN, Anchor::Start);
+        for (n, line) in wrapped(note, PLAIN).iter().enumerate() {
+            y += NOTE;
+            svg.text((if n == 0 { LEFT } else { LEFT + 16.0 }, y), line, PLAIN, Anchor::Start);
+        }
     }
     svg.finish(y + 18.0, &figure.title)
 }
@@ -169,23 +183,20 @@ pub fn svg(figure: &Figure) -> String {
 struct Frame<'a> {
     panel: &'a Panel,
     top: f64,
-    across: (f64, f64),
+    across: &'a Across,
     up: (f64, f64),
 }
 
 impl Frame<'_> {
-    fn new<'a>(figure: &Figure, panel: &'a Panel, top: f64) -> Frame<'a> {
-        let across = panel.hertz.unwrap_or(figure.time);
+    fn new<'a>(across: &'a Across, panel: &'a Panel, top: f64) -> Frame<'a> {
         Frame { panel, top, across, up: panel.range.unwrap_or_else(|| range(&panel.layers)) }
     }
 
     fn x(&self, at: f64) -> f64 {
-        let (low, high) = self.across;
-        let share = match self.panel.hertz {
-            Some(_) => (at / low).ln() / (high / low).ln(),
-            None => (at - low) / (high - low),
-        };
-        LEFT + PLOT * share.clamp(0.0, 1.0)
+        match self.panel.hertz {
+            Some((low, high)) => LEFT + PLOT * ((at / low).ln() / (high / low).ln()).clamp(0.0, 1.0),
+            None => self.across.x(at),
+        }
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -206,6 +217,9 @@ impl Frame<'_> {
         }
         self.grid(svg, figure, has_labels);
         self.panel.layers.iter().for_each(|layer| self.layer(svg, layer));
+        if over_time {
+            self.breaks(svg);
+        }
         for span in figure.spans.iter().filter(|s| is_first && s.is_bar) {
             let (from, to) = (self.x(span.between.0), self.x(span.between.1));
             svg.rect([from, self.top, (to - from).max(1.5), 5.0], span.ink.colour(), 0.9);
@@ -236,19 +250,24 @@ impl Frame<'_> {
         };
         let middle = self.top + self.panel.height / 2.0;
         svg.upright((20.0, middle), &format!("{quantity}{unit}"), PLAIN);
-        let (low, high) = self.across;
         let (ticks, name) = match self.panel.hertz {
-            Some(_) => (axis::decades(low, high), "frequency (Hz)"),
-            None => axis::times(low, high, figure.epoch_s, 10),
+            Some((low, high)) => (axis::decades(low, high), "frequency (Hz)"),
+            None => axis::times(self.across, figure.is_dated, TICKS),
         };
         let name_y = if ticks.iter().any(|t| !t.below.is_empty()) { 46.0 } else { 34.0 };
+        let mut ends = [f64::NEG_INFINITY; 2];
         for tick in ticks {
             let x = self.x(tick.at);
             svg.line([x, self.top, x, self.bottom()], "#e6e6e6", 0.8, "");
             svg.line([x, self.bottom(), x, self.bottom() + 4.0], "#333333", 1.0, "");
-            if has_labels {
-                svg.text((x, self.bottom() + 18.0), &tick.label, PLAIN, Anchor::Middle);
-                svg.text((x, self.bottom() + 32.0), &tick.below, PLAIN, Anchor::Middle);
+            for (end, (text, y)) in ends.iter_mut().zip([(&tick.label, 18.0), (&tick.below, 32.0)]) {
+                let half = svg::width_of(text, PLAIN) / 2.0;
+                // Within the picture, and not over the one before.
+                let middle = x.min(WIDTH - 3.0 - half);
+                if has_labels && !text.is_empty() && middle - half > *end {
+                    svg.text((middle, self.bottom() + y), text, PLAIN, Anchor::Middle);
+                    *end = middle + half + 4.0;
+                }
             }
         }
         if has_labels {
@@ -256,13 +275,35 @@ impl Frame<'_> {
         }
     }
 
+    /// Two strokes on a blank strip, where time is left out.
+    fn breaks(&self, svg: &mut Svg) {
+        for (left, right) in self.across.breaks() {
+            svg.rect([left, self.top, right - left, self.panel.height], "#ffffff", 1.0);
+            for x in [left, right] {
+                for y in [self.top, self.bottom()] {
+                    svg.line([x - 3.0, y + 5.0, x + 3.0, y - 5.0], "#333333", 1.2, "");
+                }
+            }
+        }
+    }
+
+    /// The stretches of the horizontal axis; no line goes from one to the next.
+    fn ranges(&self) -> Vec<(f64, f64)> {
+        match self.panel.hertz {
+            Some(hertz) => vec![hertz],
+            None => self.across.pieces().iter().map(|p| (p.from, p.to)).collect(),
+        }
+    }
+
     fn layer(&self, svg: &mut Svg, layer: &Layer) {
         match layer {
             Layer::Line { ink, points, .. } => {
-                for piece in points.split(|(x, y)| !x.is_finite() || !y.is_finite()) {
-                    let piece = piece.iter().filter(|(x, _)| (self.across.0..=self.across.1).contains(x));
-                    let placed = piece.map(|(x, y)| (self.x(*x), self.y(*y)));
-                    svg.polyline(&thinned(placed), *ink, 1.3);
+                for (from, to) in self.ranges() {
+                    for piece in points.split(|(x, y)| !x.is_finite() || !y.is_finite()) {
+                        let piece = piece.iter().filter(|(x, _)| (from..=to).contains(x));
+                        let placed = piece.map(|(x, y)| (self.x(*x), self.y(*y)));
+                        svg.polyline(&thinned(placed), *ink, 1.3);
+                    }
                 }
             }
             Layer::Band { ink, between, values: [low, middle, high], .. } => {
@@ -388,11 +429,28 @@ fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
 
 /// As much of a text as fits across.
 fn fitted(text: &str, face: Face) -> String {
-    let most = (PLOT / (face.size * 0.56)) as usize;
+    let most = (PLOT / svg::width_of("0", face)) as usize;
     match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text[..end].trim_end()),
         None => text.to_owned(),
     }
+}
+
+/// A text in as many lines as it needs, up to [`MOST_LINES`].
+fn wrapped(text: &str, face: Face) -> Vec<String> {
+    let most = (PLOT / svg::width_of("0", face)) as usize - 4;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let is_full = lines.len() == MOST_LINES;
+        match lines.last_mut() {
+            Some(line) if is_full || line.chars().count() + word.chars().count() < most => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines.iter().map(|line| fitted(line, face)).collect()
 }
 
 const WIDTH: f64 = 1200.0;
@@ -406,6 +464,10 @@ const LABELS: f64 = 52.0;
 /// Height of a line below the picture.
 const NOTE: f64 = 18.0;
 const MOST_IN_COLUMN: usize = 4096;
+/// Ticks of a time axis, about.
+const TICKS: usize = 10;
+/// Lines of one note.
+const MOST_LINES: usize = 3;
 
 #[cfg(test)]
 mod tests;

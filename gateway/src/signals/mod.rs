@@ -274,6 +274,7 @@ impl Signals {
                 let ended = self.standing.series_is_well(signal, series);
                 self.clear(&id, ended);
             }
+            Event::Further(_) => {} // the alarm stands already
             Event::Learned(series) => self.say(News::Learned(id, series)),
             Event::Lost(flaw) => {
                 let why = self.failing[signal].as_ref().map_or(String::new(), |why| format!(" ({why})"));

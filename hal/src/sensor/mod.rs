@@ -87,6 +87,8 @@ pub enum Flaw {
     NotMeasured,
     /// The record that is played has ended.
     Ended,
+    /// A number so large that nothing can be learned from it.
+    TooLarge,
 }
 
 impl std::fmt::Display for Flaw {
@@ -104,6 +106,7 @@ impl std::fmt::Display for Flaw {
             Flaw::RateChanged => "rate changed",
             Flaw::NotMeasured => "not measured",
             Flaw::Ended => "record ended",
+            Flaw::TooLarge => "too large to be judged",
         })
     }
 }

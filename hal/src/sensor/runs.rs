@@ -67,7 +67,9 @@ impl Runs {
         self.last = Some(at);
         if let Step::Marked(flaw, lost) = step {
             self.flush(out);
-            let quality = quality.and(Quality::Uncertain(flaw));
+            // Nobody knows when a sample was taken whose time is not after the last one.
+            let worth = if flaw == Flaw::ClockBack { Quality::Bad(flaw) } else { Quality::Uncertain(flaw) };
+            let quality = quality.and(worth);
             out.push(Block { lost, ..Block::single(at, value, quality) });
             return;
         }
@@ -144,7 +146,7 @@ mod tests {
     #[test]
     fn a_step_says_what_happened_and_marks_one_sample() {
         let gap = Quality::Uncertain(Flaw::Gap);
-        let back = Quality::Uncertain(Flaw::ClockBack);
+        let back = Quality::Bad(Flaw::ClockBack);
         type Row = (&'static str, &'static [u64], Vec<(u64, u64, usize, u64, Quality)>);
         let rows: [Row; 5] = [
             ("even samples are one block", &[0, 100, 200], vec![(0, 100, 3, 0, GOOD)]),

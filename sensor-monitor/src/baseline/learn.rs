@@ -5,10 +5,10 @@
 //! the model and widens the limits.
 
 use super::correlate::{LAGS, autocorrelation, correlation_time, fit};
-use super::model::Model;
+use super::model::{Model, least_scale};
 use super::repeats::Repeats;
 use super::residual::{Spread, quantile};
-use super::{FEWEST, LONGEST_BLOCK, MOST};
+use super::{FEWEST, LONGEST_BLOCK};
 use crate::detect::WINSOR;
 
 /// Block means are pulled back to this many sigma before the filter, so that one wild value does not ring.
@@ -38,7 +38,7 @@ pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -
     let mut sorted = record.to_vec();
     sorted.sort_by(f64::total_cmp);
     let median = quantile(&sorted, 0.5);
-    let floor = (grain.quantisation / 12f64.sqrt()).max(resolution).max(median.abs() * 1e-9).max(1.0 / MOST);
+    let floor = (grain.quantisation / 12f64.sqrt()).max(resolution).max(least_scale(median));
     let scale = (MAD_TO_SIGMA * deviation(record, median)).max(floor);
     let level: Vec<f64> = record.iter().map(|x| (x - median) / scale).collect();
     let rho = autocorrelation(&bounded(&level, 1));

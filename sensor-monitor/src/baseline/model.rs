@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::correlate::{LAGS, MAX_ORDER};
 use super::repeats::Repeats;
 use super::residual::Spread;
-use super::{BaselineError, LONGEST_BLOCK};
+use super::{BaselineError, LONGEST_BLOCK, MOST};
 
 /// The learned behaviour. Level numbers are in the feature's unit; the rest is in standard deviations.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,12 @@ impl Model {
     /// Robust standard deviation, 1.4826 MAD, in the feature's unit; never zero.
     pub const fn scale(&self) -> f64 {
         self.scale
+    }
+
+    /// [`Model::scale`] where it was measured: 0 where all values, or nearly all, were one and the scale is only the
+    /// least that can be divided by. For people.
+    pub fn seen_scale(&self) -> f64 {
+        if self.scale > least_scale(self.median) { self.scale } else { 0.0 }
     }
 
     /// The step all values are multiples of, in the feature's unit; 0 when there is none.
@@ -101,6 +107,11 @@ impl Model {
             scale_ratio: self.scale / earlier.scale,
         }
     }
+}
+
+/// No spread about this median is taken to be less: a division by it must stay a number.
+pub(super) fn least_scale(median: f64) -> f64 {
+    (median.abs() * 1e-9).max(1.0 / MOST)
 }
 
 /// One epoch against another.

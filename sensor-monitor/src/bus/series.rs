@@ -106,7 +106,7 @@ impl AllSeries {
             let Some(series) = self.series.get_mut(&(talker, quantity)) else { continue };
             match series.feature.take(at, value, 0) {
                 // A polled line rightly repeats itself: that is no replay.
-                Some(Outcome::Changed { change, .. })
+                Some(Outcome::Changed { change, .. } | Outcome::Further { change, .. })
                     if !matches!(change.detector, Detector::Frozen | Detector::Replayed) =>
                 {
                     let ago =

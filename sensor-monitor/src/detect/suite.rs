@@ -72,9 +72,15 @@ impl Suite {
         self.replayed.clear();
     }
 
-    /// Forgets all evidence, for after an alarm or a switch of regime.
+    /// Forgets all evidence, for after a switch of regime.
     pub fn clear(&mut self) {
         self.gap();
+        self.start_over();
+    }
+
+    /// A change was found: evidence is gathered anew. What moved may have begun to repeat itself as well, so the
+    /// values before are kept.
+    pub fn start_over(&mut self) {
         self.cusum.clear();
         self.drift.clear();
         self.variance.clear();

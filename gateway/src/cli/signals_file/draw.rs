@@ -3,7 +3,8 @@
 use sensor_monitor::anomaly::Series;
 
 use super::Quantity;
-use super::play::{Played, Spectra, seconds};
+use super::across::Axis;
+use super::play::{Cleared, Played, Spectra, seconds};
 use super::record::Record;
 use super::words::soak_words;
 use crate::plot::{Figure, Flag, Ink, Layer, Panel, Span};
@@ -16,6 +17,7 @@ pub(super) fn figure(record: &Record, played: &Played, nominal: Option<f64>) -> 
         panels.push(residual(played, end));
     }
     panels.push(evidence(played));
+    let axis = Axis::of(record, played);
     panels.extend(played.spectra.as_ref().and_then(spectrum));
     let flags = played.anomalies.iter().enumerate().map(|(n, a)| Flag {
         name: (n + 1).to_string(),
@@ -30,12 +32,12 @@ pub(super) fn figure(record: &Record, played: &Played, nominal: Option<f64>) -> 
     Figure {
         title: played.spec.id.clone(),
         subtitle: subtitle(record, played),
-        time: (0.0, end),
-        epoch_s: record.epoch_s(),
+        time: axis.time,
+        is_dated: record.has_dates(),
         panels,
         spans: spans(played, end),
-        flags: flags.chain(updates).collect(),
-        notes: notes(record, played),
+        flags: flags.chain(updates).chain(axis.flags).collect(),
+        notes: axis.notes.into_iter().chain(notes(record, played)).collect(),
     }
 }
 
@@ -53,15 +55,16 @@ fn trend(played: &Played, end: f64, nominal: Option<f64>) -> Panel {
     let mut layers = bands(played, Series::Measured, end);
     layers.extend(nominal.map(|value| Layer::Level { name: "nominal".into(), ink: Ink::Black, value }));
     if !played.reported.is_empty() {
-        layers.push(line("reported", Ink::Orange, &played.reported));
+        layers.push(line("reported", Ink::Orange, &broken(&played.reported, interval(played))));
     }
-    layers.push(line("measured", Ink::Blue, &broken(&played.readings, played.spec.interval.as_secs_f64())));
+    layers.push(line("measured", Ink::Blue, &broken(&played.readings, interval(played))));
     panel("Trend", (Quantity::of(played.spec.measure).name(), &played.spec.unit), 300.0, layers)
 }
 
 fn residual(played: &Played, end: f64) -> Panel {
     let mut layers = bands(played, Series::Residual, end);
-    layers.push(line("measured minus reported, aligned", Ink::Sky, &played.residual));
+    let residual = broken(&played.residual, interval(played));
+    layers.push(line("measured minus reported, aligned", Ink::Sky, &residual));
     panel("Residual", ("residual", &played.spec.unit), 140.0, layers)
 }
 
@@ -74,7 +77,7 @@ fn evidence(played: &Played) -> Panel {
             Series::Reported => Ink::Orange,
             Series::Residual => Ink::Sky,
         };
-        layers.push(line(&series.to_string(), ink, points));
+        layers.push(line(&series.to_string(), ink, &broken(points, interval(played))));
     }
     let range = Some((0.0, 1.08));
     Panel { range, ..panel("Evidence for a change", ("share of threshold", ""), 130.0, layers) }
@@ -125,8 +128,8 @@ fn spans(played: &Played, end: f64) -> Vec<Span> {
         let name = "since when, by estimate".into();
         let between = (seconds(a.since()), seconds(a.found()));
         spans.push(Span { name, ink: Ink::Vermillion, between, is_bar: false });
-        let ends = |(at, series): &&(hal::clock::Mono, Series)| *series == a.series && *at > a.found();
-        let until = played.cleared.iter().find(ends).map_or(end, |(at, _)| seconds(*at));
+        let ends = |c: &&Cleared| c.series == a.series && c.at > a.found();
+        let until = played.cleared.iter().find(ends).map_or(end, |c| seconds(c.at));
         let between = (seconds(a.found()), until);
         spans.push(Span { name: "in alarm".into(), ink: Ink::Vermillion, between, is_bar: true });
     }
@@ -143,14 +146,8 @@ fn notes(record: &Record, played: &Played) -> Vec<String> {
         // The title names the signal; age and causes come with `replay`.
         let text = a.text(&played.spec.unit);
         let text = text.strip_prefix(&a.signal).unwrap_or(&text).trim_start();
-        notes.push(format!(
-            "{} · {} · {} · {}; began {}",
-            n + 1,
-            record.time(a.found()),
-            a.code,
-            short(text),
-            record.time(a.since())
-        ));
+        let began = a.age().map_or(String::new(), |_| format!("; began {}", record.time(a.since())));
+        notes.push(format!("{} · {} · {} · {}{began}", n + 1, record.time(a.found()), a.code, short(text)));
     }
     match played.anomalies.len().saturating_sub(MOST_NOTES) {
         0 => {}
@@ -169,14 +166,25 @@ fn notes(record: &Record, played: &Played) -> Vec<String> {
 
 /// A text of an anomaly without its age and causes.
 fn short(text: &str) -> &str {
-    text.split("; since ").next().unwrap_or(text)
+    text.split("; since ").next().and_then(|t| t.split("; likely: ").next()).unwrap_or(text)
 }
 
-/// The points with a break where readings are missing.
+fn interval(played: &Played) -> f64 {
+    played.spec.interval.as_secs_f64()
+}
+
+/// The points with a break where readings are missing: a step that is long beside the usual one and beside both of
+/// its neighbours, as a rate may change.
 fn broken(points: &[(f64, f64)], interval_s: f64) -> Vec<(f64, f64)> {
+    let step = |n: usize| points.get(n).zip(points.get(n.wrapping_sub(1))).map(|(b, a)| b.0 - a.0);
     let mut out = Vec::with_capacity(points.len());
     for (n, point) in points.iter().enumerate() {
-        if n > 0 && point.0 - points[n - 1].0 > MOST_APART * interval_s {
+        let beside = [n.checked_sub(1).and_then(step), step(n + 1)]
+            .into_iter()
+            .flatten()
+            .fold(f64::INFINITY, f64::min);
+        let usual = if beside.is_finite() { beside.max(interval_s) } else { interval_s };
+        if step(n).is_some_and(|step| step > MOST_APART * usual) {
             out.push((point.0, f64::NAN));
         }
         out.push(*point);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hal::clock::Mono;
+use hal::reason::ReasonCode;
 use hal::sensor::{Block, Flaw, Quality};
 use sensor_monitor::anomaly::{Anomaly, Series};
 use sensor_monitor::channel::{Channel, Event, Measure, Reading, Spec};
@@ -12,7 +13,7 @@ use sensor_monitor::monitor::{Monitor, News};
 use sensor_monitor::watch;
 
 use super::CONTROLLER;
-use super::record::{self, Record};
+use super::record::Record;
 use crate::judge::Failure;
 
 /// What a record led to.
@@ -29,8 +30,10 @@ pub(super) struct Played {
     pub(super) evidence: BTreeMap<Series, Vec<(f64, f64)>>,
     pub(super) learned: Vec<Learned>,
     pub(super) anomalies: Vec<Anomaly>,
+    /// Of the anomaly in the same place: how often it went on while its alarm stood, and the last time.
+    pub(super) further: Vec<Option<(u64, Anomaly)>>,
     /// Alarms that ended.
-    pub(super) cleared: Vec<(Mono, Series)>,
+    pub(super) cleared: Vec<Cleared>,
     /// Stretches in which nothing could be used: from, to, and the first flaw.
     pub(super) lost: Vec<(Mono, Option<Mono>, Flaw)>,
     pub(super) updates: Vec<Update>,
@@ -44,12 +47,20 @@ pub(super) struct Learned {
     pub(super) series: Series,
     pub(super) at: Mono,
     pub(super) median: f64,
+    /// 0 where it stood still.
     pub(super) scale: f64,
     pub(super) readings: u64,
     /// Independent readings among them.
     pub(super) effective: f64,
     /// Readings averaged to one before they are judged.
     pub(super) block: u32,
+}
+
+/// The end of an alarm, which may have had several reasons.
+pub(super) struct Cleared {
+    pub(super) at: Mono,
+    pub(super) series: Series,
+    pub(super) codes: Vec<ReasonCode>,
 }
 
 /// An update, and what its soak said.
@@ -79,7 +90,7 @@ pub(super) fn play(
     let mut updates = updates.to_vec();
     updates.sort_unstable();
     let mut player = Player::new(record, spec, reports, updates);
-    record::each(&mut record.open()?, |block| {
+    record.each(&mut record.open()?, |block| {
         player.listen(&block);
         for part in parts(block, most) {
             player.before(part.at);
@@ -114,6 +125,7 @@ impl<'a> Player<'a> {
             evidence: BTreeMap::new(),
             learned: Vec::new(),
             anomalies: Vec::new(),
+            further: Vec::new(),
             cleared: Vec::new(),
             lost: Vec::new(),
             updates: Vec::new(),
@@ -189,8 +201,12 @@ impl<'a> Player<'a> {
         match event {
             Event::Reading(reading, _) => self.reading(reading),
             Event::Unjudged(_) | Event::Judged => {} // a record has one regime
-            Event::Anomaly(anomaly) => self.out.anomalies.push(anomaly),
-            Event::Cleared(series) => self.out.cleared.push((at, series)),
+            Event::Anomaly(anomaly) => {
+                self.out.anomalies.push(anomaly);
+                self.out.further.push(None);
+            }
+            Event::Further(anomaly) => self.further(anomaly),
+            Event::Cleared(series) => self.cleared(series, at),
             Event::Lost(flaw) => self.out.lost.push((at, None, flaw)),
             Event::Back => self.out.lost.iter_mut().filter(|l| l.1.is_none()).for_each(|l| l.1 = Some(at)),
             Event::Learned(series) => {
@@ -199,13 +215,28 @@ impl<'a> Player<'a> {
                     series,
                     at,
                     median: model.median(),
-                    scale: model.scale(),
+                    scale: model.seen_scale(),
                     readings: model.samples(),
                     effective: model.effective(),
                     block: model.block(),
                 });
             }
         }
+    }
+
+    fn further(&mut self, anomaly: Anomaly) {
+        let same = |a: &Anomaly| (a.series, a.code) == (anomaly.series, anomaly.code);
+        if let Some(n) = self.out.anomalies.iter().rposition(same) {
+            let count = self.out.further[n].as_ref().map_or(0, |(count, _)| *count);
+            self.out.further[n] = Some((count + 1, anomaly));
+        }
+    }
+
+    fn cleared(&mut self, series: Series, at: Mono) {
+        let before = self.out.cleared.iter().rfind(|c| c.series == series).map_or(Mono(0), |c| c.at);
+        let mine = |a: &&Anomaly| a.series == series && a.found() >= before;
+        let codes = self.out.anomalies.iter().filter(mine).map(|a| a.code).collect();
+        self.out.cleared.push(Cleared { at, series, codes });
     }
 
     fn reading(&mut self, reading: Reading) {
@@ -240,7 +271,13 @@ impl<'a> Player<'a> {
     }
 
     fn finish(mut self) -> Played {
-        self.out.anomalies.sort_by_key(|a| a.found_ns);
+        let mut found: Vec<_> = std::mem::take(&mut self.out.anomalies)
+            .into_iter()
+            .zip(std::mem::take(&mut self.out.further))
+            .collect();
+        found.sort_by_key(|(a, _)| a.found_ns);
+        (self.out.anomalies, self.out.further) = found.into_iter().unzip();
+        self.out.cleared.sort_by_key(|c| c.at);
         self.out.progress = self.monitor.channels()[0].progress();
         self.out.spectra = self.ear.map(Ear::spectra);
         self.out

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hal::clock::{Mono, Wall};
-use hal::sensor::replay::{Column, CsvSetup, Pace, Replay, parse_time};
-use hal::sensor::{Block, Quality, Source, SourceError};
+use hal::sensor::replay::{Column, CsvSetup, FIRST_DATE_NS, Pace, Replay, Stretch, parse_time};
+use hal::sensor::{Block, Flaw, Quality, Source, SourceError};
 
+use super::ends::{Ends, Plateaus};
+use super::oddity;
 use crate::judge::Failure;
 
 /// The file and what a first look has shown.
@@ -18,14 +20,22 @@ pub(super) struct Record {
     form: Form,
     /// The column's or channel's name for people.
     pub(super) column: String,
-    /// The first time as the file says it, in nanoseconds; `None` for WAV.
-    first_ns: Option<i64>,
+    /// Where the file's own times lie on the time of the blocks; one for each step back. Empty for WAV.
+    stretches: Vec<Stretch>,
     last: Mono,
     /// Usual time from one sample to the next.
     pub(super) period_ns: u64,
+    /// From when on the samples lie how far apart, where that changes.
+    pub(super) rates: Vec<(Mono, u64)>,
+    /// Samples, and rows that have none as their time cannot be read.
     pub(super) samples: u64,
-    /// Samples of each quality, and how many rows had none.
+    /// Samples of each quality; their sum is [`Record::samples`].
     pub(super) qualities: BTreeMap<Quality, u64>,
+    /// Time that samples stand for: gaps are not in it.
+    pub(super) covered: Duration,
+    /// What a reader should know of the file.
+    pub(super) notes: Vec<String>,
+    ends: Option<Ends>,
     pub(super) is_wav: bool,
 }
 
@@ -36,7 +46,12 @@ enum Form {
 }
 
 impl Record {
-    pub(super) fn survey(path: &Path, column: Option<&str>, times: Option<&str>) -> Result<Record, Failure> {
+    pub(super) fn survey(
+        path: &Path,
+        column: Option<&str>,
+        times: Option<&str>,
+        ends: Option<Ends>,
+    ) -> Result<Record, Failure> {
         let head = head(path)?;
         let is_wav = head.starts_with(b"RIFF");
         let (form, column) = match is_wav {
@@ -47,11 +62,15 @@ impl Record {
             path: path.to_path_buf(),
             form,
             column,
-            first_ns: None,
+            stretches: Vec::new(),
             last: Mono(0),
             period_ns: 0,
+            rates: Vec::new(),
             samples: 0,
             qualities: BTreeMap::new(),
+            covered: Duration::ZERO,
+            notes: Vec::new(),
+            ends,
             is_wav,
         };
         record.look()?;
@@ -59,47 +78,56 @@ impl Record {
     }
 
     fn look(&mut self) -> Result<(), Failure> {
-        let mut steps: BTreeMap<u64, u64> = BTreeMap::new();
-        let mut last: Option<Mono> = None;
-        let (mut samples, mut qualities) = (0, BTreeMap::new());
+        let mut look = Look::default();
         let mut source = self.open()?;
-        let mut note = |ns: u64, count: u64| {
-            if steps.len() < MOST_STEPS || steps.contains_key(&ns) {
-                *steps.entry(ns).or_insert(0) += count;
-            }
-        };
-        each(&mut source, |block| {
-            let count = block.samples.len() as u64;
-            *qualities.entry(block.quality).or_insert(0) += count.max(1);
-            samples += count;
-            if let Some(end) = block.samples.len().checked_sub(1) {
-                last.into_iter()
-                    .filter(|last| block.at > *last)
-                    .for_each(|last| note(block.at.0 - last.0, 1));
-                if end > 0 {
-                    note(block.period_ns, end as u64);
-                }
-                last = last.max(Some(block.time_of(end)));
-            }
+        self.each(&mut source, |block| {
+            look.take(&block);
             Ok(())
         })?;
-        let is_used = qualities.iter().any(|(quality, count)| quality.is_good() && *count > 0);
-        let total: u64 = steps.values().sum();
-        let mut seen = 0;
-        let median = steps.iter().find(|(_, count)| {
-            seen += **count;
-            2 * seen >= total
-        });
-        let Some((&period_ns, _)) = median.filter(|_| is_used) else {
-            let what = match (samples, is_used) {
+        let is_used = look.qualities.iter().any(|(quality, count)| quality.is_good() && *count > 0);
+        if let Some(text) = oddity::falling(&source) {
+            return Err(self.wrong(&text));
+        }
+        let odd = oddity::notes(&source, &self.column);
+        let Some(period_ns) = look.period_ns().filter(|_| is_used) else {
+            let mut what = match (look.rows, is_used) {
                 (0, _) => "holds no samples".to_owned(),
                 (_, true) => "fewer than two samples with times that differ".to_owned(),
-                (_, false) => format!("no value that can be used: {}", tally(&qualities)),
+                (_, false) => format!("no value that can be used: {}", tally(&look.qualities)),
             };
+            odd.iter().for_each(|text| what += &format!("; {text}"));
             return Err(self.wrong(&what));
         };
-        (self.period_ns, self.samples, self.qualities) = (period_ns.max(1), samples, qualities);
-        (self.last, self.first_ns) = (last.unwrap_or(Mono(0)), source.recorded_at());
+        self.notes = odd;
+        self.notes.extend(oddity::steps_back(&source));
+        self.notes.extend(oddity::standing(&source));
+        // A WAV file says itself where its range ends.
+        if self.ends.is_none() && !self.is_wav {
+            self.notes.extend(look.plateaus.notes());
+        }
+        (self.period_ns, self.samples, self.rates) = (period_ns, look.rows, look.rates);
+        (self.last, self.covered) = (look.last.unwrap_or(Mono(0)), Duration::from_nanos(look.covered_ns));
+        self.qualities = look.qualities;
+        self.stretches = source.order().map_or(Vec::new(), |o| o.stretches().to_vec());
+        Ok(())
+    }
+
+    /// Hands over every block of a source, samples at the ends of the range marked.
+    pub(super) fn each(
+        &self,
+        source: &mut Replay,
+        mut take: impl FnMut(Block) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut blocks = Vec::new();
+        while !source.is_exhausted() {
+            source.read(Mono(0), &mut blocks).map_err(failure)?;
+            for block in blocks.drain(..) {
+                match self.ends {
+                    Some(ends) => ends.mark(block).into_iter().try_for_each(&mut take)?,
+                    None => take(block)?,
+                }
+            }
+        }
         Ok(())
     }
 
@@ -120,16 +148,17 @@ impl Record {
         let setup = CsvSetup { value: Column::Name(column.into()), ..setup.clone() };
         let mut source = Replay::csv(&self.path, setup, Mono(0), Pace::AtOnce).map_err(failure)?;
         let mut reports = Vec::new();
-        each(&mut source, |block| {
+        without_ends(&mut source, |block| {
             if block.quality.is_good() {
                 let all = block.samples.iter().enumerate();
                 reports.extend(all.map(|(n, value)| (block.time_of(n), *value)));
             }
             Ok(())
         })?;
-        reports.sort_by_key(|(at, _)| *at);
         if reports.is_empty() {
-            return Err(self.wrong(&format!("column {column} has no value that can be used")));
+            let odd = oddity::notes(&source, column);
+            let odd: String = odd.iter().map(|text| format!("; {text}")).collect();
+            return Err(self.wrong(&format!("column {column} has no value that can be used{odd}")));
         }
         Ok(reports)
     }
@@ -144,10 +173,6 @@ impl Record {
         self.path.display().to_string()
     }
 
-    pub(super) fn span(&self) -> Duration {
-        self.last.since(Mono(0))
-    }
-
     pub(super) fn end(&self) -> Mono {
         self.last
     }
@@ -157,30 +182,47 @@ impl Record {
         1e9 / self.period_ns as f64
     }
 
-    /// Seconds since 1970 of the first sample, where the file has dates.
-    pub(super) fn epoch_s(&self) -> Option<f64> {
-        self.first_ns.filter(|ns| *ns >= FIRST_DATE_NS).map(|ns| ns as f64 / 1e9)
+    /// Where the stretches of the file begin, and the file's own seconds there; one where the clock never ran back.
+    pub(super) fn clocks(&self) -> Vec<(Mono, f64)> {
+        match self.stretches.is_empty() {
+            true => vec![(Mono(0), 0.0)],
+            false => self.stretches.iter().map(|s| (s.at, s.recorded_ns as f64 / 1e9)).collect(),
+        }
+    }
+
+    /// Whether the file's times are dates.
+    pub(super) fn has_dates(&self) -> bool {
+        self.stretches.first().is_some_and(|s| s.recorded_ns >= FIRST_DATE_NS)
     }
 
     /// A time as the file would say it.
     pub(super) fn time(&self, at: Mono) -> String {
-        let first = self.first_ns.unwrap_or(0);
-        let ns = first.saturating_add(i64::try_from(at.0).unwrap_or(i64::MAX));
-        match self.epoch_s() {
-            Some(_) => Wall::trusted(ns.div_euclid(1_000_000)).to_string().replace(".000Z", "Z"),
-            None => format!("{:.3} s", ns as f64 / 1e9),
+        let after = self.stretches.partition_point(|s| s.at <= at);
+        let stretch = self.stretches.get(after.saturating_sub(1));
+        let (from, recorded) = stretch.map_or((Mono(0), 0), |s| (s.at, s.recorded_ns));
+        let passed = i64::try_from(at.0.saturating_sub(from.0)).unwrap_or(i64::MAX);
+        let ns = recorded.saturating_add(passed);
+        match self.has_dates() {
+            true => Wall::trusted(ns.div_euclid(1_000_000)).to_string().replace(".000Z", "Z"),
+            false => format!("{:.3} s", ns as f64 / 1e9),
         }
     }
 
-    /// The instant that a time of the record's own names.
+    /// The instant that a time of the record's own names; the first, where its clock ran back over it.
     pub(super) fn instant(&self, text: &str) -> Result<Mono, Failure> {
         let between = format!("{} to {}", self.time(Mono(0)), self.time(self.last));
         let ns = parse_time(text).ok_or_else(|| {
             Failure::usage(format!("--updates: {text:?} is no time of this record ({between})"))
         })?;
-        let passed = i128::from(ns) - i128::from(self.first_ns.unwrap_or(0));
-        let at = u64::try_from(passed).ok().map(Mono).filter(|at| *at <= self.last);
-        at.ok_or_else(|| Failure::usage(format!("--updates: {text} is outside the record ({between})")))
+        let whole = [Stretch { at: Mono(0), recorded_ns: 0 }];
+        let stretches = if self.stretches.is_empty() { &whole[..] } else { &self.stretches };
+        let ends = stretches.iter().skip(1).map(|s| Mono(s.at.0 - 1)).chain([self.last]);
+        let mut places = stretches.iter().zip(ends).filter_map(|(s, end)| {
+            let at = i128::from(ns) - i128::from(s.recorded_ns) + i128::from(s.at.0);
+            u64::try_from(at).ok().map(Mono).filter(|at| (s.at..=end).contains(at))
+        });
+        let outside = || Failure::usage(format!("--updates: {text} is outside the record ({between})"));
+        places.next().ok_or_else(outside)
     }
 
     fn wrong(&self, what: &str) -> Failure {
@@ -194,7 +236,7 @@ pub(super) fn tally(qualities: &BTreeMap<Quality, u64>) -> String {
 }
 
 /// Hands over every block of a source.
-pub(super) fn each(
+fn without_ends(
     source: &mut Replay,
     mut take: impl FnMut(Block) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -204,6 +246,64 @@ pub(super) fn each(
         blocks.drain(..).try_for_each(&mut take)?;
     }
     Ok(())
+}
+
+/// What a first look has seen so far.
+#[derive(Default)]
+struct Look {
+    /// Steps between samples, and how often each.
+    steps: BTreeMap<u64, u64>,
+    last: Option<Mono>,
+    rows: u64,
+    qualities: BTreeMap<Quality, u64>,
+    covered_ns: u64,
+    rates: Vec<(Mono, u64)>,
+    /// When another rate began whose step is not known yet.
+    changed: Option<Mono>,
+    plateaus: Plateaus,
+}
+
+impl Look {
+    fn take(&mut self, block: &Block) {
+        let count = block.samples.len() as u64;
+        *self.qualities.entry(block.quality).or_insert(0) += count.max(1);
+        self.rows += count.max(1);
+        let Some(end) = block.samples.len().checked_sub(1) else { return };
+        if let Some(step) = self.last.filter(|last| block.at > *last).map(|last| block.at.0 - last.0) {
+            self.note(step, 1);
+            let is_whole = block.lost == 0 && block.quality != Quality::Bad(Flaw::ClockBack);
+            self.covered_ns = self.covered_ns.saturating_add(if is_whole { step } else { 0 });
+        }
+        if end > 0 {
+            self.note(block.period_ns, end as u64);
+            self.covered_ns = self.covered_ns.saturating_add(block.period_ns.saturating_mul(end as u64));
+            if let Some(at) = self.changed.take().filter(|_| self.rates.len() < MOST_RATES) {
+                self.rates.push((at, block.period_ns));
+            }
+        }
+        if block.quality == Quality::Uncertain(Flaw::RateChanged) {
+            self.changed = Some(block.at);
+        }
+        self.last = self.last.max(Some(block.time_of(end)));
+        self.plateaus.take(block);
+    }
+
+    fn note(&mut self, ns: u64, count: u64) {
+        if self.steps.len() < MOST_STEPS || self.steps.contains_key(&ns) {
+            *self.steps.entry(ns).or_insert(0) += count;
+        }
+    }
+
+    /// The median step.
+    fn period_ns(&self) -> Option<u64> {
+        let total: u64 = self.steps.values().sum();
+        let mut seen = 0;
+        let median = self.steps.iter().find(|(_, count)| {
+            seen += **count;
+            2 * seen >= total
+        });
+        median.map(|(ns, _)| (*ns).max(1))
+    }
 }
 
 fn failure(e: SourceError) -> Failure {
@@ -265,5 +365,5 @@ fn head(path: &Path) -> Result<Vec<u8>, Failure> {
 const HEAD: u64 = 65_536;
 /// Different steps between samples that are counted.
 const MOST_STEPS: usize = 65_536;
-/// Times from 1973 on are dates; earlier ones are seconds from some start.
-const FIRST_DATE_NS: i64 = 100_000_000_000_000_000;
+/// Changes of the rate that are told.
+const MOST_RATES: usize = 16;

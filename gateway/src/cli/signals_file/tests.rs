@@ -5,7 +5,7 @@ use super::super::{Cli, Context, Said, run_verb};
 use super::*;
 
 /// Runs a command line; files in it are those of `folder`.
-fn run(folder: &TempDir, line: &str) -> Result<(String, serde_json::Value), Failure> {
+pub(super) fn run(folder: &TempDir, line: &str) -> Result<(String, serde_json::Value), Failure> {
     let place = |word: &str| folder.path().join(word).display().to_string();
     let is_file = |w: &str| [".csv", ".wav", ".svg", ".png", ".pdf"].iter().any(|end| w.ends_with(end));
     let words = line.split(' ').map(|w| if is_file(w) { place(w) } else { w.into() });
@@ -17,12 +17,12 @@ fn run(folder: &TempDir, line: &str) -> Result<(String, serde_json::Value), Fail
     }
 }
 
-fn write(folder: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
+pub(super) fn write(folder: &TempDir, name: &str, bytes: impl AsRef<[u8]>) {
     std::fs::write(folder.path().join(name), bytes).unwrap();
 }
 
 /// A small generator, so that records are the same everywhere: 12 uniform numbers make a normal one.
-fn noise(seed: &mut u64) -> f64 {
+pub(super) fn noise(seed: &mut u64) -> f64 {
     let mut uniform = || {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (*seed >> 33) as f64 / f64::from(1_u32 << 31)
@@ -98,7 +98,11 @@ fn what_cannot_be_read_or_judged_is_refused_with_its_exit_code() {
         ("replay good.csv --learn 3", 2, "--learn"),
         ("replay good.csv --window 0", 2, "--window"),
         ("replay good.csv --window NaN", 2, "--window"),
-        ("replay good.csv --window 100000", 2, "65536 can make a reading"),
+        ("replay good.csv --window 0.1", 2, "at least 1 can make a reading"),
+        ("replay good.csv --measure frequency --window 100000", 2, "64 to 65536 can make a reading"),
+        ("replay good.csv --range 5", 2, "--range"),
+        ("replay good.csv --range 5,5", 2, "--range"),
+        ("replay good.csv --range 5,NaN", 2, "--range"),
         ("replay good.csv --measure frequency", 2, "64 to 65536 can make a reading"),
         ("replay good.csv --false-alarms-per-year 0", 2, "--false-alarms-per-year"),
         ("replay good.csv --nominal 50", 2, "--nominal"),

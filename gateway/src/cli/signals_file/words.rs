@@ -3,7 +3,7 @@
 use sensor_monitor::anomaly::{Anomaly, Figure};
 use serde_json::{Value, json};
 
-use super::play::{Learned, Played, Update};
+use super::play::{Cleared, Learned, Played, Update};
 use super::record::{Record, tally};
 use crate::reasons;
 
@@ -18,10 +18,18 @@ pub(super) fn words(record: &Record, played: &Played) -> String {
         record.time(record.end()),
         Figure(record.period_ns as f64 / 1e9),
     );
+    for (at, period_ns) in &record.rates {
+        out += &format!(
+            "rate     from {} on one each {} s\n",
+            record.time(*at),
+            Figure(*period_ns as f64 / 1e9)
+        );
+    }
     out += &format!("quality  {} of {} samples\n", tally(&record.qualities), record.samples);
-    if played.readings.len() as u64 != record.samples {
+    if played.qualities != record.qualities {
         out += &format!("readings {}: {}\n", played.readings.len(), tally(&played.qualities));
     }
+    out += &record.notes.iter().map(|note| format!("note     {note}\n")).collect::<String>();
     for (from, to, flaw) in &played.lost {
         let to = to.map_or_else(|| "the end".into(), |to| record.time(to));
         out += &format!("lost     {} to {to}: {flaw}\n", record.time(*from));
@@ -36,14 +44,7 @@ pub(super) fn words(record: &Record, played: &Played) -> String {
     for (n, update) in played.updates.iter().enumerate() {
         out += &format!("update   {} {}: {}\n", n + 1, record.time(update.at), soak_words(update));
     }
-    for (n, a) in played.anomalies.iter().enumerate() {
-        let title = reasons::find(a.code).map_or("", |r| r.title);
-        out += &format!("anomaly  {} {} {} {title}\n", n + 1, record.time(a.found()), a.code);
-        out += &format!("         {}\n         began {}\n", a.text(&spec.unit), record.time(a.since()));
-    }
-    for (at, series) in &played.cleared {
-        out += &format!("cleared  {} {series}\n", record.time(*at));
-    }
+    out += &story(record, played);
     match (played.anomalies.len(), played.learned.is_empty()) {
         (0, false) => out += "found    nothing\n",
         (0, true) => {}
@@ -53,12 +54,38 @@ pub(super) fn words(record: &Record, played: &Played) -> String {
     out
 }
 
+/// Alarms as they begin and end, in the order of time.
+fn story(record: &Record, played: &Played) -> String {
+    let begins = played.anomalies.iter().enumerate().map(|(n, a)| {
+        let title = reasons::find(a.code).map_or("", |r| r.title);
+        let mut text = format!("anomaly  {} {} {} {title}\n", n + 1, record.time(a.found()), a.code);
+        text += &format!("         {}\n", a.text(&played.spec.unit));
+        if a.age().is_some() {
+            text += &format!("         began {}\n", record.time(a.since()));
+        }
+        if let Some((count, last)) = &played.further[n] {
+            let (when, what) = (record.time(last.found()), last.text(&played.spec.unit));
+            let what = what.split("; ").next().unwrap_or_default();
+            let changes =
+                if *count == 1 { "1 further change".into() } else { format!("{count} further changes") };
+            text += &format!("         {changes} while it stood; the last {when}: {what}\n");
+        }
+        (a.found(), text)
+    });
+    let ends = played.cleared.iter().map(|c| {
+        let codes: Vec<String> = c.codes.iter().map(ToString::to_string).collect();
+        (c.at, format!("cleared  {} {} {}\n", record.time(c.at), codes.join(", "), c.series))
+    });
+    let mut story: Vec<(hal::clock::Mono, String)> = begins.chain(ends).collect();
+    story.sort_by_key(|(at, _)| *at);
+    story.into_iter().map(|(_, text)| text).collect()
+}
+
 fn learned_words(record: &Record, l: &Learned, unit: &str) -> String {
     let mut out = format!(
-        "learned  {}: {} ± {} {unit} from {} readings to {}, worth {:.0} independent ones\n",
+        "learned  {}: {} from {} readings to {}, worth {:.0} independent ones\n",
         l.series,
-        Figure(l.median),
-        Figure(l.scale),
+        usual(l, unit),
         l.readings,
         record.time(l.at),
         l.effective,
@@ -67,6 +94,14 @@ fn learned_words(record: &Record, l: &Learned, unit: &str) -> String {
         out += "         too few for the asked rate of false alarms: expect more of them\n";
     }
     out
+}
+
+fn usual(l: &Learned, unit: &str) -> String {
+    let text = match l.scale > 0.0 {
+        true => format!("{} ± {} {unit}", Figure(l.median), Figure(l.scale)),
+        false => format!("{} {unit}", Figure(l.median)).trim_end().to_owned() + " without moving",
+    };
+    text.trim_end().to_owned()
 }
 
 impl Learned {
@@ -99,20 +134,28 @@ pub(super) fn json(record: &Record, played: &Played) -> Value {
             "effective": l.effective, "block": l.block, "thin": l.is_thin(),
         })
     };
-    let anomaly = |a: &Anomaly| {
+    let anomaly = |(a, further): (&Anomaly, &Option<(u64, Anomaly)>)| {
         json!({
+            "further": further.as_ref().map_or(0, |(count, _)| *count),
             "code": a.code.to_string(), "series": a.series, "found": time(a.found()), "since": time(a.since()),
             "text": a.text(&played.spec.unit), "change": a.change, "value": a.value, "usual": a.usual,
             "causes": a.causes,
         })
     };
+    let cleared = |c: &Cleared| {
+        let codes: Vec<String> = c.codes.iter().map(ToString::to_string).collect();
+        json!({ "at": time(c.at), "series": c.series, "codes": codes })
+    };
+    let rate =
+        |(at, ns): &(hal::clock::Mono, u64)| json!({ "from": time(*at), "period_s": *ns as f64 / 1e9 });
     let update = |u: &Update| json!({ "at": time(u.at), "changed": u.changed, "quiet": u.quiet });
     json!({
         "schema": 1,
         "record": {
             "file": record.file(), "column": record.column, "samples": record.samples,
             "from": time(hal::clock::Mono(0)), "to": time(record.end()), "period_s": record.period_ns as f64 / 1e9,
-            "quality": counts(&record.qualities),
+            "quality": counts(&record.qualities), "rates": record.rates.iter().map(rate).collect::<Vec<_>>(),
+            "notes": record.notes,
         },
         "readings": { "count": played.readings.len(), "quality": counts(&played.qualities) },
         "unit": played.spec.unit,
@@ -121,8 +164,8 @@ pub(super) fn json(record: &Record, played: &Played) -> Value {
         "lost": played.lost.iter().map(|(from, to, flaw)| json!({ "from": time(*from), "to": to.map(time), "flaw": flaw }))
             .collect::<Vec<_>>(),
         "updates": played.updates.iter().map(update).collect::<Vec<_>>(),
-        "anomalies": played.anomalies.iter().map(anomaly).collect::<Vec<_>>(),
-        "cleared": played.cleared.iter().map(|(at, s)| json!({ "at": time(*at), "series": s })).collect::<Vec<_>>(),
+        "anomalies": played.anomalies.iter().zip(&played.further).map(anomaly).collect::<Vec<_>>(),
+        "cleared": played.cleared.iter().map(cleared).collect::<Vec<_>>(),
     })
 }
 

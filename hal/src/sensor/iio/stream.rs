@@ -185,7 +185,7 @@ mod tests {
         push(&mut stream, &[(0, EPOCH), (0, EPOCH + 1000)], 51_000);
         let hour = 3_600_000_000_000;
         let back = push(&mut stream, &[(0, EPOCH - hour), (0, EPOCH - hour + 1000)], 53_000);
-        assert_eq!((back[0].at, back[0].quality), (Mono(52_000), Quality::Uncertain(Flaw::ClockBack)));
+        assert_eq!((back[0].at, back[0].quality), (Mono(52_000), Quality::Bad(Flaw::ClockBack)));
         assert_eq!((back[1].at, back[1].quality), (Mono(53_000), Quality::Good));
     }
 

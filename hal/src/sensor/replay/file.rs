@@ -6,7 +6,8 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use super::csv::{CsvParser, CsvSetup, Row};
+use super::csv::{CsvParser, CsvSetup, Oddities, Row};
+use super::order::{MAX_STEPS_BACK, Order};
 use super::wav::{Sample, WavParser};
 use crate::clock::Mono;
 use crate::sensor::{Block, Flaw, Quality, Runs, Source, SourceError, Spacing};
@@ -44,12 +45,20 @@ pub struct Replay {
 
 #[derive(Debug)]
 enum Form {
-    Csv { parser: CsvParser, runs: Runs, first: Option<i64>, last: Mono },
+    Csv(Box<Csv>),
     Wav { parser: WavParser, full_scale: f64, taken: u64 },
 }
 
+#[derive(Debug)]
+struct Csv {
+    parser: CsvParser,
+    runs: Runs,
+    order: Order,
+}
+
 impl Replay {
-    /// A CSV file. Rows without a time become blocks without samples.
+    /// A CSV file. Rows without a time become blocks without samples. Where its times run back, the rows after that
+    /// still follow those before: see [`Order`].
     ///
     /// # Errors
     /// [`SourceError`] when there is no such file.
@@ -57,7 +66,7 @@ impl Replay {
         let runs = Runs::new(Spacing { period_ns: None, tolerance: TOLERANCE });
         Replay::open(
             path,
-            Form::Csv { parser: CsvParser::new(setup), runs, first: None, last: start },
+            Form::Csv(Box::new(Csv { parser: CsvParser::new(setup), runs, order: Order::new(start) })),
             start,
             pace,
         )
@@ -90,8 +99,21 @@ impl Replay {
     /// When the first row was recorded, in nanoseconds as the file says it: since 1970 for dates. `None` for WAV
     /// and before the first row.
     pub fn recorded_at(&self) -> Option<i64> {
+        self.order()?.stretches().first().map(|s| s.recorded_ns)
+    }
+
+    /// Which way the times went so far; `None` for WAV.
+    pub fn order(&self) -> Option<&Order> {
         match &self.form {
-            Form::Csv { first, .. } => *first,
+            Form::Csv(csv) => Some(&csv.order),
+            Form::Wav { .. } => None,
+        }
+    }
+
+    /// What was passed over so far; `None` for WAV.
+    pub fn oddities(&self) -> Option<&Oddities> {
+        match &self.form {
+            Form::Csv(csv) => Some(csv.parser.oddities()),
             Form::Wav { .. } => None,
         }
     }
@@ -115,6 +137,41 @@ impl Replay {
     }
 }
 
+impl Csv {
+    /// An empty piece is the end.
+    fn take(&mut self, bytes: &[u8], out: &mut Vec<Block>) -> Result<(), (String, &'static str)> {
+        let Csv { parser, runs, order } = self;
+        let mut rows = Vec::new();
+        let parsed = if bytes.is_empty() { parser.finish(&mut rows) } else { parser.push(bytes, &mut rows) };
+        let mut on_file = Vec::new();
+        let mut run_back = None;
+        for row in rows {
+            if row.at.is_some_and(|ns| !order.row(row.record, ns)) {
+                run_back = Some(row.record);
+                break;
+            }
+            push(row, runs, &mut on_file);
+        }
+        runs.flush(&mut on_file);
+        let period_ns = runs.period_ns().unwrap_or(1);
+        for mut block in on_file {
+            let ns = unshifted(block.at);
+            match block.samples.is_empty() {
+                true => block.at = order.end(),
+                false => order.place(&mut block, ns, period_ns),
+            }
+            out.push(block);
+        }
+        match (run_back, order.steps().0.first()) {
+            (Some(record), Some(first)) => Err((
+                format!("times that run back more than {MAX_STEPS_BACK} times by record {record} ({first})"),
+                "rows sorted by time, the oldest first",
+            )),
+            _ => parsed.map_err(|e| (e.to_string(), "CSV (RFC 4180)")),
+        }
+    }
+}
+
 impl Form {
     /// An empty piece is the end.
     fn take(
@@ -124,26 +181,7 @@ impl Form {
         out: &mut Vec<Block>,
     ) -> Result<(), (String, &'static str)> {
         match self {
-            Form::Csv { parser, runs, first, last } => {
-                let mut rows = Vec::new();
-                let end = bytes.is_empty();
-                let parsed = if end { parser.finish(&mut rows) } else { parser.push(bytes, &mut rows) };
-                let mut on_file = Vec::new();
-                for row in rows {
-                    place(row, runs, first, *last, &mut on_file);
-                }
-                runs.flush(&mut on_file);
-                for mut block in on_file {
-                    if !block.samples.is_empty() {
-                        let passed = i128::from(block.at.0) - i128::from(shift(first.unwrap_or(0)).0);
-                        let at = (i128::from(start.0) + passed).clamp(0, i128::from(u64::MAX));
-                        block.at = Mono(at as u64);
-                        *last = block.at;
-                    }
-                    out.push(block);
-                }
-                parsed.map_err(|e| (e.to_string(), "CSV (RFC 4180)"))
-            }
+            Form::Csv(csv) => csv.take(bytes, out),
             Form::Wav { parser, full_scale, taken } => {
                 let mut samples = Vec::new();
                 let parsed = parser.push(bytes, &mut samples);
@@ -153,9 +191,13 @@ impl Form {
                     *taken += part.len() as u64;
                 }
                 parsed.map_err(|e| (e.to_string(), "a WAV file"))?;
-                match bytes.is_empty() && parser.is_cut_short() {
-                    true => Err((format!("its end after {taken} samples"), "as many as its header says")),
-                    false => Ok(()),
+                match (bytes.is_empty() && parser.is_cut_short(), parser.extent()) {
+                    (false, _) => Ok(()),
+                    (true, Some((came, promised))) => Err((
+                        format!("its end after {taken} samples, {came} of {promised} bytes of them"),
+                        "as many as its header says; copy the file again",
+                    )),
+                    (true, None) => Err(("its end before its samples".into(), "a WAV file, whole")),
                 }
             }
         }
@@ -167,17 +209,19 @@ fn shift(at: i64) -> Mono {
     Mono(at.cast_unsigned() ^ 1 << 63)
 }
 
-fn place(row: Row, runs: &mut Runs, first: &mut Option<i64>, last: Mono, out: &mut Vec<Block>) {
+/// The time of the file that was put on that scale.
+fn unshifted(at: Mono) -> i64 {
+    (at.0 ^ 1 << 63).cast_signed()
+}
+
+fn push(row: Row, runs: &mut Runs, out: &mut Vec<Block>) {
     match row.at {
-        Some(at) => {
-            first.get_or_insert(at);
-            runs.push(shift(at), row.value, row.quality, out);
-        }
+        Some(at) => runs.push(shift(at), row.value, row.quality, out),
         None => {
             runs.flush(out);
             let quality = Quality::Bad(Flaw::Missing);
             // The loss shows as a step between the times around it, and is not counted twice.
-            out.push(Block { at: last, period_ns: 0, samples: Vec::new(), lost: 0, quality });
+            out.push(Block { at: Mono(0), period_ns: 0, samples: Vec::new(), lost: 0, quality });
         }
     }
 }

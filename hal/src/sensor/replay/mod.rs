@@ -5,10 +5,12 @@
 
 mod csv;
 mod file;
+mod order;
 mod time;
 mod wav;
 
-pub use csv::{Column, CsvError, CsvParser, CsvSetup, MAX_COLUMNS, MAX_RECORD, Row};
+pub use csv::{Column, CsvError, CsvParser, CsvSetup, MAX_COLUMNS, MAX_RECORD, Oddities, Oddity, Row};
 pub use file::{MAX_FILE, Pace, Replay};
+pub use order::{FIRST_DATE_NS, MAX_STEPS_BACK, Order, StepBack, Stretch};
 pub use time::parse_time;
 pub use wav::{Encoding, Format, MAX_CHANNELS, MAX_CHUNKS, MAX_WAV_RATE, Sample, WavError, WavParser};

@@ -132,12 +132,21 @@ pub struct WavParser {
     /// Bytes of a unit that has not arrived whole: a header, the format or a frame.
     pending: Vec<u8>,
     chunks: u32,
+    /// Bytes of samples that the file says it has.
+    promised: Option<u64>,
 }
 
 impl WavParser {
     /// Reads `channel`, counted from 0.
     pub fn new(channel: u16) -> WavParser {
-        WavParser { channel, state: State::Riff, format: None, pending: Vec::new(), chunks: 0 }
+        WavParser {
+            channel,
+            state: State::Riff,
+            format: None,
+            pending: Vec::new(),
+            chunks: 0,
+            promised: None,
+        }
     }
 
     /// What the file says of its samples, as soon as it has.
@@ -152,6 +161,17 @@ impl WavParser {
             State::Data { left } => left.is_some() || !self.pending.is_empty(),
             _ => true,
         }
+    }
+
+    /// Bytes of samples that came, and that the file says it has; `None` before it has said so, or where its writer
+    /// did not know.
+    pub fn extent(&self) -> Option<(u64, u64)> {
+        let promised = self.promised?;
+        let missing = match self.state {
+            State::Data { left: Some(left) } => left.saturating_sub(self.pending.len() as u64),
+            _ => 0,
+        };
+        Some((promised.saturating_sub(missing), promised))
     }
 
     /// Takes the next piece and appends its samples to `out`. What follows the samples is not looked at.
@@ -233,6 +253,9 @@ impl WavParser {
             return Err(WavError::TooManyChunks);
         }
         let size = le32(unit, 4);
+        if unit.starts_with(b"data") && size != u32::MAX {
+            self.promised = Some(u64::from(size));
+        }
         self.state = match (&unit[..4], self.format) {
             (b"fmt ", None) if (16..=MAX_FORMAT).contains(&size) => State::Format { size },
             (b"fmt ", None) => return Err(WavError::NoFormat { found: size }),
