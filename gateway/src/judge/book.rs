@@ -114,7 +114,7 @@ impl Judge {
 
     /// Writes down that the configuration is another one than at the last start.
     pub(super) fn note_configuration(&mut self) {
-        let digest = self.config.digest;
+        let digest = *self.config.digest().as_bytes();
         let before = meta::get(&self.db.rows(), CONFIGURATION).ok().flatten();
         let before: Option<[u8; 32]> = before.and_then(|bytes| bytes.try_into().ok());
         if before == Some(digest) {

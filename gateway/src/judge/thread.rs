@@ -25,7 +25,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         return;
     };
     judge.open_book();
-    let (version, digest) = (env!("CARGO_PKG_VERSION"), judge.config.digest);
+    let (version, digest) = (env!("CARGO_PKG_VERSION"), *judge.config.digest().as_bytes());
     judge.note_with(Kind::Start, "gateway", &format!("headgate {version} starts"), None, Some(digest));
     judge.note_configuration();
     judge.settle_after_restart();
