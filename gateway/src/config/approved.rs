@@ -41,7 +41,9 @@ impl Standing {
     pub fn words(&self) -> Option<String> {
         match self {
             Standing::Unapproved | Standing::Same => None,
-            Standing::Differs(rows) => Some(format!("the files differ from what was approved: {}", list(rows))),
+            Standing::Differs(rows) => {
+                Some(format!("the files differ from what was approved: {}", list(rows)))
+            }
             Standing::Unreadable(e) => Some(format!("the files cannot be read ({e})")),
             Standing::Damaged(e) => Some(format!("the approved configuration cannot be used ({e})")),
         }
@@ -67,6 +69,9 @@ pub fn to_run(path: &Path) -> Result<Config, ConfigError> {
 
 /// The approved configuration of the data folder that `files` name; `files` where there is none.
 pub fn choose(files: Config) -> Config {
+    if files.standing != Standing::Unapproved {
+        return files; // chosen before
+    }
     let damaged = |files: Config, e: String| Config { standing: Standing::Damaged(e), ..files };
     let approved = match read(&files.data, APPROVED) {
         Ok(None) => return files,

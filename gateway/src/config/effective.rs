@@ -183,7 +183,7 @@ fn from_toml(key: &str, value: toml::Value) -> Result<Value, EffectiveError> {
         toml::Value::Array(items) => {
             let mut items = items.into_iter().map(|i| from_toml(key, i)).collect::<Result<Vec<_>, _>>()?;
             if SETS.contains(&key) {
-                items.sort_by_cached_key(|item| (name_of(item), item.to_string()));
+                items.sort_by_cached_key(|item| (name_of(item), canonical::to_vec(item).unwrap_or_default()));
                 items.dedup();
             }
             items.into()
@@ -243,17 +243,23 @@ fn name_of(value: &Value) -> Option<String> {
     value.get("id").or_else(|| value.get("name"))?.as_str().map(Into::into)
 }
 
+/// A name as a part of a key, quoted as TOML does where it is no bare one: no two keys are ever the same.
+fn part(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !name.is_empty() && name.chars().all(bare) { name.into() } else { format!("{name:?}") }
+}
+
 /// Names every value by its way from the top; tables of a list by their id, else a list is one value.
 fn flatten(key: String, value: &Value, out: &mut BTreeMap<String, String>) {
     match value {
         Value::Object(map) => match fraction(map) {
             Some(text) => drop(out.insert(key, text.into())),
             None if map.is_empty() => drop(out.insert(key, "{}".into())),
-            None => map.iter().for_each(|(k, v)| flatten(format!("{key}.{k}"), v, out)),
+            None => map.iter().for_each(|(k, v)| flatten(format!("{key}.{}", part(k)), v, out)),
         },
         Value::Array(items) if !items.is_empty() && items.iter().all(|i| name_of(i).is_some()) => {
             for item in items {
-                flatten(format!("{key}.{}", name_of(item).unwrap_or_default()), item, out);
+                flatten(format!("{key}.{}", part(&name_of(item).unwrap_or_default())), item, out);
             }
         }
         // A controller has one route.
@@ -329,7 +335,10 @@ source = { kind = "modbus", target = "192.0.2.30:502", unit = 1, register = 3000
         let swapped = BASE.replace("pcrs = [0, 2, 4, 7]", "pcrs = [7, 0x4, 2, 0, 0]");
         let cases = [
             ("comments and blanks", BASE.replace("mode = ", "# why\n\n  mode   =  ")),
-            ("the order of keys", BASE.replace("unit = 1\nprotocol = \"modbus-tcp\"", "protocol = \"modbus-tcp\"\nunit = 1")),
+            (
+                "the order of keys",
+                BASE.replace("unit = 1\nprotocol = \"modbus-tcp\"", "protocol = \"modbus-tcp\"\nunit = 1"),
+            ),
             ("the order of a set, and how a number is written", swapped),
             ("the order of rules", BASE.replace("[\"reads\", 6]", "[6, 'reads']")),
             ("a number in another base", BASE.replace("unit = 2", "unit = 0b10")),
@@ -340,7 +349,10 @@ source = { kind = "modbus", target = "192.0.2.30:502", unit = 1, register = 3000
         }
         let files = parse(&[first, &format!("schema = 1\n{rest}")]);
         assert_eq!(files.effective.digest(), digest, "which file holds a table");
-        let files = parse(&[&format!("{}{}", &first[..first.find("[[plc]]").unwrap()], rest), &format!("schema = 1\n{}", &first[first.find("[[plc]]").unwrap()..])]);
+        let files = parse(&[
+            &format!("{}{}", &first[..first.find("[[plc]]").unwrap()], rest),
+            &format!("schema = 1\n{}", &first[first.find("[[plc]]").unwrap()..]),
+        ]);
         assert_eq!(files.effective.digest(), digest, "the order of controllers");
     }
 
@@ -351,7 +363,11 @@ source = { kind = "modbus", target = "192.0.2.30:502", unit = 1, register = 3000
             ("mode = \"enforce\"", "mode = \"observe\"", "plc.pump-3.mode: \"enforce\" -> \"observe\""),
             ("match", "stage", "plc.pump-3.route.way: \"match\" -> \"stage\""),
             ("scale = 0.1", "scale = 0.2", "signal.shaft.source.scale: 0.1 -> 0.2"),
-            ("mode = \"observe\"\n", "mode = \"observe\"\nclass = \"safety\"\n", "plc.pump-4.class: not there -> \"safety\""),
+            (
+                "mode = \"observe\"\n",
+                "mode = \"observe\"\nclass = \"safety\"\n",
+                "plc.pump-4.class: not there -> \"safety\"",
+            ),
             ("[0, 2, 4, 7]", "[0, 2, 4]", "tpm.pcrs: [0,2,4,7] -> [0,2,4]"),
         ];
         for (from, to, said) in cases {
@@ -360,6 +376,15 @@ source = { kind = "modbus", target = "192.0.2.30:502", unit = 1, register = 3000
             let rows: Vec<String> = old.differences(&new).iter().map(ToString::to_string).collect();
             assert_eq!(rows, [said]);
         }
+    }
+
+    #[test]
+    fn an_id_with_a_dot_hides_no_difference() {
+        let two = BASE.replace("[[signal]]\nid = \"shaft\"", "[[signal]]\nid = \"shaft.source\"\nsource = { kind = \"health\", vital = \"x\" }\n[[signal]]\nid = \"shaft\"");
+        let rows = of(&two).differences(&of(BASE));
+        let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
+        assert_eq!(keys.len(), 3, "{keys:?}");
+        assert!(keys.iter().all(|key| key.starts_with("signal.\"shaft.source\".")), "{keys:?}");
     }
 
     #[test]
@@ -409,7 +434,10 @@ source = { kind = "modbus", target = "192.0.2.30:502", unit = 1, register = 3000
             ("another kind", good.replace(KIND, "headgate recipe").into_bytes()),
             ("another schema", good.replace("\"schema\":1}", "\"schema\":2}").into_bytes()),
             ("more than it has", good.replace("\"kind\"", "\"also\":1,\"kind\"").into_bytes()),
-            ("no table", br#"{"config":1,"kind":"headgate configuration","profiles":{},"schema":1}"#.to_vec()),
+            (
+                "no table",
+                br#"{"config":1,"kind":"headgate configuration","profiles":{},"schema":1}"#.to_vec(),
+            ),
             ("deep nesting", vec![b'['; 100_000]),
             ("too large", vec![b' '; MAX_EFFECTIVE + 1]),
         ];

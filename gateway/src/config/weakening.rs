@@ -65,8 +65,7 @@ pub fn weakens(old: &Config, new: &Config) -> Vec<Weakening> {
     for (table, what) in AS_TYPED {
         let gone = |key: &str| key.strip_prefix(table).is_some_and(|rest| rest.starts_with('.'));
         let mut rows = rows.iter().filter(|row| gone(&row.key) && row.old.is_some());
-        let harmless = |key: &str| HARMLESS.iter().any(|end| key.ends_with(end));
-        if let Some(row) = rows.find(|row| !harmless(&row.key)) {
+        if let Some(row) = rows.find(|row| !only_names(&row.key)) {
             found.add(&row.key, what);
         }
     }
@@ -177,7 +176,8 @@ fn wider<'a>(old: &'a AllowList, new: &'a AllowList) -> Vec<&'a Rule> {
 
 /// Whether `old` allows all that `rule` does for this function and station (`None`: every station).
 fn covers(old: &Rule, rule: &Rule, function: u8, station: Option<&IpAddr>) -> bool {
-    let inside = |a: &std::ops::Range<u32>| old.addresses.iter().any(|o| o.start <= a.start && a.end <= o.end);
+    let inside =
+        |a: &std::ops::Range<u32>| old.addresses.iter().any(|o| o.start <= a.start && a.end <= o.end);
     old.unit == rule.unit
         && old.functions.contains(function)
         && (old.stations.is_empty() || station.is_some_and(|s| old.stations.contains(s)))
@@ -196,6 +196,12 @@ fn rule_words(rule: &Rule) -> String {
         all(rule.addresses.iter().map(span).collect()),
         all(rule.stations.iter().map(ToString::to_string).collect())
     )
+}
+
+/// Whether a key of those tables only names something, for people or the broker. The unit id of a source does not.
+fn only_names(key: &str) -> bool {
+    key == "mqtt.client_id"
+        || (key.starts_with("signal.") && key.ends_with(".unit") && !key.contains(".source."))
 }
 
 /// What was found so far.
@@ -238,8 +244,6 @@ const AS_TYPED: &[(&str, &str)] = &[
     ("mqtt", "alarms go somewhere else, or nowhere"),
     ("zone", "a zone asks for something else"),
 ];
-/// Ends of keys in those tables that only name things for people and brokers.
-const HARMLESS: &[&str] = &[".client_id", ".unit"];
 
 #[cfg(test)]
 mod tests {
@@ -326,14 +330,26 @@ lasts_s = 3600
             ("zone = \"wet-well\"\n", "", &["plc.pump-3.zone"]),
             ("model = \"px-200\"", "model = \"px-300\"", &["plc.pump-3.vendor"]),
             ("way = \"match\"", "way = \"stage\"", &[]),
-            ("profile = \"generic-file-record\"", "profile = \"generic-linear\"", &["plc.pump-3.route.profile"]),
+            (
+                "profile = \"generic-file-record\"",
+                "profile = \"generic-linear\"",
+                &["plc.pump-3.route.profile"],
+            ),
             ("target = \"192.0.2.10:502\"", "target = \"192.0.2.12:502\"", &["plc.pump-3.route.target"]),
-            ("unit = 1\nprotocol", "unit = 2\nprotocol", &["plc.pump-3.route.unit", "plc.pump-3.allow", "plc.pump-3.allow"]),
+            (
+                "unit = 1\nprotocol",
+                "unit = 2\nprotocol",
+                &["plc.pump-3.route.unit", "plc.pump-3.allow", "plc.pump-3.allow"],
+            ),
             ("listen = \"192.0.2.1:1502\"", "listen = \"0.0.0.0:1502\"", &["plc.pump-3.route.listen"]),
             ("transfer_s = 600", "transfer_s = 601", &["plc.pump-3.route.transfer_s"]),
             ("poll_s = 10", "poll_s = 0", &["plc.pump-3.route.poll_s"]),
             ("poll_s = 10", "poll_s = 11", &["plc.pump-3.route.poll_s"]),
-            ("poll_s = 10", "max_stations = 65", &["plc.pump-3.route.max_stations", "plc.pump-3.route.max_per_address"]),
+            (
+                "poll_s = 10",
+                "max_stations = 65",
+                &["plc.pump-3.route.max_stations", "plc.pump-3.route.max_per_address"],
+            ),
             ("functions = [6, 16]", "functions = [6, 16, 22]", &["plc.pump-3.allow"]),
             ("\"110-119\"", "\"110-120\"", &["plc.pump-3.allow"]),
             ("\"100-109\", \"110-119\"", "\"100-119\"", &["plc.pump-3.allow"]),
@@ -342,6 +358,7 @@ lasts_s = 3600
             ("stations = [\"192.0.2.20\", \"192.0.2.21\"]\n", "", &["plc.pump-3.allow"]),
             ("mqtts://scada.example:8883\"\nca = \"ca.pem\"", "mqtt://scada.example:1883\"", &["mqtt.ca"]),
             ("scale = 0.1", "scale = 0.2", &["signal.shaft.source.scale"]),
+            ("unit = 1, register", "unit = 2, register", &["signal.shaft.source.unit"]),
             (signal, "", &["signal.shaft.id"]),
             ("lasts_s = 3600", "lasts_s = 60", &["soak"]),
             ("[soak]\nlasts_s = 3600", "[soak]\nlasts_s = 3600\nsettles_s = 40", &["soak"]),
@@ -385,7 +402,8 @@ lasts_s = 3600
         let shipped = include_str!("../../../deploy/profiles/generic-file-record.toml");
         let with = |from: &str, to: &str| {
             assert!(shipped.contains(from), "{from}");
-            std::fs::write(dir.path().join("generic-file-record.toml"), shipped.replacen(from, to, 1)).unwrap();
+            std::fs::write(dir.path().join("generic-file-record.toml"), shipped.replacen(from, to, 1))
+                .unwrap();
             let own = format!("data = \"data\"\nprofiles = [\"{}\"]", dir.path().display());
             weakens(&parse(OLD), &parse(&OLD.replacen("data = \"data\"", &own, 1)))
         };

@@ -227,6 +227,18 @@ pub enum Request {
         /// The reason code.
         code: ReasonCode,
     },
+    /// What differs between a configuration and the approved one.
+    ConfigCompare {
+        /// Its canonical form.
+        document: String,
+    },
+    /// Approve a configuration.
+    ConfigApprove {
+        /// The approvers' signatures: a DSSE envelope.
+        approval: String,
+        /// Its canonical form.
+        document: String,
+    },
     /// The last entries of the audit log.
     AuditList {
         /// How many.
@@ -341,6 +353,8 @@ pub enum Answered {
         #[serde(default)]
         buses: Vec<crate::signals::BusRow>,
     },
+    /// A configuration beside the approved one.
+    Config(Box<rows::ConfigRow>),
     /// Entries of the audit log.
     Audit {
         /// Oldest first.
