@@ -132,6 +132,7 @@ fn only_looks(request: &Request) -> bool {
             | R::AuditList { .. }
             | R::AuditVerify
             | R::ConfigCompare { .. }
+            | R::Doctor
     )
 }
 

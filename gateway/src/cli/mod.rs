@@ -16,6 +16,7 @@ mod audit;
 mod conduit;
 mod config;
 mod demo;
+mod doctor;
 mod explain;
 mod image;
 mod init;
@@ -56,6 +57,8 @@ enum Verb {
     Run,
     /// The gate, controllers, open cases and alarms.
     Status,
+    /// Look at everything that could be wrong with this gateway; exit code 70 when something is.
+    Doctor,
     /// Say what a reason code means, or tell the story of a case.
     Explain(explain::Explain),
     /// Check an image and keep nothing.
@@ -118,6 +121,8 @@ enum Said {
     Answer(Box<Answered>),
     /// Plain words, and the same as JSON.
     Words(String, serde_json::Value),
+    /// Plain words, the same as JSON, and an exit code that is no failure of the verb.
+    Judged(String, serde_json::Value, u8),
     /// It has said everything itself.
     Nothing,
 }
@@ -165,6 +170,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Init(v) => init::init(context, &v),
         Verb::Run => run::run(context),
         Verb::Status => context.ask(&Request::Status),
+        Verb::Doctor => doctor::doctor(context),
         Verb::Explain(v) => explain::explain(context, &v),
         Verb::Verify(v) => image::verify(context, &v),
         Verb::Stage(v) => image::stage(context, v),

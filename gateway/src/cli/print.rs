@@ -13,6 +13,10 @@ use crate::reasons;
 pub(super) fn said(said: Said, json: bool) -> u8 {
     match said {
         Said::Nothing => {}
+        Said::Judged(words, value, exit) => {
+            out(&if json { value_text(&value) } else { lines(&words) });
+            return exit;
+        }
         Said::Words(_, value) if json => out(&value_text(&value)),
         Said::Words(words, _) => out(&lines(&words)),
         Said::Answer(answer) if json => out(&value_text(&as_json(&answer))),
@@ -186,6 +190,7 @@ fn words(answer: &Answered) -> String {
             super::signals::list(signals, true) + &buses
         }
         Answered::Config(row) => super::config::words(row),
+        Answered::Doctor { running, checks } => super::doctor::words(*running, checks),
         Answered::Audit { entries, .. } => super::audit::list(entries),
         Answered::AuditReport(report) => super::audit::report(report),
         Answered::Receipt(row) => super::receipt::page(row),

@@ -310,6 +310,12 @@ impl Judge {
         }
     }
 
+    /// How many entries the log has, and when the TPM signed the newest checkpoint.
+    pub(super) fn book_state(&mut self) -> Result<(u64, Option<Wall>), Failure> {
+        let log = &self.whole_book()?.log;
+        Ok((log.size(), log.newest().map(|sealed| sealed.at)))
+    }
+
     /// The last `last` entries.
     pub(super) fn audit_list(&mut self, last: u64) -> Result<Answered, Failure> {
         let book = self.whole_book()?;

@@ -239,6 +239,8 @@ pub enum Request {
         /// Its canonical form.
         document: String,
     },
+    /// Everything that could be wrong with the gateway.
+    Doctor,
     /// The last entries of the audit log.
     AuditList {
         /// How many.
@@ -355,6 +357,13 @@ pub enum Answered {
     },
     /// A configuration beside the approved one.
     Config(Box<rows::ConfigRow>),
+    /// What was looked at, and how it is.
+    Doctor {
+        /// Whether the gateway that runs says so, or the data folder alone.
+        running: bool,
+        /// One for each thing.
+        checks: Vec<super::doctor::Check>,
+    },
     /// Entries of the audit log.
     Audit {
         /// Oldest first.

@@ -24,6 +24,7 @@ mod boot;
 mod cases;
 mod conduit;
 mod configuration;
+pub mod doctor;
 mod gate;
 mod guard;
 mod identity;

@@ -156,6 +156,7 @@ impl Judge {
             }
             Request::ConfigCompare { document } => self.config_compare(&document),
             Request::ConfigApprove { approval, document } => self.config_approve(&approval, &document),
+            Request::Doctor => self.doctor(),
             Request::AuditList { last } => self.audit_list(last),
             Request::AuditVerify => self.audit_verify(),
             Request::AuditExport { to } => self.audit_export(&to),
@@ -167,7 +168,7 @@ impl Judge {
         }
     }
 
-    fn status(&self) -> Result<Status, Failure> {
+    pub(super) fn status(&self) -> Result<Status, Failure> {
         let usage = self.tpm.as_ref().map(hal::tpm::Tpm::usage).unwrap_or_default();
         Ok(Status {
             gateway: self.config.name.clone(),
