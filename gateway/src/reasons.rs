@@ -172,6 +172,22 @@ hal::reasons! {
         "The audit log cannot be written, or is not what was written: the text says where."
         "A damaged or full disk, or somebody who edited the log."
         "Copy the folder audit for whoever investigates it; then headgate audit set-aside --reason TEXT begins a new log.";
+    CONFIG_CHANGED 7014 70 Integrator "configuration not as approved"
+        "The configuration files, or a profile, say something else than what was approved last. The approved configuration runs."
+        "Somebody edited a file, and nobody has approved it yet; or it was tampered with."
+        "headgate config digest names what differs. Put it back, or have it approved: headgate config digest --draft F --reason TEXT, sign-document, headgate config approve F; then restart the gateway.";
+    CONFIG_LOST 7015 71 Integrator "approved configuration lost"
+        "A configuration was approved, and the one that runs cannot be proven to be it: the kept one is missing, damaged or another."
+        "A damaged disk, a deleted file, or a file that somebody put there."
+        "Put the configuration files back as they were approved and restart the gateway; or restore config.approved; or have the files approved anew by two approvers: headgate config digest --draft F --reason TEXT.";
+    CONFIG_WEAKENS 7016 60 Approver "configuration weakens enforcement"
+        "The configuration lets more pass than the one approved last, and too few people stand behind that."
+        "The approval was drafted for another configuration, or one approver signed alone."
+        "headgate config digest lists each weakening; draft again with --draft, and have two distinct approvers sign.";
+    CONFIG_UNAPPROVED 7017 70 Approver "no configuration approved"
+        "No configuration was ever approved, so whoever can edit the files decides what is enforced."
+        "The site has no approvers yet, or they have not signed."
+        "Trust approvers (docs/trust.md); then headgate config digest --draft F --reason TEXT, sign-document, headgate config approve F.";
     BROKER_DOWN 8001 70 Integrator "broker unreachable"
         "The MQTT broker cannot be reached; alarms queue on disk."
         "The broker is down, or refuses this gateway's certificate."

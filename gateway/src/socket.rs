@@ -131,6 +131,8 @@ fn only_looks(request: &Request) -> bool {
             | R::Signals
             | R::AuditList { .. }
             | R::AuditVerify
+            | R::ConfigCompare { .. }
+            | R::Doctor
     )
 }
 
@@ -211,7 +213,7 @@ const MAX_CALLERS: usize = 16;
 /// How long a caller may go on sending after its answer.
 const HANG_UP: Duration = Duration::from_secs(10);
 /// Longest request line.
-const MAX_LINE: u64 = 512 * 1024;
+const MAX_LINE: u64 = 1 << 20;
 /// Longest reply read.
 const MAX_REPLY: u64 = 16 << 20;
 /// Longest call, an image of 64 MiB included.

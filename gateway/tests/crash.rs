@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ed25519_dalek::Signer;
+use firmware_verifier::document::{ConfigApproval, Document, DocumentId, Moment};
+use firmware_verifier::trust::Role;
 use gateway::config::Config;
 use gateway::judge::{Answered, Failure, Judge, Message, Request, rows::Terms};
 use gateway::proxy::pump::{Command, News};
@@ -102,6 +104,36 @@ impl World {
         judge.ask(request, None).map(drop)
     }
 
+    /// Trusts an approver, whose key comes from a seed.
+    fn trust_approver(&self, judge: &mut Judge) -> Result<(), Failure> {
+        let key = approver().verifying_key().to_bytes().to_vec();
+        let (role, vendor, models) = (Role::Approver, "*".into(), vec!["*".into()]);
+        let (from, until) = (None, None);
+        judge
+            .ask(Request::TrustAdd { key, name: "ann".into(), role, vendor, models, from, until }, None)
+            .map(drop)
+    }
+
+    /// Approves the configuration of data folder `name`.
+    fn approve_config(&self, judge: &mut Judge, name: &str) -> Result<(), Failure> {
+        let effective = self.config(name).effective.clone();
+        let now = Clock::system().wall();
+        let document = Document {
+            content: ConfigApproval { config: effective.digest(), weakens: false },
+            expires: Moment::new(hal::clock::Wall { ms: now.ms + 86_400_000, ..now }),
+            gateway: "crash".into(),
+            id: DocumentId::from_bytes([9; DocumentId::LEN]),
+            issued: Moment::new(now),
+            reason: "a test".into(),
+        };
+        let mut envelope = document.to_envelope().unwrap();
+        let signature = approver().sign(&envelope.message()).to_bytes();
+        envelope.attach("ann", &signature).unwrap();
+        let approval = envelope.to_json().unwrap();
+        let document = String::from_utf8(effective.bytes().to_vec()).unwrap();
+        judge.ask(Request::ConfigApprove { approval, document }, None).map(drop)
+    }
+
     fn stage(&self, judge: &mut Judge) -> Result<(), Failure> {
         let image = image();
         let mut intake = judge.intake(image.len() as u64)?;
@@ -158,6 +190,10 @@ impl World {
 /// Folder for the TPM's memory that is kept.
 const KEPT: &str = "tpm-kept";
 
+fn approver() -> ed25519_dalek::SigningKey {
+    ed25519_dalek::SigningKey::from_bytes(&[8; 32])
+}
+
 fn image() -> Vec<u8> {
     (0..9000u32).map(|n| (n * 7 % 251) as u8).collect()
 }
@@ -189,8 +225,8 @@ fn cut_everywhere(
     holds: impl Fn(&mut Judge) -> bool,
 ) -> u64 {
     for n in 0..500 {
-        if base == "ready" {
-            world.rewind_tpm(); // this one moves the counter
+        if matches!(base, "ready" | "ready-approver") {
+            world.rewind_tpm(); // these move the counter
         }
         let name = format!("{base}-cut");
         let folder = world.dir.path().join(&name);
@@ -346,4 +382,39 @@ fn every_cut_leaves_before_or_after_and_the_command_can_be_given_again() {
     );
     assert!(init >= 34 && trust >= 7 && stage >= 11 && release >= 2, "fewer crash points than there were");
     assert!(verdict >= 6 && refused >= 8, "fewer crash points than there were");
+}
+
+/// Whether the configuration of data folder `name` is the approved one. No cut leaves a name of it behind, once the
+/// gate has been open.
+fn approved(world: &World, judge: &mut Judge, name: &str) -> bool {
+    let effective = world.config(name).effective.clone();
+    let document = String::from_utf8(effective.bytes().to_vec()).unwrap();
+    let Ok(Answered::Config(row)) = judge.ask(Request::ConfigCompare { document }, None) else {
+        return false;
+    };
+    let file = |file: &str| std::fs::read(world.dir.path().join(name).join(file)).ok();
+    assert!(file("config.next").is_none(), "a cut is finished, or undone");
+    let approved = row.approved.as_ref() == Some(&row.given);
+    assert_eq!(file("config.approved").is_some(), approved, "the digest and the file are one");
+    approved
+}
+
+#[test]
+fn every_cut_of_an_approval_leaves_the_old_configuration_or_the_new_one() {
+    let world = World::new();
+    let mut judge = world.open("ready-approver", &Fuse::never()).unwrap();
+    let request = world.init(&mut judge).unwrap();
+    world.approve(&mut judge, &request).unwrap();
+    world.trust_approver(&mut judge).unwrap();
+    drop(judge);
+    world.keep_tpm();
+    let name = "ready-approver-cut";
+    let cuts = cut_everywhere(
+        &world,
+        "ready-approver",
+        |w, judge| w.approve_config(judge, name),
+        |judge| approved(&world, judge, name),
+    );
+    println!("crash points of an approval: {cuts}");
+    assert!(cuts >= 10, "fewer crash points than there were: {cuts}");
 }

@@ -51,6 +51,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // The configuration and the profiles come from disk.
     ("gateway/src/config/mod.rs", &["std::fs"]),
     ("gateway/src/config/profiles.rs", &["std::fs"]),
+    ("gateway/src/config/approved.rs", &["std::fs"]),
     // Puts the simulated controller on a port.
     ("gateway/src/sim/server.rs", &["tokio", "TcpListener", "TcpStream", "Clock::system"]),
 ];

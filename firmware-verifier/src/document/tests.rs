@@ -321,3 +321,26 @@ fn base64(bytes: &[u8]) -> String {
     use ::base64::Engine as _;
     ::base64::engine::general_purpose::STANDARD.encode(bytes)
 }
+
+#[test]
+fn an_approval_of_a_configuration_counts_once_so_that_an_older_one_cannot_come_back() {
+    let mut store = store();
+    let approve = |store: &mut TrustStore, config: &[u8], id: u8, seeds: &[u8], weakens: bool| {
+        let content = ConfigApproval { config: Digest::of(config), weakens };
+        let document = Document { id: DocumentId::from_bytes([id; 16]), ..document(content) };
+        let signed = Signed::open(&envelope(&document, seeds), store, GATEWAY, NOW)?;
+        store.approve_config(&signed, NOW).unwrap();
+        Ok::<_, DocumentError>(store.generation())
+    };
+    let before = store.generation();
+    assert_eq!(approve(&mut store, b"one", 1, &[21], false).unwrap(), before + 1, "one change");
+    assert_eq!(store.config(), Some(Digest::of(b"one")));
+    approve(&mut store, b"two", 2, &[22], false).unwrap();
+    let replayed = approve(&mut store, b"one", 1, &[21], false).unwrap_err();
+    assert_eq!((replayed.code(), store.config()), (r::DOCUMENT_USED, Some(Digest::of(b"two"))));
+    let alone = approve(&mut store, b"three", 3, &[21], true).unwrap_err();
+    assert_eq!((alone.code(), store.config()), (r::SIGNERS_TOO_FEW, Some(Digest::of(b"two"))));
+    approve(&mut store, b"three", 3, &[21, 22], true).unwrap();
+    let read = TrustStore::from_cbor(&store.to_cbor().unwrap()).unwrap();
+    assert_eq!(read.config(), Some(Digest::of(b"three")));
+}

@@ -17,7 +17,7 @@ use super::role::Role;
 use super::stored::{SCHEMA, TAG};
 use super::threshold::Thresholds;
 use crate::digest::Digest;
-use crate::document::DocumentId;
+use crate::document::{ConfigApproval, Content, Document, DocumentId, Signed};
 use crate::identity::Product;
 use crate::reasons;
 
@@ -164,10 +164,18 @@ impl TrustStore {
         self.change(|next| next.raise(floor))
     }
 
-    /// Remembers the configuration that was approved.
-    pub fn approve_config(&mut self, digest: Digest) -> Result<(), TrustStoreError> {
+    /// Remembers the configuration that was approved, and that this approval was used. Both are one change: an
+    /// approval that counted can never count again, so no older configuration comes back by it.
+    pub fn approve_config(
+        &mut self,
+        approval: &Signed<ConfigApproval>,
+        now: Wall,
+    ) -> Result<(), TrustStoreError> {
+        let Document { id, expires, content, .. } = approval.document();
+        let uses = content.uses().unwrap_or(1);
         self.change(|next| {
-            next.config = Some(digest);
+            next.use_once_more(*id, uses, expires.wall(), now)?;
+            next.config = Some(content.config);
             Ok(())
         })
     }
@@ -181,15 +189,23 @@ impl TrustStore {
         expires: Wall,
         now: Wall,
     ) -> Result<(), TrustStoreError> {
-        self.change(|next| {
-            next.used.retain(|_, used| !now.trusted || used.expires.ms > now.ms);
-            let used = next.used.entry(id).or_insert(Used { count: 0, expires });
-            if used.count >= uses {
-                return Err(TrustStoreError::Spent { id, uses });
-            }
-            used.count += 1;
-            Ok(())
-        })
+        self.change(|next| next.use_once_more(id, uses, expires, now))
+    }
+
+    fn use_once_more(
+        &mut self,
+        id: DocumentId,
+        uses: u8,
+        expires: Wall,
+        now: Wall,
+    ) -> Result<(), TrustStoreError> {
+        self.used.retain(|_, used| !now.trusted || used.expires.ms > now.ms);
+        let used = self.used.entry(id).or_insert(Used { count: 0, expires });
+        if used.count >= uses {
+            return Err(TrustStoreError::Spent { id, uses });
+        }
+        used.count += 1;
+        Ok(())
     }
 
     /// One change: the next generation, checked as a whole, or nothing.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use hal::clock::Clock;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, approved};
 use crate::judge::rows::Status;
-use crate::judge::{Answered, Failure, Judge, Request};
+use crate::judge::{Answered, Failure, Judge, Request, settle_change};
 use crate::socket;
 use crate::vault::IMAGE_LIMIT;
 
@@ -16,6 +16,7 @@ mod audit;
 mod conduit;
 mod config;
 mod demo;
+mod doctor;
 mod explain;
 mod image;
 mod init;
@@ -56,6 +57,8 @@ enum Verb {
     Run,
     /// The gate, controllers, open cases and alarms.
     Status,
+    /// Look at everything that could be wrong with this gateway; exit code 70 when something is.
+    Doctor,
     /// Say what a reason code means, or tell the story of a case.
     Explain(explain::Explain),
     /// Check an image and keep nothing.
@@ -118,6 +121,8 @@ enum Said {
     Answer(Box<Answered>),
     /// Plain words, and the same as JSON.
     Words(String, serde_json::Value),
+    /// Plain words, the same as JSON, and an exit code that is no failure of the verb.
+    Judged(String, serde_json::Value, u8),
     /// It has said everything itself.
     Nothing,
 }
@@ -165,6 +170,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Init(v) => init::init(context, &v),
         Verb::Run => run::run(context),
         Verb::Status => context.ask(&Request::Status),
+        Verb::Doctor => doctor::doctor(context),
         Verb::Explain(v) => explain::explain(context, &v),
         Verb::Verify(v) => image::verify(context, &v),
         Verb::Stage(v) => image::stage(context, v),
@@ -182,7 +188,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Report(v) => report::report(context, v),
         Verb::Alarms(v) => watch::alarms(context, v),
-        Verb::Config(v) => config::config(context, &v),
+        Verb::Config(v) => config::config(context, v),
         Verb::Sim(v) => sim::sim(&v),
     }
 }
@@ -190,6 +196,18 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
 impl Context {
     fn load(&self) -> Result<Config, Failure> {
         Config::load(&self.config).map_err(|e| self.wrong(&e))
+    }
+
+    /// The configuration to run: the approved one, where there is one.
+    fn to_run(&self) -> Result<Config, Failure> {
+        let choose = || approved::to_run(&self.config).map_err(|e| self.wrong(&e));
+        let config = choose()?;
+        if !approved::is_cut_off(&config.data) {
+            return Ok(config);
+        }
+        // Rare, and the only start that waits for the TPM: it knows which of the two counts.
+        settle_change(config, Clock::system());
+        choose()
     }
 
     /// As [`Context::load`], with every file that it names.
@@ -218,7 +236,7 @@ impl Context {
     }
 
     fn answer(&self, request: &Request) -> Result<Answered, Failure> {
-        let config = self.load()?;
+        let config = self.to_run()?;
         if let Some(reply) = socket::ask_running(&config.socket, request, None) {
             return reply;
         }
@@ -270,10 +288,11 @@ fn judge(config: Config) -> Result<Judge, Failure> {
 
 /// As [`judge`], without a look at the gate.
 fn open(config: Config) -> Result<Judge, Failure> {
-    let mut judge = Judge::open(Arc::new(config), Clock::system()).map_err(|e| match e.code {
-        None => e.next("headgate status asks the process that has it; this command needs it stopped"),
-        Some(_) => e,
-    })?;
+    let mut judge =
+        Judge::open(Arc::new(approved::choose(config)), Clock::system()).map_err(|e| match e.code {
+            None => e.next("headgate status asks the process that has it; this command needs it stopped"),
+            Some(_) => e,
+        })?;
     judge.caller = socket::own_user();
     Ok(judge)
 }

@@ -13,6 +13,10 @@ use crate::reasons;
 pub(super) fn said(said: Said, json: bool) -> u8 {
     match said {
         Said::Nothing => {}
+        Said::Judged(words, value, exit) => {
+            out(&if json { value_text(&value) } else { lines(&words) });
+            return exit;
+        }
         Said::Words(_, value) if json => out(&value_text(&value)),
         Said::Words(words, _) => out(&lines(&words)),
         Said::Answer(answer) if json => out(&value_text(&as_json(&answer))),
@@ -185,6 +189,8 @@ fn words(answer: &Answered) -> String {
             let buses: String = buses.iter().map(super::signals::bus::list).collect();
             super::signals::list(signals, true) + &buses
         }
+        Answered::Config(row) => super::config::words(row),
+        Answered::Doctor { running, checks } => super::doctor::words(*running, checks),
         Answered::Audit { entries, .. } => super::audit::list(entries),
         Answered::AuditReport(report) => super::audit::report(report),
         Answered::Receipt(row) => super::receipt::page(row),
@@ -202,6 +208,7 @@ fn boot_words(epoch: u64, approvals: &[BootRow]) -> String {
 fn status_words(s: &Status) -> String {
     let run = if s.running { "running" } else { "not running; this is what the data folder says" };
     let mut out = format!("gateway {} ({}), {run}\ngate    {}\n", s.gateway, s.version, s.gate.text);
+    out += &format!("config  {}\n", s.configuration);
     out += &s.plcs.iter().map(plc_words).collect::<String>();
     out += &format!("outbox  {} messages waiting for the broker\n", s.outbox);
     if s.nv_writes.0 > 0 {

@@ -4,7 +4,7 @@ use super::{Context, Said};
 use crate::judge::Failure;
 
 pub(super) fn run(context: &Context) -> Result<Said, Failure> {
-    let config = context.load()?;
+    let config = context.to_run()?;
     let filter = tracing_subscriber::EnvFilter::try_from_env("HEADGATE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,rumqttc_v5=off"));
     let _ = tracing_subscriber::fmt()

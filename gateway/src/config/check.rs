@@ -11,23 +11,29 @@ use hal::tpm::Tcti;
 use super::file::{self, Access, Function, Mode};
 use super::name::Taken;
 use super::place::{Place, Typed};
-use super::{Config, ConfigError, Mqtt, MqttTls, Needed, Plc, Route, Tpm, effect, profiles};
+use super::profiles::Shelf;
+use super::{Config, ConfigError, Effective, Mqtt, MqttTls, Needed, Plc, Route, Standing, Tpm, effect};
 use crate::protocol::modbus::profile::Flash;
 use crate::shield::allow::{AllowList, Functions, Rule};
 use crate::transfer::engine::Way;
 
 pub(super) type Checked<T> = Result<T, String>;
 
-pub(super) fn check(file: file::Whole, main: &str, base: &Path) -> Result<Config, ConfigError> {
+pub(super) fn check(
+    file: file::Whole,
+    files: &[(String, String)],
+    base: &Path,
+    shelf: &Shelf,
+) -> Result<Config, ConfigError> {
+    let main = files.first().map_or("configuration", |(name, _)| name);
     let missing = |what: &str| ConfigError { file: main.into(), what: what.into() };
     let gateway = file.gateway.ok_or_else(|| missing("no [gateway] table; give it a name"))?;
     let tpm = file.tpm.ok_or_else(|| missing("no [tpm] table; give tcti and pcrs"))?;
-    let folders: Vec<PathBuf> = gateway.raw.profiles.iter().map(|p| base.join(p)).collect();
     let zones: Vec<String> = file.zones.into_iter().map(|z| z.raw.id).collect();
     let (mut plcs, mut warnings): (Vec<Plc>, Vec<String>) = (Vec::new(), Vec::new());
     for Typed { at, raw } in file.plcs {
         let here = |what: String| at.error(format!("plc {:?}: {what}", raw.id));
-        let plc = plc(&raw, &zones, &folders).and_then(|plc| unique(&plcs, plc)).map_err(here)?;
+        let plc = plc(&raw, &zones, shelf).and_then(|plc| unique(&plcs, plc)).map_err(here)?;
         warnings.extend(effect::check(&plc).map_err(here)?.into_iter().map(|w| here(w).to_string()));
         plcs.push(plc);
     }
@@ -40,8 +46,11 @@ pub(super) fn check(file: file::Whole, main: &str, base: &Path) -> Result<Config
     let soak = checked_or_default(file.soak, super::signal::soak)?;
     taken.signals = signals.iter().map(|s| s.spec.id.as_str()).collect();
     let buses = super::bus::check_all(file.buses, &taken, base)?;
+    let effective = Effective::of(files.iter().map(|(_, text)| text.as_str()), &shelf.used());
     Ok(Config {
-        digest: [0; 32], // of the texts, which are not seen here
+        effective: effective.map_err(|e| missing(&e.to_string()))?,
+        standing: Standing::Unapproved,
+        base: base.into(),
         buses,
         signals,
         health,
@@ -104,7 +113,7 @@ fn check_tpm(raw: &file::Tpm) -> Checked<Tpm> {
     Ok(Tpm { tcti: raw.tcti.clone(), pcrs, recheck: Duration::from_secs(recheck) })
 }
 
-fn plc(raw: &file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
+fn plc(raw: &file::Plc, zones: &[String], shelf: &Shelf) -> Checked<Plc> {
     if let Some(zone) = raw.zone.as_ref().filter(|z| !zones.contains(z)) {
         return Err(format!("zone {zone:?} has no [[zone]] table"));
     }
@@ -113,7 +122,7 @@ fn plc(raw: &file::Plc, zones: &[String], folders: &[PathBuf]) -> Checked<Plc> {
     let product = Product::new(&raw.vendor, &raw.model).map_err(|e| e.to_string())?;
     let safety = raw.class == file::Class::Safety;
     let routes =
-        raw.routes.iter().map(|r| route(r, &raw.allow, safety, folders)).collect::<Checked<Vec<_>>>()?;
+        raw.routes.iter().map(|r| route(r, &raw.allow, safety, shelf)).collect::<Checked<Vec<_>>>()?;
     match routes.len() {
         0 => return Err("no [[plc.route]]: nothing leads to it".into()),
         1 => {}
@@ -159,7 +168,7 @@ fn unique(plcs: &[Plc], plc: Plc) -> Checked<Plc> {
     }
 }
 
-fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[PathBuf]) -> Checked<Route> {
+fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, shelf: &Shelf) -> Checked<Route> {
     let file::Protocol::ModbusTcp = raw.protocol;
     let listen = raw.listen.parse().map_err(|_| format!("listen {:?}: write ADDRESS:PORT", raw.listen))?;
     let target = raw.target.parse().map_err(|_| format!("target {:?}: write ADDRESS:PORT", raw.target))?;
@@ -168,7 +177,7 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[Path
         (Some(_), Some(_)) if safety => {
             return Err("class \"safety\" takes no updates through the gate: remove way and profile".into());
         }
-        (Some(way), Some(profile)) => Some(update(way, profile, folders)?),
+        (Some(way), Some(profile)) => Some(update(way, profile, shelf)?),
         (Some(_), None) => {
             return Err("way without profile: name the profile that says how it is updated".into());
         }
@@ -217,9 +226,9 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, folders: &[Path
 fn update(
     way: file::Way,
     profile: &str,
-    folders: &[PathBuf],
+    shelf: &Shelf,
 ) -> Checked<(Way, std::sync::Arc<crate::protocol::modbus::profile::Profile>)> {
-    let profile = profiles::find(profile, folders)?;
+    let profile = shelf.find(profile)?;
     let way = match way {
         file::Way::Match => Way::Match,
         file::Way::Stage => Way::Stage,
@@ -300,6 +309,12 @@ fn mqtt(raw: &file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
     if host.is_empty() || host.contains('/') {
         return Err(bad());
     }
+    if host.contains('@') {
+        // The configuration is copied, digested and shown to whoever approves it.
+        return Err("[mqtt] url with a user or password: no secret is part of the configuration; use a \
+                    certificate"
+            .into());
+    }
     let client = match (&raw.certificate, &raw.key) {
         (Some(c), Some(k)) => Some((base.join(c), base.join(k))),
         (None, None) => None,
@@ -325,6 +340,6 @@ fn mqtt(raw: &file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
 /// 100 ms each.
 const LONGEST_TRANSFER_S: u64 = 3600;
 /// Where the package keeps state.
-const DATA: &str = "/var/lib/headgate";
+pub(super) const DATA: &str = "/var/lib/headgate";
 /// Where the package puts the management socket.
 const SOCKET: &str = "/run/headgate/headgate.sock";

@@ -10,29 +10,37 @@ use std::time::Duration;
 
 use firmware_verifier::identity::{Product, Slot};
 
+use self::profiles::Shelf;
 use crate::protocol::modbus::profile::Profile;
 use crate::shield::allow::AllowList;
 use crate::transfer::engine::Way;
 
+pub mod approved;
 mod bus;
 mod check;
 mod effect;
+pub mod effective;
 mod file;
 mod name;
 mod place;
 pub mod profiles;
 mod regime;
 mod signal;
+pub mod weakening;
 
+pub use approved::Standing;
 pub use bus::{Bus, Level};
+pub use effective::Effective;
 pub use regime::Regime;
 pub use signal::{Input, Register, Signal};
 
 /// Everything the gateway was told.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// SHA-256 of the configuration as it was read.
-    pub digest: [u8; 32],
+    /// All of it in the one form that is digested and approved.
+    pub effective: Effective,
+    /// How it stands to the configuration that was approved last.
+    pub standing: Standing,
     /// The gateway's name: in case numbers, topics and receipts.
     pub name: String,
     /// Where state, vault and trust store live.
@@ -57,6 +65,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Files it names, which are not part of it.
     needed: Vec<Needed>,
+    /// The folder that relative paths are taken from.
+    pub(crate) base: PathBuf,
 }
 
 /// A file that a table names.
@@ -175,15 +185,24 @@ impl Config {
 
     /// Checks configuration texts, each with its file name. Relative paths are taken from `base`.
     pub fn parse(files: &[(String, String)], base: &Path) -> Result<Config, ConfigError> {
-        let mut whole = file::Whole::default();
-        for (name, text) in files {
-            file::merge(&mut whole, name, text)?;
-        }
-        let mut config = check::check(whole, files.first().map_or("configuration", |(name, _)| name), base)?;
-        // Where one file ends and the next begins counts, their names do not.
-        let parts = files.iter().flat_map(|(_, text)| [text.len().to_string(), "\n".into(), text.clone()]);
-        config.digest = *firmware_verifier::Digest::of(parts.collect::<String>().as_bytes()).as_bytes();
-        Ok(config)
+        let whole = merged(files)?;
+        let folders = whole.gateway.iter().flat_map(|gateway| &gateway.raw.profiles);
+        let shelf = Shelf::of_folders(folders.map(|folder| base.join(folder)).collect());
+        check::check(whole, files, base, &shelf)
+    }
+
+    /// As [`Config::parse`], from the canonical form, which has its profiles with it.
+    pub fn of_effective(effective: &Effective, base: &Path) -> Result<Config, ConfigError> {
+        let name = "approved configuration".to_string();
+        let (text, profiles) =
+            effective.texts().map_err(|e| ConfigError { file: name.clone(), what: e.to_string() })?;
+        let files = [(name, text)];
+        check::check(merged(&files)?, &files, base, &Shelf::of_texts(profiles))
+    }
+
+    /// SHA-256 of [`Config::effective`].
+    pub fn digest(&self) -> firmware_verifier::Digest {
+        self.effective.digest()
     }
 
     /// Whether every file that the configuration names is there. Whether it holds what it should is for its
@@ -204,6 +223,14 @@ impl Config {
     pub fn plc(&self, id: &str) -> Option<&Plc> {
         self.plcs.iter().find(|p| p.slot.as_str() == id)
     }
+}
+
+fn merged(files: &[(String, String)]) -> Result<file::Whole, ConfigError> {
+    let mut whole = file::Whole::default();
+    for (name, text) in files {
+        file::merge(&mut whole, name, text)?;
+    }
+    Ok(whole)
 }
 
 fn read(path: &Path) -> Result<(String, String), ConfigError> {

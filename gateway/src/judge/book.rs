@@ -114,7 +114,7 @@ impl Judge {
 
     /// Writes down that the configuration is another one than at the last start.
     pub(super) fn note_configuration(&mut self) {
-        let digest = self.config.digest;
+        let digest = *self.config.digest().as_bytes();
         let before = meta::get(&self.db.rows(), CONFIGURATION).ok().flatten();
         let before: Option<[u8; 32]> = before.and_then(|bytes| bytes.try_into().ok());
         if before == Some(digest) {
@@ -308,6 +308,12 @@ impl Judge {
                 Err(Failure::new(why::NOT_PROVISIONED, "there is no audit log yet; run headgate init first"))
             }
         }
+    }
+
+    /// How many entries the log has, and when the TPM signed the newest checkpoint.
+    pub(super) fn book_state(&mut self) -> Result<(u64, Option<Wall>), Failure> {
+        let log = &self.whole_book()?.log;
+        Ok((log.size(), log.newest().map(|sealed| sealed.at)))
     }
 
     /// The last `last` entries.

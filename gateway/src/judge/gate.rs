@@ -5,7 +5,7 @@ use std::time::Duration;
 use firmware_verifier::trust::TrustStore;
 use hal::clock::Mono;
 use hal::reason::ReasonCode;
-use hal::tpm::{Approval, Provisioned, TpmError};
+use hal::tpm::{Approval, Provisioned, TpmError, Unsealed};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -135,6 +135,13 @@ impl Judge {
     }
 
     fn unseal(&mut self) -> Result<Gate, Refusal> {
+        let (unsealed, trust) = self.unsealed()?;
+        self.prove_configuration(&trust)?;
+        Ok(Gate::Open { key: unsealed.key, trust, proved: self.clock.mono(), epoch: unsealed.epoch })
+    }
+
+    /// The key and the trust store, whatever configuration runs.
+    pub(super) fn unsealed(&mut self) -> Result<(Unsealed, TrustStore), Refusal> {
         self.open_book();
         if let Some(refusal) = self.unwritable() {
             return Err(refusal);
@@ -162,7 +169,7 @@ impl Judge {
         })?;
         let unsealed = tpm.unseal(&provisioned, &approvals, TPM_TIMEOUT).map_err(|e| tpm_refusal(&e))?;
         let trust = self.load_trust(&unsealed.key)?;
-        Ok(Gate::Open { key: unsealed.key, trust, proved: self.clock.mono(), epoch: unsealed.epoch })
+        Ok((unsealed, trust))
     }
 
     fn prove(&mut self) {
@@ -289,4 +296,5 @@ const GATE_CODES: &[ReasonCode] = &[
     why::STATE_OLD,
     why::STATE_COUNTER,
     why::AUDIT_LOG,
+    why::CONFIG_LOST,
 ];

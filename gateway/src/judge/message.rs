@@ -227,6 +227,20 @@ pub enum Request {
         /// The reason code.
         code: ReasonCode,
     },
+    /// What differs between a configuration and the approved one.
+    ConfigCompare {
+        /// Its canonical form.
+        document: String,
+    },
+    /// Approve a configuration.
+    ConfigApprove {
+        /// The approvers' signatures: a DSSE envelope.
+        approval: String,
+        /// Its canonical form.
+        document: String,
+    },
+    /// Everything that could be wrong with the gateway.
+    Doctor,
     /// The last entries of the audit log.
     AuditList {
         /// How many.
@@ -340,6 +354,15 @@ pub enum Answered {
         /// Every field bus, in the order of the configuration.
         #[serde(default)]
         buses: Vec<crate::signals::BusRow>,
+    },
+    /// A configuration beside the approved one.
+    Config(Box<rows::ConfigRow>),
+    /// What was looked at, and how it is.
+    Doctor {
+        /// Whether the gateway that runs says so, or the data folder alone.
+        running: bool,
+        /// One for each thing.
+        checks: Vec<super::doctor::Check>,
     },
     /// Entries of the audit log.
     Audit {

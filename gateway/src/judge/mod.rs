@@ -23,6 +23,8 @@ mod book;
 mod boot;
 mod cases;
 mod conduit;
+mod configuration;
+pub mod doctor;
 mod gate;
 mod guard;
 mod identity;
@@ -42,6 +44,7 @@ mod thread;
 mod trust;
 mod walk;
 
+pub(crate) use configuration::settle_change;
 pub use gate::GateStatus;
 pub(crate) use import::threshold_words;
 pub use message::{Answered, Asked, Failure, Inbox, Message, Request};
@@ -86,6 +89,8 @@ pub struct Judge {
     unsure: HashMap<String, CaseId>,
     /// The last case of each controller that was only observed, and when it ended.
     observed: HashMap<String, (CaseId, hal::clock::Mono)>,
+    /// Whether the configuration that runs was found to be the approved one since the start.
+    config_proven: bool,
     feed: Option<Arc<tokio::sync::Notify>>,
     signals: Option<crate::signals::Mailbox>,
 }
@@ -141,6 +146,7 @@ impl Judge {
             progress: HashMap::new(),
             unsure: HashMap::new(),
             observed: HashMap::new(),
+            config_proven: false,
             feed: None,
             signals: None,
         })

@@ -30,6 +30,7 @@ impl Judge {
         let Made { provisioned, request, key, state } = made;
         // The store first: a record without the store it needs would look like a store taken away.
         self.first_trust(&key, state)?;
+        self.forget_configurations()?;
         self.begin_book(&provisioned)?;
         let record = serde_json::to_vec_pretty(&provisioned).map_err(|e| Failure::internal(e.to_string()))?;
         self.store.write_atomic(PROVISIONED, &record)?;

@@ -92,7 +92,7 @@ impl Judge {
             stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
             release: release.map(terms),
             policy_epoch: released.verified.policy_epoch(),
-            configuration: Sha256 { sha256: vault::hex(&self.config.digest) },
+            configuration: Sha256 { sha256: vault::hex(self.config.digest().as_bytes()) },
         };
         serde_json::to_string(&known).unwrap_or_default()
     }
@@ -204,7 +204,7 @@ impl Judge {
             plain(configured.map_or("", |plc| f(&plc.product)))
         };
         let name = &self.config.name;
-        let now_configured = Sha256 { sha256: vault::hex(&self.config.digest) };
+        let now_configured = Sha256 { sha256: vault::hex(self.config.digest().as_bytes()) };
         let configuration = known.as_ref().map_or(now_configured, |k| k.configuration.clone());
         let epoch = known.as_ref().map_or(1, |k| k.policy_epoch);
         let key = provisioned.evidence_key().map(|k| envelope::key_id(&k.to_der())).unwrap_or_default();

@@ -64,6 +64,9 @@ pub struct Status {
     pub tpm_usage: [u64; 3],
     /// Writes to the TPM's memory today, and how many a day may have.
     pub nv_writes: (u64, u64),
+    /// How the configuration that runs stands to what was approved, in words.
+    #[serde(default)]
+    pub configuration: String,
 }
 
 impl Status {
@@ -81,6 +84,7 @@ impl Status {
             outbox: 0,
             tpm_usage: [0; 3],
             nv_writes: (0, 0),
+            configuration: "not approved".into(),
         }
     }
 }
@@ -231,6 +235,23 @@ pub struct AnchorRow {
     pub valid_from: Option<Wall>,
     /// Until when.
     pub valid_until: Option<Wall>,
+}
+
+/// A configuration beside the approved one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConfigRow {
+    /// The gateway that an approval must be for.
+    pub gateway: String,
+    /// Digest of the one that runs.
+    pub runs: String,
+    /// Digest of the one approved last; none before the first.
+    pub approved: Option<String>,
+    /// Digest of the one that was given.
+    pub given: String,
+    /// Keys in which the given one differs from the approved one.
+    pub differs: Vec<String>,
+    /// What in it lets more pass than the approved one: two approvers must sign.
+    pub weakens: Vec<String>,
 }
 
 /// An approved boot state.

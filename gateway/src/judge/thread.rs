@@ -25,9 +25,10 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         return;
     };
     judge.open_book();
-    let (version, digest) = (env!("CARGO_PKG_VERSION"), judge.config.digest);
+    let (version, digest) = (env!("CARGO_PKG_VERSION"), *judge.config.digest().as_bytes());
     judge.note_with(Kind::Start, "gateway", &format!("headgate {version} starts"), None, Some(digest));
     judge.note_configuration();
+    judge.tell_standing();
     judge.settle_after_restart();
     judge.resume_alarms();
     judge.resume_soaks();
@@ -153,6 +154,9 @@ impl Judge {
             Request::Signals | Request::SignalLearn { .. } => {
                 Err(Failure::new(why::NOT_READY, "signals are measured while the gateway runs: headgate run"))
             }
+            Request::ConfigCompare { document } => self.config_compare(&document),
+            Request::ConfigApprove { approval, document } => self.config_approve(&approval, &document),
+            Request::Doctor => self.doctor(),
             Request::AuditList { last } => self.audit_list(last),
             Request::AuditVerify => self.audit_verify(),
             Request::AuditExport { to } => self.audit_export(&to),
@@ -164,7 +168,7 @@ impl Judge {
         }
     }
 
-    fn status(&self) -> Result<Status, Failure> {
+    pub(super) fn status(&self) -> Result<Status, Failure> {
         let usage = self.tpm.as_ref().map(hal::tpm::Tpm::usage).unwrap_or_default();
         Ok(Status {
             gateway: self.config.name.clone(),
@@ -177,6 +181,7 @@ impl Judge {
             outbox: outbox::total(&self.db.rows())?.rows,
             tpm_usage: [usage.nv_increments, usage.signatures, usage.unseals],
             nv_writes: self.nv_writes(),
+            configuration: self.config_words().1,
         })
     }
 

@@ -125,7 +125,12 @@ impl Judge {
     /// File first, then the counter, then the database: a cut between them is finished by [`Judge::load_trust`].
     pub(super) fn write_trust(&mut self, store: TrustStore) -> Result<(), Failure> {
         self.afford()?;
-        let key = self.key().map_err(gate_failure)?;
+        let key = match self.key() {
+            // The way out is to approve a configuration.
+            Err(shut) if shut.code == why::CONFIG_LOST => self.unsealed().map(|(unsealed, _)| unsealed.key),
+            other => other,
+        };
+        let key = key.map_err(gate_failure)?;
         let before = self.state_counter().map_err(gate_failure)?;
         if store.generation() != before.saturating_add(1) {
             let found =

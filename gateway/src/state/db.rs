@@ -92,6 +92,11 @@ impl Db {
         }
     }
 
+    /// Whether the reserve is set aside.
+    pub fn has_reserve(&self) -> bool {
+        self.store.open_file(RESERVE).is_ok_and(|file| file.is_some())
+    }
+
     /// Sets the reserve aside again, once there is room; false while there is none.
     pub fn restore_reserve(&self) -> Result<bool, StateError> {
         match self.store.set_aside(RESERVE, RESERVE_BYTES) {

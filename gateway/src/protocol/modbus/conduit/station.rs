@@ -14,7 +14,7 @@ use crate::protocol::modbus::session::{Asked, Session};
 use crate::protocol::modbus::update::{Seen, Step};
 use crate::reasons as why;
 use crate::shield::allow::Denied;
-use crate::transfer::event::{Decision, Station};
+use crate::transfer::event::{Decision, Refusal, Station};
 
 impl Conduit {
     pub(super) fn session(&self, id: SessionId) -> Option<&Session> {
@@ -97,7 +97,9 @@ impl Conduit {
         let asked = session.ask(request.tid, request.unit);
         let parsed = match Request::parse(request.pdu) {
             Ok(parsed) => parsed,
-            Err(_) if !self.settings.enforce => return self.forward(id, asked, request.pdu, None, now),
+            Err(_) if !self.settings.enforce && self.unproven().is_none() => {
+                return self.forward(id, asked, request.pdu, None, now);
+            }
             Err(e) => {
                 self.reports.refused(station, why::MALFORMED, || {
                     (e.to_string(), "a request as the standard defines it".into())
@@ -105,6 +107,11 @@ impl Conduit {
                 return self.except(id, asked, request.pdu, Exception::IllegalValue);
             }
         };
+        if let Some(refusal) = self.unproven().filter(|_| self.could_be_firmware(&parsed)).cloned() {
+            let (found, expected) = (refusal.found.clone(), refusal.expected.clone());
+            self.reports.refused(station, refusal.code, || (found, expected));
+            return self.except(id, asked, request.pdu, exception_for(&refusal, request.pdu));
+        }
         if let Some(update) = &self.update {
             let seen = update.see(&parsed);
             if seen != Seen::Process && request.unit != self.settings.unit {
@@ -126,6 +133,17 @@ impl Conduit {
             }
         }
         self.process(id, asked, station, &parsed, request.pdu, now);
+    }
+
+    /// Why not even `observe` lets firmware pass: nobody can prove that the site has approved it.
+    fn unproven(&self) -> Option<&Refusal> {
+        self.engine.shut().filter(|shut| !self.settings.enforce && shut.code == why::CONFIG_LOST)
+    }
+
+    /// Whether a request is a step of an update, touches its registers, or can reprogram a controller.
+    fn could_be_firmware(&self, parsed: &Request<'_>) -> bool {
+        matches!(parsed, Request::Other | Request::Diagnostics { sub: 1 })
+            || self.update.as_ref().is_some_and(|update| update.see(parsed) != Seen::Process)
     }
 
     /// A request that has nothing to do with updates: the allow-list decides.
