@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firmware_verifier::identity::{Product, Slot};
+use firmware_verifier::trust::Threshold;
 
 use crate::protocol::modbus::profile::Profile;
 use crate::shield::allow::AllowList;
@@ -23,6 +24,7 @@ mod place;
 pub mod profiles;
 mod regime;
 mod signal;
+mod workflow;
 
 pub use bus::{Bus, Level};
 pub use regime::Regime;
@@ -91,6 +93,8 @@ pub struct Plc {
     pub safety: bool,
     /// False: observe.
     pub enforce: bool,
+    /// How many approvers must sign before a release takes effect; `None`: nobody need.
+    pub approvals: Option<Threshold>,
     /// Its conduits.
     pub routes: Vec<Route>,
     /// How it says in which regime it runs, if it has several.
