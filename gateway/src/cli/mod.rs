@@ -17,6 +17,7 @@ mod conduit;
 mod config;
 mod demo;
 mod explain;
+mod held;
 mod image;
 mod init;
 mod print;
@@ -67,6 +68,9 @@ enum Verb {
     Vault(image::VaultVerb),
     /// Allow a staged image into a controller.
     Release(image::Release),
+    /// Releases that wait for people to approve them.
+    #[command(subcommand)]
+    Held(held::Held),
     /// Take a release back.
     Withdraw(image::OnPlc),
     /// Let the gateway itself install a released image.
@@ -170,6 +174,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Stage(v) => image::stage(context, v),
         Verb::Vault(v) => image::vault(context, v),
         Verb::Release(v) => image::release(context, v),
+        Verb::Held(v) => held::held(context, v),
         Verb::Withdraw(v) => context.ask(&Request::Withdraw { digest: v.digest, plc: v.plc }),
         Verb::Deliver(v) => context.ask(&Request::Deliver { digest: v.digest, plc: v.plc }),
         Verb::Trust(v) => trust::trust(context, v),

@@ -173,6 +173,7 @@ fn words(answer: &Answered) -> String {
             };
             releases.iter().map(line).collect()
         }
+        Answered::Held { held } => super::held::words(held),
         Answered::Trust(store) => super::trust::store_words(store),
         Answered::TrustChanges(changes) => super::trust::changes_words(changes),
         Answered::Document { document } => document.clone(),

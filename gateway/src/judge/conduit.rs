@@ -372,5 +372,12 @@ fn state_refusal(e: &StateError) -> Refusal {
 }
 
 /// Reasons that a person can still mend after the image has arrived.
-const WORKFLOW: &[ReasonCode] =
-    &[why::NOTHING_RELEASED, why::OUTSIDE_WINDOW, why::STATION_NOT_NAMED, why::USED_UP, why::NOT_RELEASED];
+const WORKFLOW: &[ReasonCode] = &[
+    why::NOTHING_RELEASED,
+    why::OUTSIDE_WINDOW,
+    why::STATION_NOT_NAMED,
+    why::USED_UP,
+    why::NOT_RELEASED,
+    why::HELD,
+    why::APPROVAL_REFUSED,
+];

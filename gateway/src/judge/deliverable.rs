@@ -2,6 +2,7 @@
 
 use hal::clock::Wall;
 
+use super::four_eyes::waits;
 use super::mint::Unverified;
 use super::stored::short;
 use super::{Judge, refusal};
@@ -33,9 +34,12 @@ impl Judge {
         let mut released = Vec::new();
         let mut last = None;
         for r in current.iter().take(MAX_CANDIDATES) {
-            match self.mint(plc, &r.digest, r.terms.expires) {
+            let minted = self
+                .approvers(r)
+                .and_then(|_| self.mint(plc, &r.digest, r.terms.expires).map_err(Unverified::into_refusal));
+            match minted {
                 Ok(one) => released.push(one),
-                Err(f) => last = Some(f.into_refusal()),
+                Err(refusal) => last = Some(refusal),
             }
         }
         match (released.is_empty(), last) {
@@ -54,6 +58,9 @@ impl Judge {
         };
         let release = release::get(&self.db.rows(), digest, plc).map_err(state)?;
         let Some(release) = release else {
+            if let Some(refusal) = self.why_held(plc) {
+                return Err(refusal);
+            }
             let found = format!("image sha256:{}", vault::hex(digest));
             return Err(refusal(why::NOT_RELEASED, None, found, "an image released for this controller"));
         };
@@ -62,11 +69,22 @@ impl Judge {
         if release.uses_left == 0 || !now.trusted || !release.allows(station, now) {
             return Err(self.why_nothing(plc, station, now).unwrap_or_else(state));
         }
+        self.approvers(&release)?;
         self.mint(plc, digest, release.terms.expires).map_err(Unverified::into_refusal)
+    }
+
+    /// A release that people have not approved yet is nearer than any other reason.
+    fn why_held(&self, plc: &str) -> Option<Refusal> {
+        let held = self.held_for(plc)?;
+        let (code, found, expected) = waits(&held, &self.count_approvals(&held).ok()?);
+        Some(refusal(code, None, found, expected))
     }
 
     /// Why no release applies: the nearest miss.
     fn why_nothing(&self, plc: &str, station: &str, now: Wall) -> Result<Refusal, crate::state::StateError> {
+        if let Some(refusal) = self.why_held(plc) {
+            return Ok(refusal);
+        }
         let all = release::list(&self.db.rows())?;
         let mine: Vec<&Release> = all.iter().filter(|r| r.plc == plc).collect();
         let named =

@@ -123,6 +123,32 @@ pub enum Request {
         /// The controller.
         plc: String,
     },
+    /// Every release that waits for approvals.
+    HeldList,
+    /// One of them.
+    HeldShow {
+        /// `C-000123`.
+        case: String,
+    },
+    /// Its approval, for the approvers to sign.
+    HeldDraft {
+        /// `C-000123`.
+        case: String,
+    },
+    /// A signed approval.
+    HeldApprove {
+        /// `C-000123`.
+        case: String,
+        /// The DSSE envelope.
+        approval: String,
+    },
+    /// Give up a release that waits.
+    HeldRefuse {
+        /// `C-000123`.
+        case: String,
+        /// Why.
+        reason: String,
+    },
     /// The trust store.
     TrustShow,
     /// Add an anchor.
@@ -296,6 +322,11 @@ pub enum Answered {
     Releases {
         /// Every one.
         releases: Vec<rows::ReleaseRow>,
+    },
+    /// Releases that wait for approvals.
+    Held {
+        /// Oldest first.
+        held: Vec<super::HeldRow>,
     },
     /// The trust store.
     Trust(Box<rows::TrustRow>),

@@ -24,8 +24,10 @@ mod boot;
 mod cases;
 mod conduit;
 mod deliverable;
+mod four_eyes;
 mod gate;
 mod guard;
+mod held;
 mod identity;
 mod import;
 pub mod message;
@@ -47,6 +49,7 @@ mod trust;
 mod walk;
 
 pub use gate::GateStatus;
+pub use held::{ApproverRow, HeldRow};
 pub(crate) use import::threshold_words;
 pub use message::{Answered, Asked, Failure, Inbox, Message, Request};
 pub(crate) use mint::{rejected, verdict_failure};

@@ -12,6 +12,7 @@ use hal::tpm::{AttestationKey, Provisioned};
 use serde::{Deserialize, Serialize};
 
 use super::gate::TPM_TIMEOUT;
+use super::held::ApproverRow;
 use super::message::{Answered, Failure};
 use super::rows::ReceiptRow;
 use super::trust::gate_failure;
@@ -19,13 +20,13 @@ use super::{Judge, OURSELVES};
 use crate::audit::{Event, Kind as Audit};
 use crate::reasons as why;
 use crate::receipt::record::{
-    Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA, Signer,
-    Stage, Terms, Watch, Window,
+    Approver, Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA,
+    Signer, Stage, Terms, Watch, Window,
 };
 use crate::receipt::statement::{
     Resource, STATEMENT, SUMMARY, Sha256, Statement, Subject, Summary, Verifier,
 };
-use crate::receipt::{MAX_STAGES, MAX_STATIONS, Said, check, envelope, plain};
+use crate::receipt::{MAX_APPROVERS, MAX_STAGES, MAX_STATIONS, Said, check, envelope, plain};
 use crate::state::Tx;
 use crate::state::case::{self, Case, CaseNumber, CaseState};
 use crate::state::identity::{self, Identity};
@@ -90,11 +91,30 @@ impl Judge {
             signer: Signer { id: signer.id.to_string(), name: plain(&signer.name) },
             attestations: sidecar.attached.iter().map(attestation).collect(),
             stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
-            release: release.map(terms),
+            release: release.map(|release| self.terms(release)),
             policy_epoch: released.verified.policy_epoch(),
             configuration: Sha256 { sha256: vault::hex(&self.config.digest) },
         };
         serde_json::to_string(&known).unwrap_or_default()
+    }
+
+    /// On what terms an image was let through, and by whom.
+    fn terms(&self, release: release::Release) -> Terms {
+        let (held, approvers) = self.approvers(&release).ok().flatten().unzip();
+        let approver = |a: ApproverRow| Approver { id: a.key, name: plain(&a.name), at: a.at.to_string() };
+        let approvers = approvers.unwrap_or_default().into_iter().take(MAX_APPROVERS);
+        let terms = release.terms;
+        Terms {
+            by: if terms.by.is_empty() { "not known".into() } else { plain(&terms.by) },
+            approvers: approvers.map(approver).collect(),
+            held,
+            given: release.created.to_string(),
+            stations: terms.stations.iter().take(MAX_STATIONS).map(|s| plain(s)).collect(),
+            ticket: terms.ticket.map(|t| plain(&t)),
+            window: terms.window.map(|w| Window { from: w.from.to_string(), to: w.to.to_string() }),
+            uses: terms.uses,
+            expires: terms.expires.to_string(),
+        }
     }
 
     /// Has the receipts looked at as soon as the judge has time.
@@ -362,19 +382,6 @@ fn reading(identity: &Identity, at: Wall) -> Reading {
         product: plain(&identity.product),
         revision: plain(&identity.revision),
         at: at.to_string(),
-    }
-}
-
-fn terms(release: release::Release) -> Terms {
-    let terms = release.terms;
-    Terms {
-        by: if terms.by.is_empty() { "not known".into() } else { plain(&terms.by) },
-        given: release.created.to_string(),
-        stations: terms.stations.iter().take(MAX_STATIONS).map(|s| plain(s)).collect(),
-        ticket: terms.ticket.map(|t| plain(&t)),
-        window: terms.window.map(|w| Window { from: w.from.to_string(), to: w.to.to_string() }),
-        uses: terms.uses,
-        expires: terms.expires.to_string(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Releases: an image is permitted into a controller, on terms, and the permission taken back.
 
+use firmware_verifier::verdict::{Basis, Verified};
 use hal::clock::Wall;
 
 use super::Judge;
@@ -8,9 +9,22 @@ use super::rollback::{self, Leave};
 use super::rows::{self, ReleaseRow};
 use super::trust::gate_failure;
 use crate::audit::Kind;
-use crate::state::case::CaseState;
+use crate::state::case::{self, CaseNumber, CaseState};
+use crate::state::held;
 use crate::state::release::{self, Release, Terms, Window};
-use crate::vault;
+use crate::vault::{self, ImageDigest};
+
+/// A release that is to be given.
+pub(super) struct Grant<'a> {
+    pub(super) plc: &'a str,
+    pub(super) digest: ImageDigest,
+    pub(super) terms: rows::Terms,
+    /// Who asked for it.
+    pub(super) by: String,
+    pub(super) downgrade: Option<&'a str>,
+    /// The case that it waited in.
+    pub(super) held: Option<CaseNumber>,
+}
 
 impl Judge {
     pub(super) fn release(
@@ -24,11 +38,24 @@ impl Judge {
         let digest = self.find_image(digest)?;
         self.takes_updates(plc)?;
         let now = self.now();
-        let (window, expires) = life(&terms, now)?;
+        let (_, expires) = life(&terms, now)?;
         let given = downgrade.map(|ticket| Leave::given(ticket, terms.uses)).transpose()?;
-        let staged = self.vault.prove(&digest)?;
-        let minted = self.mint_with(plc, &digest, expires, given.clone());
+        let minted = self.mint_with(plc, &digest, expires, given);
         let verified = minted.map_err(|f| f.into_failure())?.verified;
+        if let Some(need) = self.plc(plc)?.approvals {
+            let terms = rows::Terms { expires: Some(verified.expires()), ..terms };
+            return self.hold((plc, &digest), &terms, downgrade.unwrap_or_default(), need);
+        }
+        let by = self.caller.clone();
+        let grant = Grant { plc, digest, terms, by, downgrade, held: None };
+        self.grant(grant, &verified).map(|text| Answered::Done { text })
+    }
+
+    /// Writes a release down, and says so. A downgrade ticket that it needs is spent first.
+    pub(super) fn grant(&mut self, grant: Grant<'_>, verified: &Verified) -> Result<String, Failure> {
+        let Grant { plc, digest, terms, by, downgrade, held } = grant;
+        let now = self.now();
+        let staged = self.vault.prove(&digest)?;
         // No release outlives the documents that it rests on.
         let expires = verified.expires();
         let spent = match (verified.spends(), downgrade) {
@@ -41,30 +68,32 @@ impl Judge {
         let terms = Terms {
             stations: terms.stations,
             ticket: terms.ticket,
-            window,
+            window: terms.window.map(|(from, to)| Window { from, to }),
             uses: terms.uses,
             expires,
-            signer: verified.signer().id.to_string(),
+            signer: signer(verified),
             policy_epoch: verified.policy_epoch(),
-            by: self.caller.clone(),
+            by,
         };
         let before = release::get(&self.db.rows(), &digest, plc)?;
         let leave = spent.map_or("", |(_, ticket)| ticket);
         self.db.write("release an image", |tx| {
             rollback::keep_ticket(tx, plc, &digest, leave)?;
-            release::add(tx, &staged, plc, &terms, now)
+            release::add(tx, &staged, plc, &terms, now)?;
+            let Some(case) = held else { return Ok(()) };
+            held::released(tx, case, now)?;
+            case::settle(tx, case, CaseState::Done, None)
         })?;
         let replaced = before.map_or(String::new(), |before| before.replaced_by(&terms));
         let mut ticket = terms.ticket.as_ref().map_or(String::new(), |ticket| format!(", ticket {ticket}"));
         if let Some((spend, _)) = spent {
             ticket += &format!(", downgrade ticket {} spent", spend.id);
         }
-        let text = format!("{} use(s), until {expires}{ticket}, signed by {}", terms.uses, terms.signer);
+        let held = held.map_or(String::new(), |case| format!(", approved in {case}"));
+        let text = format!("{} use(s), until {expires}{ticket}{held}, {}", terms.uses, verified.backing());
         self.note_with(Kind::Release, plc, &text, None, Some(digest));
         let (digest, uses) = (vault::hex(&digest), terms.uses);
-        Ok(Answered::Done {
-            text: format!("released: {digest} for {plc}, {uses} time(s), until {expires}{replaced}"),
-        })
+        Ok(format!("released: {digest} for {plc}, {uses} time(s), until {expires}{replaced}"))
     }
 
     /// Whether any update may ever pass to a controller, by its configuration.
@@ -89,7 +118,14 @@ impl Judge {
                 self.note_with(Kind::Withdraw, plc, "the release is withdrawn", None, Some(digest));
                 Ok(Answered::Done { text: format!("withdrawn: {} for {plc}", vault::hex(&digest)) })
             }
-            false => Err(Failure::not_found(format!("{} is not released for {plc}", vault::hex(&digest)))),
+            false => {
+                let held = self.held_for(plc).filter(|held| held.digest == digest);
+                let held = held.map_or(String::new(), |held| {
+                    format!("; its release waits in {0}: headgate held refuse {0}", held.case)
+                });
+                let text = format!("{} is not released for {plc}{held}", vault::hex(&digest));
+                Err(Failure::not_found(text))
+            }
         }
     }
 
@@ -115,7 +151,15 @@ impl Judge {
     }
 }
 
-fn life(terms: &rows::Terms, now: Wall) -> Result<(Option<Window>, Wall), Failure> {
+/// Whose key stands behind an image: what a release remembers.
+fn signer(verified: &Verified) -> String {
+    match verified.basis() {
+        Basis::VendorSigned => verified.signer().id.to_string(),
+        Basis::SiteVouched => verified.backing(),
+    }
+}
+
+pub(super) fn life(terms: &rows::Terms, now: Wall) -> Result<(Option<Window>, Wall), Failure> {
     let window = terms.window.map(|(from, to)| Window { from, to });
     let end = window.map_or(Wall { ms: now.ms + DEFAULT_LIFE_MS, ..now }, |w| w.to);
     let expires = terms.expires.unwrap_or(end);

@@ -46,6 +46,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         judge.keep_receipts();
         // However much mail there is: a proof that is due is not put off.
         if judge.recheck_in().is_zero() {
+            judge.end_overdue_holds();
             let was = judge.gate_status().open;
             judge.recheck();
             if !was && judge.gate_status().open {
@@ -118,6 +119,11 @@ impl Judge {
             Request::ReleaseList { digest } => self.releases(digest.as_deref()),
             Request::Withdraw { digest, plc } => self.withdraw(&digest, &plc),
             Request::Deliver { digest, plc } => self.deliver(&digest, &plc),
+            Request::HeldList => self.held_list(),
+            Request::HeldShow { case } => self.held_show(&case),
+            Request::HeldDraft { case } => self.held_draft(&case),
+            Request::HeldApprove { case, approval } => self.held_approve(&case, &approval),
+            Request::HeldRefuse { case, reason } => self.held_refuse(&case, &reason),
             Request::TrustShow => self.trust_show(),
             Request::TrustAdd { key, name, role, vendor, models, from, until } => {
                 self.trust_add(&key, &name, (role, &vendor, &models), (from, until))

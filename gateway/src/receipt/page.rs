@@ -93,6 +93,11 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
 
 fn released(page: &mut Page, terms: &Terms) {
     page.row("Released", &format!("by {}, {}", terms.by, terms.given));
+    for (n, a) in terms.approvers.iter().enumerate() {
+        let case = terms.held.as_deref().unwrap_or_default();
+        let label = if n == 0 { "Approved by" } else { "" };
+        page.row(label, &format!("{} (key {}), {} {case}", a.name, a.id, a.at));
+    }
     page.row("Ticket", terms.ticket.as_deref().unwrap_or("none"));
     let window = terms.window.as_ref().map(|w| format!("{} to {}", w.from, w.to));
     page.row("Window", &window.unwrap_or_else(|| format!("none; until {}", terms.expires)));

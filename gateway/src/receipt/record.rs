@@ -140,8 +140,14 @@ pub struct Signer {
 /// A release: who, when, on what terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// Who gave it. One person: the gateway knows no second approver yet.
+    /// Who asked for it, and where nobody had to approve it also gave it.
     pub by: String,
+    /// Who approved it, each with a key of his own; empty where the controller asks for nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<Approver>,
+    /// The case in which it was held until they had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// When, RFC 3339.
     pub given: String,
     /// Stations named; none: any.
@@ -156,6 +162,17 @@ pub struct Terms {
     pub uses: u32,
     /// Until when, RFC 3339.
     pub expires: String,
+}
+
+/// Somebody who approved a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approver {
+    /// The key's id.
+    pub id: String,
+    /// The name that its anchor had.
+    pub name: String,
+    /// When the approval came, RFC 3339.
+    pub at: String,
 }
 
 /// From when to when, RFC 3339.
