@@ -15,6 +15,7 @@ use crate::vault::IMAGE_LIMIT;
 mod audit;
 mod conduit;
 mod config;
+mod countersign;
 mod demo;
 mod explain;
 mod held;
@@ -63,6 +64,8 @@ enum Verb {
     Verify(image::Verify),
     /// Check an image and keep it in the vault.
     Stage(image::Stage),
+    /// Vouch for an image that its vendor did not sign: approvers sign, and the gateway countersigns.
+    Countersign(countersign::Countersign),
     /// What is in the vault and in quarantine.
     #[command(subcommand)]
     Vault(image::VaultVerb),
@@ -172,6 +175,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Explain(v) => explain::explain(context, &v),
         Verb::Verify(v) => image::verify(context, &v),
         Verb::Stage(v) => image::stage(context, v),
+        Verb::Countersign(v) => countersign::countersign(context, v),
         Verb::Vault(v) => image::vault(context, v),
         Verb::Release(v) => image::release(context, v),
         Verb::Held(v) => held::held(context, v),

@@ -223,7 +223,7 @@ impl Judge {
 }
 
 /// Which approver signed whose key is revoked.
-fn revoked_signer(envelope: &Envelope, trust: &TrustStore) -> Option<String> {
+pub(super) fn revoked_signer(envelope: &Envelope, trust: &TrustStore) -> Option<String> {
     let approvers = trust.anchors().iter().filter(|a| a.role() == Role::Approver);
     let revoked = approvers.filter_map(|a| trust.revoked_key(a.id()).map(|r| (a, r)));
     let mut signed = revoked.filter(|(a, _)| envelope.verify([a.key()]).contains(a.key()));

@@ -77,6 +77,33 @@ pub enum Request {
         #[serde(default)]
         downgrade: Option<String>,
     },
+    /// The document by which approvers vouch for an image that nobody signed.
+    VouchDraft {
+        /// SHA-256 of the image.
+        digest: String,
+        /// The controllers that it may go to.
+        plcs: Vec<String>,
+        /// When the word ends.
+        expires: Wall,
+        /// Why, for those who sign.
+        reason: String,
+    },
+    /// Countersign such a document for an image (sent behind this line), and keep the image in the vault.
+    Countersign {
+        /// The controllers that it may go to.
+        plcs: Vec<String>,
+        /// When the word ends.
+        expires: Wall,
+        /// File name, for people.
+        name: String,
+        /// Version, for people.
+        version: Option<String>,
+        /// Security version, as its bringer says.
+        #[serde(default)]
+        security_version: Option<u64>,
+        /// Copies of the document, each with signatures: DSSE envelopes.
+        approvals: Vec<String>,
+    },
     /// Everything in the vault and in quarantine.
     VaultList,
     /// Remove an image.
@@ -294,7 +321,7 @@ pub enum Request {
 impl Request {
     /// Whether an image follows the request.
     pub fn carries_image(&self) -> bool {
-        matches!(self, Request::Verify { .. } | Request::Stage { .. })
+        matches!(self, Request::Verify { .. } | Request::Stage { .. } | Request::Countersign { .. })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Proofs: a stored image walks the gauntlet again for each use, with what the trust store says then.
 
+use firmware_verifier::dsse::Envelope;
 use firmware_verifier::identity::Slot;
 use firmware_verifier::signature::SignatureFile;
 use firmware_verifier::{Gauntlet, Papers, Rejection, Request, Verdict};
@@ -84,8 +85,10 @@ impl Judge {
             state_counter: meta::state_counter(&self.db.rows()).map_err(|e| bad(e.to_string()))?,
             expires,
         };
+        let vouch = sidecar.attached.get(VOUCH).and_then(|word| Envelope::parse(&word.0).ok());
         let papers = Papers {
             gateway: self.config.name.clone(),
+            vouch,
             security_version: sidecar.security_version,
             downgrade_spent: leave.as_ref().is_some_and(|leave| leave.spent),
             downgrade: leave.map(|leave| leave.ticket),
@@ -175,6 +178,8 @@ fn coded(code: ReasonCode, text: &str) -> Failure {
 
 /// Role of the signature among what lies beside an image.
 pub(super) const SIGNATURE: &str = "signature";
+/// Role of the site's word, where there is no signature.
+pub(super) const VOUCH: &str = "vouch";
 /// How long the proof for finishing a begun delivery lasts.
 const RESUME_LIFE_MS: i64 = 86_400_000;
 /// Policy of this version: built in. It becomes a number of its own once policies can change.

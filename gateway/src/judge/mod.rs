@@ -23,6 +23,7 @@ mod book;
 mod boot;
 mod cases;
 mod conduit;
+mod countersign;
 mod deliverable;
 mod four_eyes;
 mod gate;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use firmware_verifier::dsse;
+use firmware_verifier::{Basis, dsse};
 use hal::clock::{Mono, Wall};
 use hal::tpm::{AttestationKey, Provisioned};
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,13 @@ struct LetThrough {
     name: String,
     len: u64,
     verified: String,
+    /// Who signed the image, or vouches for it.
     signer: Signer,
+    #[serde(default)]
+    others: Vec<Signer>,
+    /// Absent in what an earlier version wrote: it knew signed images only.
+    #[serde(default)]
+    basis: Option<Basis>,
     attestations: Vec<Resource>,
     stages: Vec<Stage>,
     release: Option<Terms>,
@@ -59,7 +65,28 @@ struct LetThrough {
     configuration: Sha256,
 }
 
+impl LetThrough {
+    fn is_vouched(&self) -> bool {
+        self.basis == Some(Basis::SiteVouched)
+    }
+
+    /// Who vouches for an image that nobody signed.
+    fn vouchers(&self) -> Vec<Signer> {
+        let all = std::iter::once(&self.signer).chain(&self.others);
+        all.filter(|_| self.is_vouched()).cloned().collect()
+    }
+}
+
 impl Judge {
+    /// Says so where the image that was let into a controller last was not signed by its vendor.
+    pub(super) fn vouched_words(&self, plc: &str) -> Option<String> {
+        let number = case::last_done(&self.db.rows(), plc).ok().flatten()?;
+        let known = receipt::get(&self.db.rows(), number).ok().flatten()?.verdict?;
+        let known: LetThrough = serde_json::from_str(&known).ok()?;
+        let names: Vec<String> = known.vouchers().into_iter().map(|s| s.name).collect();
+        known.is_vouched().then(|| format!("{number}: site-vouched, not signed: by {}", names.join(" and ")))
+    }
+
     /// What the controller said last, for a case that opens.
     pub(super) fn before(&self, plc: &str) -> Option<String> {
         let known = identity::get(&self.db.rows(), plc).ok().flatten()?;
@@ -82,13 +109,16 @@ impl Judge {
             expected: plain(&e.expected),
             input_age_seconds: e.input_age_s,
         };
-        let signer = released.verified.signer();
+        let signer =
+            |s: &firmware_verifier::verdict::Signer| Signer { id: s.id.to_string(), name: plain(&s.name) };
         let release = release::get(&self.db.rows(), &digest, plc).ok().flatten();
         let known = LetThrough {
             name: plain(&sidecar.name),
             len: released.verified.len(),
             verified: self.now().to_string(),
-            signer: Signer { id: signer.id.to_string(), name: plain(&signer.name) },
+            signer: signer(released.verified.signer()),
+            others: released.verified.signers().skip(1).take(MAX_APPROVERS - 1).map(signer).collect(),
+            basis: Some(released.verified.basis()),
             attestations: sidecar.attached.iter().map(attestation).collect(),
             stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
             release: release.map(|release| self.terms(release)),
@@ -263,7 +293,9 @@ impl Judge {
                         after,
                     },
                     stages: known.as_ref().map(|k| k.stages.clone()).unwrap_or_default(),
-                    signer: known.as_ref().map(|k| k.signer.clone()),
+                    signer: known.as_ref().filter(|k| !k.is_vouched()).map(|k| k.signer.clone()),
+                    basis: known.as_ref().and_then(|k| k.basis.as_ref()).map(word),
+                    vouched_by: known.as_ref().map(LetThrough::vouchers).unwrap_or_default(),
                     release: known.as_ref().and_then(|k| k.release.clone()),
                     configuration,
                     way: row.way.clone(),
@@ -359,7 +391,7 @@ impl Judge {
         })
     }
 
-    fn provisioned_or_failure(&self) -> Result<Provisioned, Failure> {
+    pub(super) fn provisioned_or_failure(&self) -> Result<Provisioned, Failure> {
         let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
         self.provisioned().map_err(gate_failure)?.ok_or_else(missing)
     }

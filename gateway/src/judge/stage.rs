@@ -1,12 +1,12 @@
 //! Images that are brought: checked, and kept in the vault or in quarantine.
 
-use firmware_verifier::Verdict;
 use firmware_verifier::signature::SignatureFile;
+use firmware_verifier::{Basis, Verdict, Verified};
 use hal::clock::Wall;
 
 use super::Judge;
 use super::message::{Answered, EvidenceRow, Failure};
-use super::mint::{SIGNATURE, rejected, verdict_failure};
+use super::mint::{SIGNATURE, VOUCH, rejected, verdict_failure};
 use super::release::DEFAULT_LIFE_MS;
 use super::rollback::Leave;
 use super::rows::VerdictRow;
@@ -32,6 +32,11 @@ impl Judge {
         }
         let staged = intake.finish(&sidecar)?;
         let digest = *staged.digest();
+        if signature.is_none()
+            && let Some(word) = self.word_beside(&digest)
+        {
+            sidecar.attached.insert(VOUCH.into(), word);
+        }
         let verdict = self.vault.image(&digest).map_err(Failure::from).and_then(|mut image| {
             self.run_gauntlet(plc, (&sidecar, leave), &mut image, self.far_future()).map_err(gate_failure)
         });
@@ -47,18 +52,18 @@ impl Judge {
                     self.vault.remove(Area::Quarantine, &digest)?; // what was wrong is mended
                 }
                 if keep {
-                    let signer = verified.signer();
                     let stated = sidecar.security_version;
                     let stated = stated.map_or(String::new(), |v| format!(", security version {v}"));
-                    let (size, name, id) = (staged.size(), &signer.name, signer.id);
-                    let text = format!("staged: {size} bytes{stated}, signed by {name} ({id})");
+                    let text = format!("staged: {} bytes{stated}, {}", staged.size(), verified.backing());
                     self.note_with(Kind::Verdict, plc, &text, None, Some(digest));
                 }
                 Ok(Answered::Verdict(VerdictRow {
                     digest: vault::hex(&digest),
                     size: staged.size(),
                     plc: plc.to_string(),
-                    signer: format!("{} ({})", verified.signer().name, verified.signer().id),
+                    signer: signer_words(&verified),
+                    basis: verified.basis(),
+                    backing: verified.backing(),
                     staged: keep,
                     evidence: evidence.iter().map(EvidenceRow::from).collect(),
                 }))
@@ -89,5 +94,13 @@ impl Judge {
 
     fn far_future(&self) -> Wall {
         Wall { ms: self.now().ms + DEFAULT_LIFE_MS, ..self.now() }
+    }
+}
+
+/// Whose signature an image has; nobody's where the site vouches for it.
+fn signer_words(verified: &Verified) -> String {
+    match verified.basis() {
+        Basis::VendorSigned => format!("{} ({})", verified.signer().name, verified.signer().id),
+        Basis::SiteVouched => String::new(),
     }
 }

@@ -17,6 +17,7 @@ impl Judge {
                     name: sidecar.name,
                     version: sidecar.version,
                     security_version: sidecar.security_version,
+                    site_vouched: area == Area::Vault && self.word_beside(&stored.digest).is_some(),
                     refused: sidecar.refused.map(|r| (r.code, r.case)),
                 }
             })

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
+use super::countersign::Word;
 use super::identity::words;
 use super::message::{Answered, Asked, Failure, Message, Request};
 use super::rollback::Leave;
@@ -110,6 +111,14 @@ impl Judge {
                 let leave = downgrade.map(|ticket| Leave::given(&ticket, 1)).transpose()?;
                 self.take_image(&plc, (sidecar, leave), signature, need(image)?, true)
             }
+            Request::VouchDraft { digest, plcs, expires, reason } => {
+                self.vouch_draft(&digest, &Word { plcs: &plcs, expires }, &reason)
+            }
+            Request::Countersign { plcs, expires, name, version, security_version, approvals } => {
+                let (name, version) = (clip(&name), version.map(|v| clip(&v)));
+                let sidecar = Sidecar { name, version, security_version, ..Sidecar::default() };
+                self.countersign(&Word { plcs: &plcs, expires }, sidecar, &approvals, need(image)?)
+            }
             Request::VaultList => Ok(self.vault_list()),
             Request::VaultRemove { digest } => self.vault_remove(&digest),
             Request::VaultExport { digest, to } => self.vault_export(&digest, &to),
@@ -197,6 +206,7 @@ impl Judge {
                 identity: known.as_ref().map(|k| words(&k.identity)),
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),
+                site_vouched: self.vouched_words(id),
                 delivery: self.progress.get(id).map(|(case, done, len)| (case.to_string(), *done, *len)),
                 ..PlcRow::configured(plc, links)
             });
@@ -225,6 +235,7 @@ impl Judge {
         }
         let released = self.deliverable_by_us(plc, &digest).map_err(gate_failure)?;
         let (before, known) = (self.before(plc), self.let_through(plc, &released));
+        let asked = format!("delivery asked for by command: {}", released.verified.backing());
         // Where an earlier delivery stopped past its point of no return, the old firmware is gone already.
         let open = crate::state::delivery::open_deliveries(&self.db.rows())?;
         let past =
@@ -239,7 +250,7 @@ impl Judge {
         };
         let number = self.db.write("open a case", |tx| {
             let number = case::open(tx, &new, now)?;
-            case::tell(tx, number, now, "delivery asked for by command")?;
+            case::tell(tx, number, now, &asked)?;
             receipt::open(tx, number, before.as_deref())?;
             receipt::gather(tx, number, &known)?;
             Ok(number)

@@ -35,9 +35,15 @@ pub struct Record {
     pub controller: Controller,
     /// What each stage of the gauntlet saw, in order.
     pub stages: Vec<Stage>,
-    /// Who signed the image.
+    /// Who signed the image; absent where nobody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<Signer>,
+    /// `vendor-signed` or `site-vouched`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+    /// Who vouches for an image that nobody signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched_by: Vec<Signer>,
     /// Who let it in, and on what terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Terms>,

@@ -144,6 +144,7 @@ impl Statement {
             ("a list of subjects", self.subject.len(), 1),
             ("a list of stages", record.stages.len(), MAX_STAGES),
             ("a list of stations", stations, MAX_STATIONS),
+            ("a list of those who vouch", record.vouched_by.len(), MAX_APPROVERS),
             ("a list of approvers", approvers, MAX_APPROVERS),
             ("a list of attestations", self.predicate.input_attestations.len(), MAX_ATTESTATIONS),
             ("a list of levels", self.predicate.verified_levels.len(), MAX_STAGES),
@@ -218,7 +219,8 @@ impl Statement {
         if let Some(watch) = &headgate.watch {
             texts.extend([watch.state.as_str(), &watch.text, &watch.at]);
         }
-        if let Some(signer) = &headgate.signer {
+        texts.extend(headgate.basis.as_deref());
+        for signer in headgate.signer.iter().chain(&headgate.vouched_by) {
             texts.extend([signer.id.as_str(), &signer.name]);
         }
         if let Some(release) = &headgate.release {

@@ -75,6 +75,8 @@ pub(crate) fn statement() -> Statement {
                     input_age_seconds: Some(3),
                 }],
                 signer: Some(Signer { id: "0123".into(), name: "acme".into() }),
+                basis: Some("vendor-signed".into()),
+                vouched_by: vec![],
                 release: Some(Terms {
                     by: "uid 0".into(),
                     approvers: vec![Approver {
@@ -145,7 +147,7 @@ fn what_is_written_is_read_back_and_no_other_form_of_it() {
         let said = refused(&bytes);
         assert!(said.contains(part), "{what}: {said}");
     }
-    let more = edit("\"case\":", "\"another\":1,\"case\":");
+    let more = edit("\"basis\":", "\"another\":1,\"basis\":");
     assert!(Statement::parse(&more).is_ok(), "what a later version adds is passed over");
     assert_ne!(
         Statement::nonce(&more).unwrap(),
@@ -167,6 +169,10 @@ fn every_list_has_its_limit() {
     let release = many.predicate.headgate.release.as_mut().unwrap();
     release.approvers = vec![release.approvers[0].clone(); MAX_APPROVERS + 1];
     assert!(refused(&many.to_json().unwrap()).contains("a list of approvers of 17"));
+    let mut many = statement();
+    let signer = Signer { id: "0".into(), name: "x".into() };
+    many.predicate.headgate.vouched_by = vec![signer; MAX_APPROVERS + 1];
+    assert!(refused(&many.to_json().unwrap()).contains("who vouch of 17"));
     let large = vec![b' '; MAX_RECEIPT + 1];
     assert!(envelope::open(&large).unwrap_err().to_string().contains("a file of"));
     let other = Envelope::new("text/plain", statement().to_json().unwrap()).unwrap().to_json().unwrap();

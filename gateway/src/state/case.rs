@@ -198,6 +198,13 @@ pub fn unsettled(rows: &Rows<'_>) -> Result<Vec<Case>, StateError> {
     rows.all("list cases", &sql, [], make)
 }
 
+/// The last case of a controller in which an image was let in; a release that was held lets none in.
+pub fn last_done(rows: &Rows<'_>, plc: &str) -> Result<Option<CaseNumber>, StateError> {
+    let sql = "SELECT number FROM cases WHERE plc = ?1 AND state = 'done' AND number NOT IN
+               (SELECT number FROM held) ORDER BY number DESC LIMIT 1";
+    rows.first("read a controller's last case", sql, [plc], |row| Ok(CaseNumber(row.get(0)?)))
+}
+
 /// Deletes ended cases that are not among the newest `keep`, with their stories and uses. One whose delivery is still
 /// open stays, and one with a receipt does, signed or owed: a peer can fill the list with refusals, but what a person
 /// released is evidence for years, and so are the approvals of a release.
