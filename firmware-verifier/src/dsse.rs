@@ -105,6 +105,19 @@ impl Envelope {
         Ok(())
     }
 
+    /// Takes in the signatures of another copy of the same document.
+    pub fn merge(&mut self, other: &Envelope) -> Result<(), DsseError> {
+        if (&self.payload_type, &self.payload) != (&other.payload_type, &other.payload) {
+            return Err(DsseError::Another);
+        }
+        for signature in &other.signatures {
+            if !self.signatures.iter().any(|s| s.bytes == signature.bytes) {
+                self.attach(&signature.key_id, &signature.bytes)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What the payload is said to be.
     pub fn payload_type(&self) -> &str {
         &self.payload_type
@@ -189,6 +202,9 @@ pub enum DsseError {
     /// No JSON of this shape.
     #[error("not a DSSE envelope: {0}; give the .dsse.json file as it was signed")]
     Json(#[from] serde_json::Error),
+    /// Another document than the one before.
+    #[error("the files are of different documents; give copies of one, each with the signatures of some")]
+    Another,
     /// No base64.
     #[error("{what} of the DSSE envelope is not base64: {source}")]
     Base64 {
@@ -323,6 +339,23 @@ pub(crate) mod tests {
         }
         let key = key(1);
         assert_eq!(signed(&[1]).verify([&key, &key]).keys().count(), 1, "a key given twice");
+    }
+
+    #[test]
+    fn copies_of_one_document_are_put_together_and_others_are_not() {
+        let (mut both, copy) = (signed(&[1]), signed(&[2, 1]));
+        both.merge(&copy).unwrap();
+        both.merge(&copy).unwrap();
+        assert_eq!((who(&both).as_slice(), both.signatures.len()), ([1, 2].as_slice(), 2));
+        let mut other = Envelope::new("text/x", b"hullo".to_vec()).unwrap();
+        sign(&mut other, 3);
+        assert!(matches!(both.merge(&other), Err(DsseError::Another)));
+        other.payload = b"hello".to_vec();
+        other.payload_type = "text/y".to_owned();
+        assert!(matches!(both.merge(&other), Err(DsseError::Another)));
+        let mut full = signed(&[4]);
+        (0..MAX_SIGNATURES - 1).for_each(|n| full.attach("", &[n as u8]).unwrap());
+        assert!(matches!(both.merge(&full), Err(DsseError::TooLarge { .. })));
     }
 
     #[test]

@@ -26,9 +26,13 @@ const NOW: Wall = Wall::trusted(1_800_000_000_000);
 const GATEWAY: &str = "cell-4";
 const DAY: i64 = 86_400_000;
 
-/// Seeds: 1 to 3 sign for acme, 4 for globex, 11 and 12 are the site, 21 approves.
+/// Seeds: 1 to 3 sign for acme, 4 for globex, 11 and 12 are the site, 21 and 22 approve, 31 is this gateway's own.
 const SITE: u8 = 11;
 const APPROVER: u8 = 21;
+const SECOND: u8 = 22;
+const OWN: u8 = 31;
+/// All whose signatures an image without one needs.
+const WORD: &[u8] = &[APPROVER, SECOND, OWN];
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::from_bytes(&[seed; 32])
@@ -52,6 +56,8 @@ fn store() -> TrustStore {
         other(SITE, Role::Site),
         other(12, Role::Site),
         other(APPROVER, Role::Approver),
+        other(SECOND, Role::Approver),
+        other(OWN, Role::Gateway),
     ];
     TrustStore::with(1, anchors).unwrap()
 }
@@ -186,25 +192,32 @@ fn the_site_vouches_only_for_an_unsigned_image_on_controllers_it_names() {
         Papers { vouch: Some(document(content, seeds)), ..Papers::default() }
     };
     for (what, papers, expected) in [
-        ("another image", vouch(b"x", "pump-3", &[SITE]), Some(r::VOUCH_ELSEWHERE)),
-        ("another controller", vouch(IMAGE, "pump-4", &[SITE]), Some(r::VOUCH_ELSEWHERE)),
-        ("signed by a vendor", vouch(IMAGE, "pump-3", &[1]), Some(r::DOCUMENT_NOT_SIGNED)),
-        ("signed by an approver", vouch(IMAGE, "pump-3", &[APPROVER]), Some(r::DOCUMENT_NOT_SIGNED)),
-        ("this image here", vouch(IMAGE, "pump-3", &[SITE]), None),
+        ("another image", vouch(b"x", "pump-3", WORD), Some(r::VOUCH_ELSEWHERE)),
+        ("another controller", vouch(IMAGE, "pump-4", WORD), Some(r::VOUCH_ELSEWHERE)),
+        ("signed by a vendor", vouch(IMAGE, "pump-3", &[1, OWN]), Some(r::DOCUMENT_NOT_SIGNED)),
+        ("signed by the site", vouch(IMAGE, "pump-3", &[SITE, 12, OWN]), Some(r::DOCUMENT_NOT_SIGNED)),
+        ("by the gateway alone", vouch(IMAGE, "pump-3", &[OWN]), Some(r::DOCUMENT_NOT_SIGNED)),
+        ("by one approver", vouch(IMAGE, "pump-3", &[APPROVER, OWN]), Some(r::SIGNERS_TOO_FEW)),
+        ("by one, twice", vouch(IMAGE, "pump-3", &[APPROVER, APPROVER, OWN]), Some(r::SIGNERS_TOO_FEW)),
+        ("not countersigned", vouch(IMAGE, "pump-3", &[APPROVER, SECOND]), Some(r::DOCUMENT_NOT_SIGNED)),
+        ("this image here", vouch(IMAGE, "pump-3", WORD), None),
     ] {
         let verdict = run(&[], papers, &store());
         assert_eq!(code(&verdict), expected, "{what}");
     }
-    let verdict = run(&[], vouch(IMAGE, "pump-3", &[SITE]), &store());
+    let verdict = run(&[], vouch(IMAGE, "pump-3", WORD), &store());
     let (_, _, found) = of(&verdict, Stage::Signature);
     assert!(found.starts_with("site-vouched") && !found.contains("good signature"), "{found}");
     let Verdict::Verified(proof, _) = verdict else { panic!() };
-    assert_eq!((proof.basis(), proof.signer().name.as_str()), (Basis::SiteVouched, "site 11"));
+    assert_eq!(proof.basis(), Basis::SiteVouched);
+    let words = proof.backing();
+    let both = words.contains("approver 21 (key ") && words.contains("approver 22 (key ");
+    assert!(words.starts_with("site-vouched, not signed: by ") && both, "{words}");
     assert_eq!(proof.expires().ms, NOW.ms + DAY, "the verdict ends with the site's word");
 
-    let verdict = run(&[99], vouch(IMAGE, "pump-3", &[SITE]), &store());
+    let verdict = run(&[99], vouch(IMAGE, "pump-3", WORD), &store());
     assert_eq!(code(&verdict), Some(r::SIGNATURE_MISMATCH), "a bad signature is not covered up");
-    let Verdict::Verified(proof, _) = run(&[1], vouch(IMAGE, "pump-3", &[SITE]), &store()) else { panic!() };
+    let Verdict::Verified(proof, _) = run(&[1], vouch(IMAGE, "pump-3", WORD), &store()) else { panic!() };
     assert_eq!(proof.basis(), Basis::VendorSigned);
 }
 

@@ -36,6 +36,18 @@ hal::reasons! {
         "The image was received whole, but no release names it."
         "It is another build than the released one, or was never staged."
         "headgate vault list shows what is staged; stage and release this image if it is the right one.";
+    HELD 4010 60 Approver "held for approval"
+        "The release waits until enough approvers have signed it; nothing passes before."
+        "The controller asks for approvals, and one is missing, has expired, or its key was revoked."
+        "headgate held show CASE; headgate held approve CASE --out FILE writes what approvers sign.";
+    APPROVAL_REFUSED 4011 60 Approver "release refused by an approver"
+        "Somebody whose approval was asked for has refused: the release is not given."
+        "The case says who and why."
+        "Settle it with whoever refused; headgate release begins a new case.";
+    APPROVAL_ELSEWHERE 4012 13 Approver "approval for something else"
+        "The approval is signed, but for another case, controller, image or step than this one."
+        "The wrong file was given, or the release was asked for anew since."
+        "Have the approval signed that headgate held approve CASE --out FILE writes.";
     PROCESS_DENIED 6001 40 Integrator "access not on the process allow-list"
         "The conduit passes only the functions and addresses its allow-list names; this access is not among them."
         "A station asks for something it did not ask for when the list was learned, or should not ask for."

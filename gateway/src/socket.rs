@@ -121,6 +121,9 @@ fn only_looks(request: &Request) -> bool {
         R::Status
             | R::VaultList
             | R::ReleaseList { .. }
+            | R::HeldList
+            | R::HeldShow { .. }
+            | R::HeldDraft { .. }
             | R::TrustShow
             | R::BootStates
             | R::PlcList

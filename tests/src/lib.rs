@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use hal::tpm::swtpm::Swtpm;
 
 pub mod disk;
+pub mod papers;
 pub mod peers;
 pub mod relay;
 pub mod signer;

@@ -1,12 +1,10 @@
 //! Changes of trust from outside: bundles that site keys have signed, and what they do to images and releases.
 
 use firmware_verifier::Digest;
-use firmware_verifier::document::{
-    Content, Document, DocumentId, Downgrade, Moment, NewFloor, NewKey, TrustBundle,
-};
+use firmware_verifier::document::{Downgrade, NewFloor, NewKey, TrustBundle};
 use firmware_verifier::identity::Slot;
 use firmware_verifier::trust::{KeyId, PublicKey, Role, Threshold, Thresholds};
-use hal::clock::{Clock, Wall};
+use headgate_tests::papers::{approver, document, key};
 use headgate_tests::peers::python;
 use headgate_tests::{Bench, Plc, eventually, image};
 
@@ -16,14 +14,6 @@ fn old_firmware() -> Vec<u8> {
 
 fn new_firmware() -> Vec<u8> {
     image().into_iter().take(20_001).collect()
-}
-
-/// Makes an Ed25519 key with OpenSSL: NAME.pem and NAME.pub.
-fn key(bench: &Bench, name: &str) -> PublicKey {
-    let (private, public) = (format!("{name}.pem"), format!("{name}.pub"));
-    bench.openssl(&["genpkey", "-algorithm", "ed25519", "-out", &private]);
-    bench.openssl(&["pkey", "-in", &private, "-pubout", "-out", &public]);
-    PublicKey::parse(&std::fs::read(bench.path(&public)).expect("just written")).expect("a key")
 }
 
 fn site_key(bench: &Bench, name: &str) -> PublicKey {
@@ -44,26 +34,6 @@ fn new_key(key: &PublicKey, name: &str, role: Role) -> NewKey {
         valid_from: None,
         valid_until: None,
         vendor: vendor.into(),
-    }
-}
-
-/// Writes a document for `gateway` and has each of `keys` sign it in turn.
-fn document<C: Content>(bench: &Bench, file: &str, gateway: &str, content: C, keys: &[&str]) {
-    let now = Clock::system().wall();
-    let day = Wall { ms: now.ms + 86_400_000, ..now };
-    let tag = u8::try_from(file.bytes().map(u32::from).sum::<u32>() % 251).expect("below 256");
-    let document = Document {
-        content,
-        expires: Moment::new(day),
-        gateway: gateway.into(),
-        id: DocumentId::from_bytes([tag; DocumentId::LEN]),
-        issued: Moment::new(now),
-        reason: "a test of trust".into(),
-    };
-    let envelope = document.to_envelope().expect("a document");
-    bench.write(file, envelope.to_json().expect("JSON").as_bytes());
-    for key in keys {
-        bench.headgate(&["sign-document", file, "--key", &format!("{key}.pem")]);
     }
 }
 
@@ -133,8 +103,10 @@ fn site_keys_are_rotated_by_the_old_and_the_new_together() {
     bench.start();
     let old = site_key(&bench, "site-a");
     let (b, c) = (key(&bench, "site-b"), key(&bench, "site-c"));
-    let (code, error) = bench.refused(&["trust", "add", "site-b.pub", "--name", "b", "--role", "site"]);
-    assert!(code != 0 && error.contains("trust bundle"), "{code} {error}");
+    for role in ["site", "approver"] {
+        let (code, error) = bench.refused(&["trust", "add", "site-b.pub", "--name", "b", "--role", role]);
+        assert!(code != 0 && error.contains("trust bundle"), "{role}: {code} {error}");
+    }
     let rotate = || TrustBundle {
         sequence: 1,
         add: vec![new_key(&b, "site b", Role::Site), new_key(&c, "site c", Role::Site)],
@@ -162,7 +134,15 @@ fn site_keys_are_rotated_by_the_old_and_the_new_together() {
 
 /// A gateway with a released image and a site key, and a station that tries to load it.
 fn released() -> (Bench, Plc, String) {
+    released_with(&[])
+}
+
+/// As [`released`], with approvers: where there is a site key, they would need a bundle.
+fn released_with(approvers: &[&str]) -> (Bench, Plc, String) {
     let mut bench = Bench::new();
+    for name in approvers {
+        approver(&bench, name);
+    }
     let plc = bench.controller("pump-3", "generic-file-record", "match", &old_firmware());
     bench.trust_acme();
     bench.start();
@@ -266,9 +246,7 @@ fn an_update_that_is_confirmed_raises_the_floor() {
 
 #[test]
 fn a_downgrade_ticket_lets_one_older_image_through_once() {
-    let (mut bench, plc, digest) = released();
-    key(&bench, "boss");
-    bench.headgate(&["trust", "add", "boss.pub", "--name", "boss", "--role", "approver"]);
+    let (mut bench, plc, digest) = released_with(&["boss"]);
     bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "4"]);
     floor(&bench, 5);
     bench.headgate(&["withdraw", &digest, "--plc", plc.id]);

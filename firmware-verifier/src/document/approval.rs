@@ -49,10 +49,17 @@ pub enum Scope {
 
 /// What an approval is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Subject {
     /// One case of this gateway, `C-000123`.
     Case(String),
+    /// One image, in one case: a step that is held.
+    Held {
+        /// The case, `C-000123`.
+        case: String,
+        /// The image.
+        image: Digest,
+    },
     /// One image.
     Image(Digest),
 }
@@ -100,7 +107,7 @@ impl Content for Approval {
 
     fn check(&self) -> Result<(), DocumentError> {
         match &self.subject {
-            Subject::Case(case) => field::case(case),
+            Subject::Case(case) | Subject::Held { case, .. } => field::case(case),
             Subject::Image(_) => Ok(()),
         }
     }

@@ -107,6 +107,8 @@ fn the_written_form_is_frozen() {
 fn every_kind_is_read_back_as_it_was_written() {
     same(approval()).unwrap();
     same(Approval { subject: Subject::Case("C-000123".into()), ..approval() }).unwrap();
+    let held = Subject::Held { case: "C-000123".into(), image: image() };
+    same(Approval { subject: held, ..approval() }).unwrap();
     same(Downgrade::new(pump(), image())).unwrap();
     same(break_glass()).unwrap();
     same(ConfigApproval { config: image(), weakens: true }).unwrap();
@@ -212,7 +214,14 @@ fn gateway_time_and_uses_limit_a_document() {
     }
     let mut vouch = document(Vouch { controllers: vec![pump()], image: image() });
     vouch.gateway = "*".to_owned();
-    assert!(Signed::<Vouch>::open(&envelope(&vouch, &[11]), &store(), "cell-9", NOW).is_ok());
+    let open = |seeds: &[u8]| Signed::<Vouch>::open(&envelope(&vouch, seeds), &store(), "cell-9", NOW);
+    assert!(open(&[21, 22]).is_ok());
+    for (what, seeds) in
+        [("one approver", &[21][..]), ("one, twice", &[21, 21]), ("one and a site key", &[21, 11])]
+    {
+        assert_eq!(open(seeds).unwrap_err().code(), r::SIGNERS_TOO_FEW, "{what}");
+    }
+    assert_eq!(open(&[11, 12]).unwrap_err().code(), r::DOCUMENT_NOT_SIGNED, "site keys vouch for nothing");
 }
 
 #[test]
@@ -244,6 +253,8 @@ fn what_no_document_says_is_neither_written_nor_read() {
     let case = Cause::Case("123".into());
     refused(document(BreakGlass { cause: case, ..break_glass() }).to_envelope(), "no case number");
     refused(document(Vouch { controllers: vec![], image: image() }).to_envelope(), "no controller");
+    let held = Subject::Held { case: "C-1".into(), image: image() };
+    refused(document(Approval { subject: held, ..approval() }).to_envelope(), "no case to hold");
     let mut long = ticket(1);
     long.expires = Moment::new(Wall::trusted(long.issued.wall().ms + 367 * 86_400_000));
     refused(long.to_envelope(), "more than a year");
@@ -289,6 +300,8 @@ proptest! {
         same(ConfigApproval { config: image, weakens })?;
         let subject = Subject::Case(format!("C-{case:06}"));
         same(Approval { controller: controller.clone(), decision: Decision::Refuse, scope: Scope::Update, subject })?;
+        let subject = Subject::Held { case: format!("C-{case:06}"), image };
+        same(Approval { controller: controller.clone(), decision: Decision::Approve, scope: Scope::Release, subject })?;
         slots.insert(controller.to_string());
         let controllers = slots.iter().map(|id| Slot::new(id).unwrap()).collect();
         same(Vouch { controllers, image })?;

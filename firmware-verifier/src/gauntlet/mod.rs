@@ -72,7 +72,8 @@ impl Gauntlet {
     pub fn with(mut request: Request, mut papers: Papers, store: &TrustStore, now: Wall) -> Gauntlet {
         let signatures = request.signature.take().into_iter().chain(papers.signatures.drain(..)).collect();
         let gateway = papers.gateway.as_str();
-        let vouch = papers.vouch.take().map(|envelope| Signed::open(&envelope, store, gateway, now));
+        let vouch = papers.vouch.take();
+        let vouch = vouch.map(|envelope| Signed::countersigned(&envelope, store, gateway, now));
         let ticket = papers.downgrade.take().map(|envelope| match papers.downgrade_spent {
             false => Signed::open(&envelope, store, gateway, now),
             true => Signed::open_spent(&envelope, store, gateway, now),

@@ -14,7 +14,7 @@ pub struct Papers {
     pub gateway: String,
     /// Further signatures of the same image, by other keys.
     pub signatures: Vec<SignatureFile>,
-    /// The site's word for an image without any signature (`vouch`).
+    /// The site's word for an image without any signature (`vouch`), countersigned.
     pub vouch: Option<Envelope>,
     /// Leave to go below the floor (`downgrade`).
     pub downgrade: Option<Envelope>,

@@ -49,6 +49,7 @@ pub struct Verified {
     len: u64,
     slot: Slot,
     signer: Signer,
+    others: Vec<Signer>,
     basis: Basis,
     spends: Option<Spend>,
     policy_epoch: u64,
@@ -65,14 +66,16 @@ impl Verified {
         spends: Option<Spend>,
         request: &Request,
     ) -> Option<Verified> {
-        let signer = backing.signers.first()?;
+        let mut signers = backing.signers.iter().map(|a| Signer { id: a.id(), name: a.name().to_owned() });
+        let signer = signers.next()?;
         // No verdict outlives the documents that it rests on.
         let expires = backing.until.filter(|end| end.ms < request.expires.ms).unwrap_or(request.expires);
         Some(Verified {
             digest,
             len,
             slot: request.slot.clone(),
-            signer: Signer { id: signer.id(), name: signer.name().to_owned() },
+            signer,
+            others: signers.collect(),
             basis: backing.basis,
             spends,
             policy_epoch: request.policy_epoch,
@@ -100,6 +103,20 @@ impl Verified {
     /// Who signed it; the first, where several did. Read [`Verified::basis`] before saying so.
     pub fn signer(&self) -> &Signer {
         &self.signer
+    }
+
+    /// All who signed it, or who vouch for it; see [`Verified::basis`].
+    pub fn signers(&self) -> impl Iterator<Item = &Signer> {
+        std::iter::once(&self.signer).chain(&self.others)
+    }
+
+    /// Who stands behind it and how, in words that never call a vouched image signed.
+    pub fn backing(&self) -> String {
+        let names: Vec<String> = self.signers().map(ToString::to_string).collect();
+        match self.basis {
+            Basis::VendorSigned => format!("signed by {}", names.join(" and ")),
+            Basis::SiteVouched => format!("site-vouched, not signed: by {}", names.join(" and ")),
+        }
     }
 
     /// Whether its vendor signed it, or the site vouches for it.

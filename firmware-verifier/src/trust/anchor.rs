@@ -109,7 +109,9 @@ impl Anchor {
     pub fn with_role(role: Role, key: PublicKey, name: &str, added: Wall) -> Result<Anchor, AnchorError> {
         match role {
             Role::Vendor => Err(AnchorError::Pattern { found: ANY_MODEL.to_owned() }),
-            Role::Site | Role::Approver => Anchor::made(role, key, name, Scope::everything(), added),
+            Role::Site | Role::Approver | Role::Gateway => {
+                Anchor::made(role, key, name, Scope::everything(), added)
+            }
         }
     }
 
@@ -187,7 +189,9 @@ impl std::fmt::Display for Anchor {
         let (name, kind, id) = (&self.name, self.key.kind(), self.id());
         match self.role {
             Role::Vendor => write!(f, "{name:?} ({kind}, key {id}, for {})", self.scope),
-            Role::Site | Role::Approver => write!(f, "{name:?} ({kind}, {} key {id})", self.role),
+            Role::Site | Role::Approver | Role::Gateway => {
+                write!(f, "{name:?} ({kind}, {} key {id})", self.role)
+            }
         }
     }
 }

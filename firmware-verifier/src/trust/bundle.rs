@@ -252,7 +252,7 @@ mod tests {
     fn new_key(seed: u8, role: Role) -> NewKey {
         let (vendor, models) = match role {
             Role::Vendor => ("acme", "px"),
-            Role::Site | Role::Approver => ("*", "*"),
+            Role::Site | Role::Approver | Role::Gateway => ("*", "*"),
         };
         NewKey {
             key: crate::hex::encode(key(seed).as_bytes()),

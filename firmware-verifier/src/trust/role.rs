@@ -11,10 +11,12 @@ use super::key::{KeyKind, PublicKey};
 pub enum Role {
     /// Images of its scope, and nothing else.
     Vendor,
-    /// Changes of trust, vouching for unsigned images, break-glass.
+    /// Changes of trust, break-glass.
     Site,
-    /// Approvals, downgrade tickets, configurations.
+    /// Approvals, downgrade tickets, configurations, vouching for unsigned images.
     Approver,
+    /// Countersigns what approvers vouch for. The gateway's own: its TPM keeps the private key.
+    Gateway,
 }
 
 impl Role {
@@ -22,7 +24,7 @@ impl Role {
     pub fn takes(self, key: &PublicKey) -> bool {
         match key.kind() {
             KeyKind::Ed25519 => true,
-            KeyKind::EcdsaP256 => self != Role::Vendor,
+            KeyKind::EcdsaP256 => !matches!(self, Role::Vendor | Role::Gateway),
             KeyKind::Minisign { .. } => self == Role::Vendor,
         }
     }
@@ -34,6 +36,7 @@ impl std::fmt::Display for Role {
             Role::Vendor => "vendor",
             Role::Site => "site",
             Role::Approver => "approver",
+            Role::Gateway => "gateway",
         })
     }
 }

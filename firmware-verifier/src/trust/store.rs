@@ -142,13 +142,15 @@ impl TrustStore {
     }
 
     /// Trusts one more key: the next generation. On an error nothing has changed. The first site key is
-    /// added so, from what the TPM was provisioned with; later ones come by a trust bundle alone.
+    /// added so, from what the TPM was provisioned with; from then on site keys and approvers come by a trust
+    /// bundle alone: whoever has a shell on the gateway shall not make himself as many approvers as are needed.
     pub fn add(&mut self, anchor: Anchor) -> Result<(), TrustStoreError> {
-        let first = !self.anchors.iter().any(|a| a.role() == Role::Site);
-        if anchor.role() == Role::Site && !first {
-            return Err(TrustStoreError::SiteKey { id: anchor.id() });
+        let site = self.anchors.iter().any(|a| a.role() == Role::Site);
+        match anchor.role() {
+            Role::Site if site => Err(TrustStoreError::SiteKey { id: anchor.id() }),
+            Role::Approver if site => Err(TrustStoreError::Approver { id: anchor.id() }),
+            _ => self.change(|next| next.insert(anchor)),
         }
-        self.change(|next| next.insert(anchor))
     }
 
     /// Trusts a key no longer: the next generation. On an error nothing has changed.
@@ -317,6 +319,12 @@ pub enum TrustStoreError {
         /// The key.
         id: KeyId,
     },
+    /// Where there is a site key, an approver comes by a signed trust bundle alone.
+    #[error("key {id} is an approver's; where there is a site key, those are added by a trust bundle alone")]
+    Approver {
+        /// The key.
+        id: KeyId,
+    },
     /// A revoked key is never trusted again.
     #[error("key {id} was {found}; have the signer make a new key")]
     Revoked {
@@ -376,9 +384,12 @@ impl TrustStoreError {
             E::NotFound { .. } => reasons::ANCHOR_NOT_FOUND,
             E::Revoked { .. } => reasons::SIGNER_REVOKED,
             E::Spent { .. } => reasons::DOCUMENT_USED,
-            E::Duplicate { .. } | E::Full { .. } | E::Worn | E::SiteKey { .. } | E::FloorNotRaised { .. } => {
-                reasons::TRUST_CHANGE_REFUSED
-            }
+            E::Duplicate { .. }
+            | E::Full { .. }
+            | E::Worn
+            | E::SiteKey { .. }
+            | E::Approver { .. }
+            | E::FloorNotRaised { .. } => reasons::TRUST_CHANGE_REFUSED,
             E::TooLarge { .. } | E::Schema { .. } | E::NotCanonical | E::Cbor(_) => {
                 reasons::TRUST_STORE_UNREADABLE
             }
@@ -474,11 +485,17 @@ pub(crate) mod tests {
     fn site_keys_are_added_first_and_then_only_by_a_bundle() {
         let site =
             |seed: u8| Anchor::with_role(Role::Site, *plain(seed).key(), "site", Wall::trusted(0)).unwrap();
+        let other =
+            |role, seed: u8| Anchor::with_role(role, *plain(seed).key(), "other", Wall::trusted(0)).unwrap();
         let mut store = store(1);
+        store.add(other(Role::Approver, 7)).unwrap();
         store.add(site(9)).unwrap();
         assert!(matches!(store.add(site(10)), Err(TrustStoreError::SiteKey { .. })));
+        assert!(matches!(store.add(other(Role::Approver, 11)), Err(TrustStoreError::Approver { .. })));
         assert!(matches!(store.remove(site(9).id()), Err(TrustStoreError::SiteKey { .. })));
-        assert_eq!((store.generation(), store.usable(Role::Site, Wall::trusted(0)).count()), (8, 1));
+        assert_eq!((store.generation(), store.usable(Role::Site, Wall::trusted(0)).count()), (9, 1));
+        store.remove(other(Role::Approver, 7).id()).unwrap();
+        store.add(other(Role::Gateway, 12)).unwrap();
     }
 
     #[test]

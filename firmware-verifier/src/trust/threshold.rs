@@ -109,6 +109,7 @@ impl Thresholds {
             Role::Vendor => self.vendor = threshold,
             Role::Site => self.site = threshold,
             Role::Approver => self.approver = threshold,
+            Role::Gateway => {} // each has one key of its own
         }
         self
     }
@@ -125,6 +126,7 @@ impl Thresholds {
             Role::Vendor => self.vendor,
             Role::Site => self.site,
             Role::Approver => self.approver,
+            Role::Gateway => Threshold::ONE,
         }
     }
 

@@ -187,6 +187,8 @@ fn against_anchors(image: &Path, signature: Option<Vec<u8>>, keys: &[PathBuf]) -
             size,
             plc: NO_PLC.into(),
             signer: format!("{} ({})", verified.signer().name, verified.signer().id),
+            basis: verified.basis(),
+            backing: verified.backing(),
             staged: false,
             evidence: evidence.iter().map(EvidenceRow::from).collect(),
         })))),

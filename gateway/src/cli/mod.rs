@@ -15,9 +15,11 @@ use crate::vault::IMAGE_LIMIT;
 mod audit;
 mod conduit;
 mod config;
+mod countersign;
 mod demo;
 mod doctor;
 mod explain;
+mod held;
 mod image;
 mod init;
 mod print;
@@ -65,11 +67,16 @@ enum Verb {
     Verify(image::Verify),
     /// Check an image and keep it in the vault.
     Stage(image::Stage),
+    /// Vouch for an image that its vendor did not sign: approvers sign, and the gateway countersigns.
+    Countersign(countersign::Countersign),
     /// What is in the vault and in quarantine.
     #[command(subcommand)]
     Vault(image::VaultVerb),
     /// Allow a staged image into a controller.
     Release(image::Release),
+    /// Releases that wait for people to approve them.
+    #[command(subcommand)]
+    Held(held::Held),
     /// Take a release back.
     Withdraw(image::OnPlc),
     /// Let the gateway itself install a released image.
@@ -174,8 +181,10 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Explain(v) => explain::explain(context, &v),
         Verb::Verify(v) => image::verify(context, &v),
         Verb::Stage(v) => image::stage(context, v),
+        Verb::Countersign(v) => countersign::countersign(context, v),
         Verb::Vault(v) => image::vault(context, v),
         Verb::Release(v) => image::release(context, v),
+        Verb::Held(v) => held::held(context, v),
         Verb::Withdraw(v) => context.ask(&Request::Withdraw { digest: v.digest, plc: v.plc }),
         Verb::Deliver(v) => context.ask(&Request::Deliver { digest: v.digest, plc: v.plc }),
         Verb::Trust(v) => trust::trust(context, v),

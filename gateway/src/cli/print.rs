@@ -153,7 +153,7 @@ fn words(answer: &Answered) -> String {
                 true => "checked against the given keys only: not a verdict of the gate".into(),
                 false => format!("for {}", v.plc),
             };
-            format!("{kept}: sha256:{}\n  {} bytes, {whose}\n  signed by {}", v.digest, v.size, v.signer)
+            format!("{kept}: sha256:{}\n  {} bytes, {whose}\n  {}", v.digest, v.size, v.backing)
         }
         Answered::Status(status) => status_words(status),
         Answered::Vault { images, quarantine } => {
@@ -161,7 +161,8 @@ fn words(answer: &Answered) -> String {
             for i in images {
                 let version = i.version.as_deref().unwrap_or("");
                 let security = i.security_version.map_or(String::new(), |v| format!(" security version {v}"));
-                out += &format!("  {}  {:>9}  {} {version}{security}\n", i.digest, i.size, i.name);
+                let vouched = if i.site_vouched { " site-vouched, not signed" } else { "" };
+                out += &format!("  {}  {:>9}  {} {version}{security}{vouched}\n", i.digest, i.size, i.name);
             }
             out += "quarantine\n";
             for i in quarantine {
@@ -177,6 +178,7 @@ fn words(answer: &Answered) -> String {
             };
             releases.iter().map(line).collect()
         }
+        Answered::Held { held } => super::held::words(held),
         Answered::Trust(store) => super::trust::store_words(store),
         Answered::TrustChanges(changes) => super::trust::changes_words(changes),
         Answered::Document { document } => document.clone(),
@@ -242,6 +244,9 @@ fn plc_words(p: &PlcRow) -> String {
     if let Some(since) = p.changed_outside {
         out += &format!("          CHANGED OUTSIDE THE GATE, noticed {since}\n");
     }
+    if let Some(vouched) = &p.site_vouched {
+        out += &format!("          last update {vouched}\n");
+    }
     if let Some((case, done, len)) = &p.delivery {
         let how_far = if *len > 0 { format!("{done} of {len} bytes") } else { "begins".into() };
         out += &format!("          delivery {case}: {how_far}\n");
@@ -292,6 +297,7 @@ mod tests {
             name: NAME.into(),
             version: None,
             security_version: None,
+            site_vouched: false,
             refused: None,
         };
         Answered::Vault { images: vec![row], quarantine: vec![] }

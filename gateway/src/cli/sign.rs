@@ -12,7 +12,7 @@ use clap::builder::PossibleValuesParser;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use firmware_verifier::document::{
-    self, Content, Document, DocumentError, DocumentId, Downgrade, Moment, TrustBundle, Vouch,
+    self, Approval, Content, Document, DocumentError, DocumentId, Downgrade, Moment, TrustBundle, Vouch,
 };
 use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::{KeyKind, PublicKey};
@@ -103,6 +103,7 @@ fn draft(kind: &str, text: &str, now: Wall) -> Result<Result<Envelope, DocumentE
         map.entry("expires").or_insert_with(|| Moment::new(end).to_string().into());
     }
     Ok(match kind {
+        "approval" => one::<Approval>(value),
         "downgrade" => one::<Downgrade>(value),
         "vouch" => one::<Vouch>(value),
         _ => one::<TrustBundle>(value),
@@ -166,7 +167,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Kinds that can be drafted by hand.
-const KINDS: [&str; 3] = ["trust-bundle", "downgrade", "vouch"];
+const KINDS: [&str; 4] = ["trust-bundle", "approval", "downgrade", "vouch"];
 /// How long a drafted document counts where it does not say: time for several people to sign.
 const DRAFT_LIFE_MS: i64 = 30 * 86_400_000;
 

@@ -158,7 +158,7 @@ fn anchor_words(a: &AnchorRow) -> String {
     let until = a.valid_until.map_or("no end".into(), |u| format!("until {u}"));
     let scope = match a.role {
         Role::Vendor => format!("{} {}  ", a.vendor, a.models.join(",")),
-        Role::Site | Role::Approver => String::new(),
+        Role::Site | Role::Approver | Role::Gateway => String::new(),
     };
     format!("  {}  {:8}  {:10}  {}  {scope}{until}\n", a.id, a.role.to_string(), a.kind, a.name)
 }

@@ -12,7 +12,9 @@ use super::file::{self, Access, Function, Mode};
 use super::name::Taken;
 use super::place::{Place, Typed};
 use super::profiles::Shelf;
-use super::{Config, ConfigError, Effective, Mqtt, MqttTls, Needed, Plc, Route, Standing, Tpm, effect};
+use super::{
+    Config, ConfigError, Effective, Mqtt, MqttTls, Needed, Plc, Route, Standing, Tpm, effect, workflow,
+};
 use crate::protocol::modbus::profile::Flash;
 use crate::shield::allow::{AllowList, Functions, Rule};
 use crate::transfer::engine::Way;
@@ -29,7 +31,7 @@ pub(super) fn check(
     let missing = |what: &str| ConfigError { file: main.into(), what: what.into() };
     let gateway = file.gateway.ok_or_else(|| missing("no [gateway] table; give it a name"))?;
     let tpm = file.tpm.ok_or_else(|| missing("no [tpm] table; give tcti and pcrs"))?;
-    let zones: Vec<String> = file.zones.into_iter().map(|z| z.raw.id).collect();
+    let zones: Vec<file::Zone> = file.zones.into_iter().map(|z| z.raw).collect();
     let (mut plcs, mut warnings): (Vec<Plc>, Vec<String>) = (Vec::new(), Vec::new());
     for Typed { at, raw } in file.plcs {
         let here = |what: String| at.error(format!("plc {:?}: {what}", raw.id));
@@ -113,10 +115,13 @@ fn check_tpm(raw: &file::Tpm) -> Checked<Tpm> {
     Ok(Tpm { tcti: raw.tcti.clone(), pcrs, recheck: Duration::from_secs(recheck) })
 }
 
-fn plc(raw: &file::Plc, zones: &[String], shelf: &Shelf) -> Checked<Plc> {
-    if let Some(zone) = raw.zone.as_ref().filter(|z| !zones.contains(z)) {
-        return Err(format!("zone {zone:?} has no [[zone]] table"));
+fn plc(raw: &file::Plc, zones: &[file::Zone], shelf: &Shelf) -> Checked<Plc> {
+    let named = zones.iter().filter(|z| raw.zone.as_ref() == Some(&z.id));
+    let zone = named.max_by_key(|z| z.approvals);
+    if let (Some(id), None) = (&raw.zone, zone) {
+        return Err(format!("zone {id:?} has no [[zone]] table"));
     }
+    let approvals = workflow::approvals(raw, zone)?;
     let regime = raw.regime.as_ref().map(super::regime::check).transpose()?;
     let slot = Slot::new(&raw.id).map_err(|e| e.to_string())?;
     let product = Product::new(&raw.vendor, &raw.model).map_err(|e| e.to_string())?;
@@ -139,6 +144,7 @@ fn plc(raw: &file::Plc, zones: &[String], shelf: &Shelf) -> Checked<Plc> {
         zone: raw.zone.clone(),
         safety,
         enforce: raw.mode == Mode::Enforce,
+        approvals,
         routes,
         regime,
     })

@@ -62,6 +62,8 @@ pub(super) struct Tpm {
 #[serde(deny_unknown_fields)]
 pub(super) struct Zone {
     pub(super) id: String,
+    #[serde(default)]
+    pub(super) approvals: u8,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,6 +76,7 @@ pub(super) struct Plc {
     pub(super) vendor: String,
     pub(super) model: String,
     pub(super) mode: Mode,
+    pub(super) approvals: Option<u8>,
     #[serde(default, rename = "route")]
     pub(super) routes: Vec<Route>,
     #[serde(default)]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firmware_verifier::identity::{Product, Slot};
+use firmware_verifier::trust::Threshold;
 
 use self::profiles::Shelf;
 use crate::protocol::modbus::profile::Profile;
@@ -27,6 +28,7 @@ pub mod profiles;
 mod regime;
 mod signal;
 pub mod weakening;
+mod workflow;
 
 pub use approved::Standing;
 pub use bus::{Bus, Level};
@@ -101,6 +103,8 @@ pub struct Plc {
     pub safety: bool,
     /// False: observe.
     pub enforce: bool,
+    /// How many approvers must sign before a release takes effect; `None`: nobody need.
+    pub approvals: Option<Threshold>,
     /// Its conduits.
     pub routes: Vec<Route>,
     /// How it says in which regime it runs, if it has several.

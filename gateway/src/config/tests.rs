@@ -75,6 +75,13 @@ fn each_mistake_is_named_with_what_would_do() {
             "mode = \"enforce\"\nclass = \"safety\"",
             "takes no updates",
         ),
+        (
+            "more approvers than can be",
+            "mode = \"enforce\"",
+            "mode = \"enforce\"\napprovals = 17",
+            "0 (none) to 16",
+        ),
+        ("as many as no number", "mode = \"enforce\"", "mode = \"enforce\"\napprovals = -1", "approvals"),
         ("schema of tomorrow", "schema = 1", "schema = 2", "schema 2"),
         ("no schema", "schema = 1", "", "begin the file with schema = 1"),
     ];
@@ -83,6 +90,30 @@ fn each_mistake_is_named_with_what_would_do() {
         let error = parse(&GOOD.replacen(from, to, 1)).expect_err(what).to_string();
         assert!(error.contains(expected), "{what}: {error}");
         assert!(error.contains("headgate.toml") || error.contains("configuration"), "{what}: {error}");
+    }
+}
+
+#[test]
+fn a_zone_says_how_many_approvers_its_controllers_ask_for_at_the_least() {
+    let with = |zone: &str, plc: &str| {
+        let text = GOOD.replacen("id = \"wet-well\"", &format!("id = \"wet-well\"\n{zone}"), 1);
+        parse(&text.replacen("mode = \"enforce\"", &format!("mode = \"enforce\"\n{plc}"), 1))
+    };
+    let cases = [
+        ("nobody says anything", "", "", Some(None)),
+        ("the zone", "approvals = 2", "", Some(Some(2))),
+        ("the controller", "", "approvals = 3", Some(Some(3))),
+        ("the controller asks for more", "approvals = 2", "approvals = 3", Some(Some(3))),
+        ("the controller asks for less", "approvals = 2", "approvals = 1", None),
+        ("the controller asks for none", "approvals = 2", "approvals = 0", None),
+        ("none", "approvals = 0", "approvals = 0", Some(None)),
+    ];
+    for (what, zone, plc, expected) in cases {
+        let found = with(zone, plc).map(|config| config.plcs[0].approvals.map(u8::from));
+        assert_eq!(found.as_ref().ok(), expected.as_ref(), "{what}: {found:?}");
+        if let Err(e) = found {
+            assert!(e.to_string().contains("its zone \"wet-well\" asks for 2"), "{what}: {e}");
+        }
     }
 }
 

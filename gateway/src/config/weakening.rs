@@ -81,7 +81,7 @@ fn of_tpm(old: &Tpm, new: &Tpm, found: &mut Found) {
 }
 
 fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
-    let Plc { slot: _, product, zone, safety, enforce, routes, regime } = old;
+    let Plc { slot: _, product, zone, safety, enforce, routes, regime, approvals } = old;
     let at = |name: &str| format!("{key}.{name}");
     if *enforce && !new.enforce {
         found.add(&at("mode"), "observe in the place of enforce: everything passes");
@@ -95,6 +95,11 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
     }
     if regime.is_some() {
         found.changed(&at("regime"), regime, &new.regime, "it is judged in other regimes");
+    }
+    if let Some(least) = approvals
+        && new.approvals.is_none_or(|now| least.or_more(now) != now)
+    {
+        found.add(&at("approvals"), "fewer approvers let a release through");
     }
     match (routes.as_slice(), new.routes.as_slice()) {
         ([old], [new]) => of_route(key, old, new, found),
@@ -265,6 +270,7 @@ id = "wet-well"
 [[plc]]
 id = "pump-3"
 zone = "wet-well"
+approvals = 2
 vendor = "acme"
 model = "px-200"
 mode = "enforce"
@@ -328,6 +334,9 @@ lasts_s = 3600
             ("[0, 2, 4, 7]", "[0, 2, 4, 8]", &["tpm.pcrs"]),
             ("recheck_s = 60", "recheck_s = 61", &["tpm.recheck_s"]),
             ("zone = \"wet-well\"\n", "", &["plc.pump-3.zone"]),
+            ("approvals = 2", "approvals = 1", &["plc.pump-3.approvals"]),
+            ("approvals = 2\n", "", &["plc.pump-3.approvals"]),
+            ("approvals = 2", "approvals = 3", &[]),
             ("model = \"px-200\"", "model = \"px-300\"", &["plc.pump-3.vendor"]),
             ("way = \"match\"", "way = \"stage\"", &[]),
             (

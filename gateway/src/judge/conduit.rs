@@ -104,11 +104,13 @@ impl Judge {
         let released = self.still_released(plc, case, digest)?;
         let known = self.let_through(plc, &released);
         let (now, number) = (self.now(), number(case));
+        let backing = released.verified.backing();
+        let text = format!("every byte equals the released image, {backing}; the commit passes");
         let used = self.db.write("use a release", |tx| {
             release::consume_use(tx, digest, plc, number)?;
             receipt::gather(tx, number, &known)?;
             case::settle(tx, number, CaseState::Delivering, None)?;
-            case::tell(tx, number, now, "every byte equals the released image; the commit passes")
+            case::tell(tx, number, now, &text)
         });
         used.map_err(|e| state_refusal(&e))
     }
@@ -155,7 +157,8 @@ impl Judge {
         }
         match verdict {
             Ok(released) => {
-                self.settle(case, CaseState::Ready, None, "verified and released");
+                let text = format!("verified and released: {}", released.verified.backing());
+                self.settle(case, CaseState::Ready, None, &text);
                 let known = self.let_through(plc, &released);
                 let named = self.db.write("name a case's image", |tx| {
                     case::set_digest(tx, number(case), &digest)?;
@@ -372,5 +375,12 @@ fn state_refusal(e: &StateError) -> Refusal {
 }
 
 /// Reasons that a person can still mend after the image has arrived.
-const WORKFLOW: &[ReasonCode] =
-    &[why::NOTHING_RELEASED, why::OUTSIDE_WINDOW, why::STATION_NOT_NAMED, why::USED_UP, why::NOT_RELEASED];
+const WORKFLOW: &[ReasonCode] = &[
+    why::NOTHING_RELEASED,
+    why::OUTSIDE_WINDOW,
+    why::STATION_NOT_NAMED,
+    why::USED_UP,
+    why::NOT_RELEASED,
+    why::HELD,
+    why::APPROVAL_REFUSED,
+];

@@ -77,6 +77,33 @@ pub enum Request {
         #[serde(default)]
         downgrade: Option<String>,
     },
+    /// The document by which approvers vouch for an image that nobody signed.
+    VouchDraft {
+        /// SHA-256 of the image.
+        digest: String,
+        /// The controllers that it may go to.
+        plcs: Vec<String>,
+        /// When the word ends.
+        expires: Wall,
+        /// Why, for those who sign.
+        reason: String,
+    },
+    /// Countersign such a document for an image (sent behind this line), and keep the image in the vault.
+    Countersign {
+        /// The controllers that it may go to.
+        plcs: Vec<String>,
+        /// When the word ends.
+        expires: Wall,
+        /// File name, for people.
+        name: String,
+        /// Version, for people.
+        version: Option<String>,
+        /// Security version, as its bringer says.
+        #[serde(default)]
+        security_version: Option<u64>,
+        /// Copies of the document, each with signatures: DSSE envelopes.
+        approvals: Vec<String>,
+    },
     /// Everything in the vault and in quarantine.
     VaultList,
     /// Remove an image.
@@ -122,6 +149,32 @@ pub enum Request {
         digest: String,
         /// The controller.
         plc: String,
+    },
+    /// Every release that waits for approvals.
+    HeldList,
+    /// One of them.
+    HeldShow {
+        /// `C-000123`.
+        case: String,
+    },
+    /// Its approval, for the approvers to sign.
+    HeldDraft {
+        /// `C-000123`.
+        case: String,
+    },
+    /// A signed approval.
+    HeldApprove {
+        /// `C-000123`.
+        case: String,
+        /// The DSSE envelope.
+        approval: String,
+    },
+    /// Give up a release that waits.
+    HeldRefuse {
+        /// `C-000123`.
+        case: String,
+        /// Why.
+        reason: String,
     },
     /// The trust store.
     TrustShow,
@@ -282,7 +335,7 @@ pub enum Request {
 impl Request {
     /// Whether an image follows the request.
     pub fn carries_image(&self) -> bool {
-        matches!(self, Request::Verify { .. } | Request::Stage { .. })
+        matches!(self, Request::Verify { .. } | Request::Stage { .. } | Request::Countersign { .. })
     }
 }
 
@@ -310,6 +363,11 @@ pub enum Answered {
     Releases {
         /// Every one.
         releases: Vec<rows::ReleaseRow>,
+    },
+    /// Releases that wait for approvals.
+    Held {
+        /// Oldest first.
+        held: Vec<super::HeldRow>,
     },
     /// The trust store.
     Trust(Box<rows::TrustRow>),

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use firmware_verifier::dsse;
+use firmware_verifier::{Basis, dsse};
 use hal::clock::{Mono, Wall};
 use hal::tpm::{AttestationKey, Provisioned};
 use serde::{Deserialize, Serialize};
 
 use super::gate::TPM_TIMEOUT;
+use super::held::ApproverRow;
 use super::message::{Answered, Failure};
 use super::rows::ReceiptRow;
 use super::trust::gate_failure;
@@ -19,13 +20,13 @@ use super::{Judge, OURSELVES};
 use crate::audit::{Event, Kind as Audit};
 use crate::reasons as why;
 use crate::receipt::record::{
-    Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA, Signer,
-    Stage, Terms, Watch, Window,
+    Approver, Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA,
+    Signer, Stage, Terms, Watch, Window,
 };
 use crate::receipt::statement::{
     Resource, STATEMENT, SUMMARY, Sha256, Statement, Subject, Summary, Verifier,
 };
-use crate::receipt::{MAX_STAGES, MAX_STATIONS, Said, check, envelope, plain};
+use crate::receipt::{MAX_APPROVERS, MAX_STAGES, MAX_STATIONS, Said, check, envelope, plain};
 use crate::state::Tx;
 use crate::state::case::{self, Case, CaseNumber, CaseState};
 use crate::state::identity::{self, Identity};
@@ -50,7 +51,13 @@ struct LetThrough {
     name: String,
     len: u64,
     verified: String,
+    /// Who signed the image, or vouches for it.
     signer: Signer,
+    #[serde(default)]
+    others: Vec<Signer>,
+    /// Absent in what an earlier version wrote: it knew signed images only.
+    #[serde(default)]
+    basis: Option<Basis>,
     attestations: Vec<Resource>,
     stages: Vec<Stage>,
     release: Option<Terms>,
@@ -58,7 +65,28 @@ struct LetThrough {
     configuration: Sha256,
 }
 
+impl LetThrough {
+    fn is_vouched(&self) -> bool {
+        self.basis == Some(Basis::SiteVouched)
+    }
+
+    /// Who vouches for an image that nobody signed.
+    fn vouchers(&self) -> Vec<Signer> {
+        let all = std::iter::once(&self.signer).chain(&self.others);
+        all.filter(|_| self.is_vouched()).cloned().collect()
+    }
+}
+
 impl Judge {
+    /// Says so where the image that was let into a controller last was not signed by its vendor.
+    pub(super) fn vouched_words(&self, plc: &str) -> Option<String> {
+        let number = case::last_done(&self.db.rows(), plc).ok().flatten()?;
+        let known = receipt::get(&self.db.rows(), number).ok().flatten()?.verdict?;
+        let known: LetThrough = serde_json::from_str(&known).ok()?;
+        let names: Vec<String> = known.vouchers().into_iter().map(|s| s.name).collect();
+        known.is_vouched().then(|| format!("{number}: site-vouched, not signed: by {}", names.join(" and ")))
+    }
+
     /// What the controller said last, for a case that opens.
     pub(super) fn before(&self, plc: &str) -> Option<String> {
         let known = identity::get(&self.db.rows(), plc).ok().flatten()?;
@@ -81,20 +109,42 @@ impl Judge {
             expected: plain(&e.expected),
             input_age_seconds: e.input_age_s,
         };
-        let signer = released.verified.signer();
+        let signer =
+            |s: &firmware_verifier::verdict::Signer| Signer { id: s.id.to_string(), name: plain(&s.name) };
         let release = release::get(&self.db.rows(), &digest, plc).ok().flatten();
         let known = LetThrough {
             name: plain(&sidecar.name),
             len: released.verified.len(),
             verified: self.now().to_string(),
-            signer: Signer { id: signer.id.to_string(), name: plain(&signer.name) },
+            signer: signer(released.verified.signer()),
+            others: released.verified.signers().skip(1).take(MAX_APPROVERS - 1).map(signer).collect(),
+            basis: Some(released.verified.basis()),
             attestations: sidecar.attached.iter().map(attestation).collect(),
             stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
-            release: release.map(terms),
+            release: release.map(|release| self.terms(release)),
             policy_epoch: released.verified.policy_epoch(),
             configuration: Sha256 { sha256: vault::hex(self.config.digest().as_bytes()) },
         };
         serde_json::to_string(&known).unwrap_or_default()
+    }
+
+    /// On what terms an image was let through, and by whom.
+    fn terms(&self, release: release::Release) -> Terms {
+        let (held, approvers) = self.approvers(&release).ok().flatten().unzip();
+        let approver = |a: ApproverRow| Approver { id: a.key, name: plain(&a.name), at: a.at.to_string() };
+        let approvers = approvers.unwrap_or_default().into_iter().take(MAX_APPROVERS);
+        let terms = release.terms;
+        Terms {
+            by: if terms.by.is_empty() { "not known".into() } else { plain(&terms.by) },
+            approvers: approvers.map(approver).collect(),
+            held,
+            given: release.created.to_string(),
+            stations: terms.stations.iter().take(MAX_STATIONS).map(|s| plain(s)).collect(),
+            ticket: terms.ticket.map(|t| plain(&t)),
+            window: terms.window.map(|w| Window { from: w.from.to_string(), to: w.to.to_string() }),
+            uses: terms.uses,
+            expires: terms.expires.to_string(),
+        }
     }
 
     /// Has the receipts looked at as soon as the judge has time.
@@ -243,7 +293,9 @@ impl Judge {
                         after,
                     },
                     stages: known.as_ref().map(|k| k.stages.clone()).unwrap_or_default(),
-                    signer: known.as_ref().map(|k| k.signer.clone()),
+                    signer: known.as_ref().filter(|k| !k.is_vouched()).map(|k| k.signer.clone()),
+                    basis: known.as_ref().and_then(|k| k.basis.as_ref()).map(word),
+                    vouched_by: known.as_ref().map(LetThrough::vouchers).unwrap_or_default(),
                     release: known.as_ref().and_then(|k| k.release.clone()),
                     configuration,
                     way: row.way.clone(),
@@ -339,7 +391,7 @@ impl Judge {
         })
     }
 
-    fn provisioned_or_failure(&self) -> Result<Provisioned, Failure> {
+    pub(super) fn provisioned_or_failure(&self) -> Result<Provisioned, Failure> {
         let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
         self.provisioned().map_err(gate_failure)?.ok_or_else(missing)
     }
@@ -362,19 +414,6 @@ fn reading(identity: &Identity, at: Wall) -> Reading {
         product: plain(&identity.product),
         revision: plain(&identity.revision),
         at: at.to_string(),
-    }
-}
-
-fn terms(release: release::Release) -> Terms {
-    let terms = release.terms;
-    Terms {
-        by: if terms.by.is_empty() { "not known".into() } else { plain(&terms.by) },
-        given: release.created.to_string(),
-        stations: terms.stations.iter().take(MAX_STATIONS).map(|s| plain(s)).collect(),
-        ticket: terms.ticket.map(|t| plain(&t)),
-        window: terms.window.map(|w| Window { from: w.from.to_string(), to: w.to.to_string() }),
-        uses: terms.uses,
-        expires: terms.expires.to_string(),
     }
 }
 

@@ -18,7 +18,8 @@ impl Judge {
         for row in unsettled {
             let id = CaseId(row.number.as_u64());
             match (deliveries.iter().find(|d| d.case == row.number).map(|d| d.phase), row.state) {
-                (Some(Phase::PastNoReturn | Phase::Delivered), _) | (None, CaseState::Ready) => {}
+                (Some(Phase::PastNoReturn | Phase::Delivered), _)
+                | (None, CaseState::Ready | CaseState::Held) => {}
                 (None, CaseState::Delivering) => {
                     self.tell_case(
                         id,

@@ -1,5 +1,6 @@
 //! Rows of the answers: plain values for people and programs.
 
+use firmware_verifier::Basis;
 use firmware_verifier::trust::{Role, Thresholds};
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
@@ -33,8 +34,12 @@ pub struct VerdictRow {
     pub size: u64,
     /// The controller.
     pub plc: String,
-    /// Who signed it.
+    /// Who signed it; empty where nobody did.
     pub signer: String,
+    /// Whether its vendor signed it or the site vouches for it.
+    pub basis: Basis,
+    /// Who stands behind it and how, in words.
+    pub backing: String,
     /// Whether it was kept in the vault.
     pub staged: bool,
     /// What each stage found.
@@ -111,6 +116,7 @@ impl PlcRow {
             identity: None,
             read_at: None,
             changed_outside: None,
+            site_vouched: None,
             delivery: None,
         }
     }
@@ -130,6 +136,9 @@ pub struct ImageRow {
     /// Security version as its bringer said.
     #[serde(default)]
     pub security_version: Option<u64>,
+    /// Nobody signed it; the site vouches for it.
+    #[serde(default)]
+    pub site_vouched: bool,
     /// Why it was refused.
     pub refused: Option<(ReasonCode, String)>,
 }
@@ -291,6 +300,9 @@ pub struct PlcRow {
     pub read_at: Option<Wall>,
     /// Since when it is known to have changed outside the gate.
     pub changed_outside: Option<Wall>,
+    /// What this gateway let in last, where its vendor did not sign that.
+    #[serde(default)]
+    pub site_vouched: Option<String>,
     /// A delivery that runs: case, bytes so far, bytes in all.
     pub delivery: Option<(String, u64, u64)>,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
 
+use super::countersign::Word;
 use super::identity::words;
 use super::message::{Answered, Asked, Failure, Message, Request};
 use super::rollback::Leave;
@@ -47,6 +48,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         judge.keep_receipts();
         // However much mail there is: a proof that is due is not put off.
         if judge.recheck_in().is_zero() {
+            judge.end_overdue_holds();
             let was = judge.gate_status().open;
             judge.recheck();
             if !was && judge.gate_status().open {
@@ -110,6 +112,14 @@ impl Judge {
                 let leave = downgrade.map(|ticket| Leave::given(&ticket, 1)).transpose()?;
                 self.take_image(&plc, (sidecar, leave), signature, need(image)?, true)
             }
+            Request::VouchDraft { digest, plcs, expires, reason } => {
+                self.vouch_draft(&digest, &Word { plcs: &plcs, expires }, &reason)
+            }
+            Request::Countersign { plcs, expires, name, version, security_version, approvals } => {
+                let (name, version) = (clip(&name), version.map(|v| clip(&v)));
+                let sidecar = Sidecar { name, version, security_version, ..Sidecar::default() };
+                self.countersign(&Word { plcs: &plcs, expires }, sidecar, &approvals, need(image)?)
+            }
             Request::VaultList => Ok(self.vault_list()),
             Request::VaultRemove { digest } => self.vault_remove(&digest),
             Request::VaultExport { digest, to } => self.vault_export(&digest, &to),
@@ -119,6 +129,11 @@ impl Judge {
             Request::ReleaseList { digest } => self.releases(digest.as_deref()),
             Request::Withdraw { digest, plc } => self.withdraw(&digest, &plc),
             Request::Deliver { digest, plc } => self.deliver(&digest, &plc),
+            Request::HeldList => self.held_list(),
+            Request::HeldShow { case } => self.held_show(&case),
+            Request::HeldDraft { case } => self.held_draft(&case),
+            Request::HeldApprove { case, approval } => self.held_approve(&case, &approval),
+            Request::HeldRefuse { case, reason } => self.held_refuse(&case, &reason),
             Request::TrustShow => self.trust_show(),
             Request::TrustAdd { key, name, role, vendor, models, from, until } => {
                 self.trust_add(&key, &name, (role, &vendor, &models), (from, until))
@@ -196,6 +211,7 @@ impl Judge {
                 identity: known.as_ref().map(|k| words(&k.identity)),
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),
+                site_vouched: self.vouched_words(id),
                 delivery: self.progress.get(id).map(|(case, done, len)| (case.to_string(), *done, *len)),
                 ..PlcRow::configured(plc, links)
             });
@@ -224,6 +240,7 @@ impl Judge {
         }
         let released = self.deliverable_by_us(plc, &digest).map_err(gate_failure)?;
         let (before, known) = (self.before(plc), self.let_through(plc, &released));
+        let asked = format!("delivery asked for by command: {}", released.verified.backing());
         // Where an earlier delivery stopped past its point of no return, the old firmware is gone already.
         let open = crate::state::delivery::open_deliveries(&self.db.rows())?;
         let past =
@@ -238,7 +255,7 @@ impl Judge {
         };
         let number = self.db.write("open a case", |tx| {
             let number = case::open(tx, &new, now)?;
-            case::tell(tx, number, now, "delivery asked for by command")?;
+            case::tell(tx, number, now, &asked)?;
             receipt::open(tx, number, before.as_deref())?;
             receipt::gather(tx, number, &known)?;
             Ok(number)

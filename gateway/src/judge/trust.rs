@@ -88,12 +88,13 @@ impl Judge {
                 Scope::new(vendor, &models).and_then(|scope| Anchor::new(key, name, scope, self.now()))
             }
             Role::Site | Role::Approver => Anchor::with_role(role, key, name, self.now()),
+            Role::Gateway => return Err(Failure::usage("a gateway makes its own key, in its TPM")),
         };
         let anchor = anchor.and_then(|a| a.valid(valid.0, valid.1));
         let anchor = anchor.map_err(|e| Failure::usage(e.to_string()))?;
         let what = match role {
             Role::Vendor => format!("for {vendor} {}", models.join(", ")),
-            Role::Site | Role::Approver => format!("as {role}"),
+            Role::Site | Role::Approver | Role::Gateway => format!("as {role}"),
         };
         let text = format!("trusted: key {} ({name}) {what}", anchor.id());
         let anchor_id = anchor.id();

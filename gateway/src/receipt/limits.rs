@@ -6,6 +6,8 @@ pub const MAX_RECEIPT: usize = 256 << 10;
 pub const MAX_STAGES: usize = 32;
 /// Most stations that a release names in a receipt.
 pub const MAX_STATIONS: usize = 64;
+/// Most approvers in a receipt: a threshold asks for no more.
+pub const MAX_APPROVERS: usize = 16;
 /// Most input attestations: what lies beside an image.
 pub(super) const MAX_ATTESTATIONS: usize = 8;
 /// Longest text in bytes; the story of a case has lines of as many characters.

@@ -20,6 +20,6 @@ pub(crate) mod tests;
 
 pub use check::{Checked, Finding, Said, check};
 pub use error::ReceiptError;
-pub use limits::{MAX_RECEIPT, MAX_STAGES, MAX_STATIONS, MAX_TEXT, plain};
+pub use limits::{MAX_APPROVERS, MAX_RECEIPT, MAX_STAGES, MAX_STATIONS, MAX_TEXT, plain};
 pub use page::{Standing, page};
 pub use statement::Statement;

@@ -2,7 +2,7 @@
 
 use super::check::short;
 use super::limits::plain;
-use super::record::{Reading, Stage, Terms};
+use super::record::{Reading, Signer, Stage, Terms};
 use super::statement::Statement;
 
 /// Columns of the page.
@@ -43,8 +43,16 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
     let name = if image.name.is_empty() { "without a name" } else { &image.name };
     page.row("Image", &format!("{name}, {}", if bytes.is_empty() { "size not known" } else { &bytes }));
     page.row("SHA-256", if image.digest.sha256.is_empty() { "not known" } else { &image.digest.sha256 });
-    let signer = record.signer.as_ref().map(|s| format!("{} (key {})", s.name, s.id));
-    page.row("Signed by", &signer.unwrap_or_else(|| "nobody known".into()));
+    let words = |s: &Signer| format!("{} (key {})", s.name, s.id);
+    match record.basis.as_deref() {
+        Some("site-vouched") => {
+            let who: Vec<String> = record.vouched_by.iter().map(words).collect();
+            page.row("Not signed", &format!("site-vouched: by {}", who.join(" and ")));
+        }
+        _ => {
+            page.row("Signed by", &record.signer.as_ref().map_or_else(|| "nobody known".into(), words));
+        }
+    }
     page.gap();
     let c = &record.controller;
     page.row("Controller", &format!("{} ({} {} by the configuration)", c.id, c.vendor, c.model));
@@ -93,6 +101,11 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
 
 fn released(page: &mut Page, terms: &Terms) {
     page.row("Released", &format!("by {}, {}", terms.by, terms.given));
+    for (n, a) in terms.approvers.iter().enumerate() {
+        let case = terms.held.as_deref().unwrap_or_default();
+        let label = if n == 0 { "Approved by" } else { "" };
+        page.row(label, &format!("{} (key {}), {} {case}", a.name, a.id, a.at));
+    }
     page.row("Ticket", terms.ticket.as_deref().unwrap_or("none"));
     let window = terms.window.as_ref().map(|w| format!("{} to {}", w.from, w.to));
     page.row("Window", &window.unwrap_or_else(|| format!("none; until {}", terms.expires)));

@@ -35,9 +35,15 @@ pub struct Record {
     pub controller: Controller,
     /// What each stage of the gauntlet saw, in order.
     pub stages: Vec<Stage>,
-    /// Who signed the image.
+    /// Who signed the image; absent where nobody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<Signer>,
+    /// `vendor-signed` or `site-vouched`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+    /// Who vouches for an image that nobody signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vouched_by: Vec<Signer>,
     /// Who let it in, and on what terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Terms>,
@@ -140,8 +146,14 @@ pub struct Signer {
 /// A release: who, when, on what terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
-    /// Who gave it. One person: the gateway knows no second approver yet.
+    /// Who asked for it, and where nobody had to approve it also gave it.
     pub by: String,
+    /// Who approved it, each with a key of his own; empty where the controller asks for nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvers: Vec<Approver>,
+    /// The case in which it was held until they had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// When, RFC 3339.
     pub given: String,
     /// Stations named; none: any.
@@ -156,6 +168,17 @@ pub struct Terms {
     pub uses: u32,
     /// Until when, RFC 3339.
     pub expires: String,
+}
+
+/// Somebody who approved a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approver {
+    /// The key's id.
+    pub id: String,
+    /// The name that its anchor had.
+    pub name: String,
+    /// When the approval came, RFC 3339.
+    pub at: String,
 }
 
 /// From when to when, RFC 3339.

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::error::ReceiptError;
-use super::limits::{MAX_ATTESTATIONS, MAX_LINES, MAX_PROOF, MAX_STAGES, MAX_STATIONS, is_plain};
+use super::limits::{
+    MAX_APPROVERS, MAX_ATTESTATIONS, MAX_LINES, MAX_PROOF, MAX_STAGES, MAX_STATIONS, is_plain,
+};
 use super::record::{Controller, Record, SCHEMA};
 
 /// `_type` of the statement.
@@ -136,11 +138,14 @@ impl Statement {
     fn within_limits(&self) -> Result<(), ReceiptError> {
         let record = self.record();
         let stations = record.release.as_ref().map_or(0, |r| r.stations.len());
+        let approvers = record.release.as_ref().map_or(0, |r| r.approvers.len());
         let proof = record.audit.as_ref().map_or(0, |a| a.proof.len());
         for (what, found, max) in [
             ("a list of subjects", self.subject.len(), 1),
             ("a list of stages", record.stages.len(), MAX_STAGES),
             ("a list of stations", stations, MAX_STATIONS),
+            ("a list of those who vouch", record.vouched_by.len(), MAX_APPROVERS),
+            ("a list of approvers", approvers, MAX_APPROVERS),
             ("a list of attestations", self.predicate.input_attestations.len(), MAX_ATTESTATIONS),
             ("a list of levels", self.predicate.verified_levels.len(), MAX_STAGES),
             ("a proof", proof, MAX_PROOF),
@@ -214,12 +219,15 @@ impl Statement {
         if let Some(watch) = &headgate.watch {
             texts.extend([watch.state.as_str(), &watch.text, &watch.at]);
         }
-        if let Some(signer) = &headgate.signer {
+        texts.extend(headgate.basis.as_deref());
+        for signer in headgate.signer.iter().chain(&headgate.vouched_by) {
             texts.extend([signer.id.as_str(), &signer.name]);
         }
         if let Some(release) = &headgate.release {
             texts.extend([release.by.as_str(), &release.given, &release.expires]);
             texts.extend(release.stations.iter().chain(&release.ticket).map(String::as_str));
+            texts.extend(release.held.as_deref());
+            texts.extend(release.approvers.iter().flat_map(|a| [a.id.as_str(), &a.name, &a.at]));
             texts.extend(release.window.iter().flat_map(|w| [w.from.as_str(), &w.to]));
         }
         if let Some(audit) = &headgate.audit {

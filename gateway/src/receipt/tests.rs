@@ -75,8 +75,16 @@ pub(crate) fn statement() -> Statement {
                     input_age_seconds: Some(3),
                 }],
                 signer: Some(Signer { id: "0123".into(), name: "acme".into() }),
+                basis: Some("vendor-signed".into()),
+                vouched_by: vec![],
                 release: Some(Terms {
                     by: "uid 0".into(),
+                    approvers: vec![Approver {
+                        id: "0123".into(),
+                        name: "shift lead".into(),
+                        at: "2026-11-22T09:59:00.000Z".into(),
+                    }],
+                    held: Some("C-000006".into()),
                     given: "2026-11-22T10:00:00.000Z".into(),
                     stations: vec!["127.0.0.1".into()],
                     ticket: Some("CHG-1".into()),
@@ -130,6 +138,8 @@ fn what_is_written_is_read_back_and_no_other_form_of_it() {
             "subject",
         ),
         ("a text too long", edit("uid 0", &long), "the field text"),
+        ("an approver's name too long", edit("shift lead", &long), "the field text"),
+        ("a bell in the case it was held in", edit("C-000006", "\\u0007"), "the field text"),
         ("a bell", edit("uid 0", "\\u0007"), "the field text"),
         ("a delete", edit("uid 0", "\u{7f}"), "the field text"),
         ("a missing field", edit("\"outcome\":\"done\",", ""), "missing field"),
@@ -137,7 +147,7 @@ fn what_is_written_is_read_back_and_no_other_form_of_it() {
         let said = refused(&bytes);
         assert!(said.contains(part), "{what}: {said}");
     }
-    let more = edit("\"case\":", "\"another\":1,\"case\":");
+    let more = edit("\"basis\":", "\"another\":1,\"basis\":");
     assert!(Statement::parse(&more).is_ok(), "what a later version adds is passed over");
     assert_ne!(
         Statement::nonce(&more).unwrap(),
@@ -155,6 +165,14 @@ fn every_list_has_its_limit() {
     let mut many = statement();
     many.predicate.headgate.release.as_mut().unwrap().stations = vec![String::new(); MAX_STATIONS + 1];
     assert!(refused(&many.to_json().unwrap()).contains("a list of stations of 65"));
+    let mut many = statement();
+    let release = many.predicate.headgate.release.as_mut().unwrap();
+    release.approvers = vec![release.approvers[0].clone(); MAX_APPROVERS + 1];
+    assert!(refused(&many.to_json().unwrap()).contains("a list of approvers of 17"));
+    let mut many = statement();
+    let signer = Signer { id: "0".into(), name: "x".into() };
+    many.predicate.headgate.vouched_by = vec![signer; MAX_APPROVERS + 1];
+    assert!(refused(&many.to_json().unwrap()).contains("who vouch of 17"));
     let large = vec![b' '; MAX_RECEIPT + 1];
     assert!(envelope::open(&large).unwrap_err().to_string().contains("a file of"));
     let other = Envelope::new("text/plain", statement().to_json().unwrap()).unwrap().to_json().unwrap();

@@ -13,7 +13,7 @@ use firmware_verifier::trust::PublicKey;
 use hal::clock::Wall;
 use serde::Serialize;
 
-use crate::receipt::record::Stage;
+use crate::receipt::record::{Stage, Terms};
 use crate::receipt::{self, Checked, Said as Found, Standing, Statement};
 
 pub use html::html;
@@ -283,7 +283,7 @@ fn shown(transfer: &Transfer, checked: &Checked) -> Change {
         after: reading(&record.controller.after),
         image: Some(image.digest.sha256.clone()),
         name: Some(image.name.clone()).filter(|name| !name.is_empty()),
-        released_by: record.release.as_ref().map(|r| r.by.clone()),
+        released_by: record.release.as_ref().map(released_by),
         ticket: record.release.as_ref().and_then(|r| r.ticket.clone()),
         source: counts(source(statement)),
         integrity: counts(integrity(statement)),
@@ -324,6 +324,15 @@ fn page(statement: &Statement, evidence: &Answer) -> String {
     receipt::page(statement, &standing)
 }
 
+/// Who asked for a release, and who approved it.
+fn released_by(terms: &Terms) -> String {
+    let names: Vec<&str> = terms.approvers.iter().map(|a| a.name.as_str()).collect();
+    match names.is_empty() {
+        true => terms.by.clone(),
+        false => format!("{}, approved by {}", terms.by, names.join(" and ")),
+    }
+}
+
 fn stage<'a>(statement: &'a Statement, name: &str) -> Option<&'a Stage> {
     statement.record().stages.iter().find(|s| s.stage == name)
 }
@@ -335,6 +344,11 @@ fn passed(stage: Option<&Stage>) -> bool {
 /// 1.6.1: whose key signed the image.
 fn source(statement: &Statement) -> Answer {
     let signature = stage(statement, "signature");
+    if is_vouched(statement) {
+        let names: Vec<&str> = statement.record().vouched_by.iter().map(|s| s.name.as_str()).collect();
+        let text = format!("not signed by its source; site-vouched: by {}", names.join(" and "));
+        return Answer { shown: false, text };
+    }
     match (&statement.record().signer, passed(signature)) {
         (Some(signer), true) => {
             Answer { shown: true, text: format!("signed with the key of {} ({})", signer.name, signer.id) }
@@ -347,6 +361,11 @@ fn source(statement: &Statement) -> Answer {
     }
 }
 
+/// Whether people of the site stand behind the image, and its vendor does not.
+fn is_vouched(statement: &Statement) -> bool {
+    statement.record().basis.as_deref() == Some("site-vouched")
+}
+
 /// 1.6.2: the signature is over this digest, and what was delivered has it.
 fn integrity(statement: &Statement) -> Answer {
     let digest = &statement.image().digest.sha256;
@@ -354,8 +373,12 @@ fn integrity(statement: &Statement) -> Answer {
         statement.record().delivered_bytes.map_or(String::new(), |n| format!(", {n} bytes delivered"));
     let shown = passed(stage(statement, "intake")) && passed(stage(statement, "signature"));
     let shown = shown && statement.predicate.verification_result == "PASSED";
-    let word = if shown { "the signature covers" } else { "nothing covers" };
-    Answer { shown, text: format!("{word} SHA-256 {digest}{bytes}") }
+    let word = match (shown, is_vouched(statement)) {
+        (true, false) => "the signature covers",
+        (true, true) => "no signature of its source, and the site's word alone covers",
+        (false, _) => "nothing covers",
+    };
+    Answer { shown: shown && !is_vouched(statement), text: format!("{word} SHA-256 {digest}{bytes}") }
 }
 
 /// Verified first, changed then.

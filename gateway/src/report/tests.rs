@@ -61,6 +61,23 @@ fn a_change_without_a_receipt_or_with_one_that_is_none_is_not_shown() {
 }
 
 #[test]
+fn an_image_that_the_site_vouches_for_is_not_shown_as_signed_by_its_source() {
+    let mut statement = crate::receipt::tests::statement();
+    statement.predicate.verification_result = "PASSED".into();
+    let record = &mut statement.predicate.headgate;
+    let seen = record.stages[0].clone();
+    record.stages = ["intake", "signature"].map(|name| Stage { stage: name.into(), ..seen.clone() }).to_vec();
+    assert!(source(&statement).shown && integrity(&statement).shown);
+    assert!(released_by(statement.record().release.as_ref().unwrap()).contains("approved by shift lead"));
+    let record = &mut statement.predicate.headgate;
+    record.vouched_by = record.signer.take().into_iter().collect();
+    record.basis = Some("site-vouched".into());
+    let (source, integrity) = (source(&statement), integrity(&statement));
+    assert!(!source.shown && source.text.contains("site-vouched: by acme"), "{source:?}");
+    assert!(!integrity.shown && integrity.text.contains("the site's word alone"), "{integrity:?}");
+}
+
+#[test]
 fn a_period_holds_its_first_moment_and_not_its_last() {
     let transfers = [9, 10, 19, 20].map(|day| transfer(&format!("C-{day:06}"), day, "done")).to_vec();
     let refused = [9, 10, 19, 20].map(|day| transfer(&format!("C-{day:06}"), day, "refused")).to_vec();

@@ -40,6 +40,8 @@ pub struct CaseNumber(i64);
 pub enum CaseState {
     /// The image is coming in or being judged.
     Open,
+    /// Its release waits for people to approve it.
+    Held,
     /// Accepted and in the vault; someone must ask for delivery.
     Ready,
     /// On its way into the controller.
@@ -190,19 +192,28 @@ pub fn forgotten_before(rows: &Rows<'_>) -> Result<Option<Wall>, StateError> {
 
 /// The cases that have not ended, oldest first, without their stories.
 pub fn unsettled(rows: &Rows<'_>) -> Result<Vec<Case>, StateError> {
-    let sql =
-        format!("SELECT {COLUMNS} FROM cases WHERE state IN ('open','ready','delivering') ORDER BY number");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM cases WHERE state IN ('open','held','ready','delivering') ORDER BY number"
+    );
     rows.all("list cases", &sql, [], make)
+}
+
+/// The last case of a controller in which an image was let in; a release that was held lets none in.
+pub fn last_done(rows: &Rows<'_>, plc: &str) -> Result<Option<CaseNumber>, StateError> {
+    let sql = "SELECT number FROM cases WHERE plc = ?1 AND state = 'done' AND number NOT IN
+               (SELECT number FROM held) ORDER BY number DESC LIMIT 1";
+    rows.first("read a controller's last case", sql, [plc], |row| Ok(CaseNumber(row.get(0)?)))
 }
 
 /// Deletes ended cases that are not among the newest `keep`, with their stories and uses. One whose delivery is still
 /// open stays, and one with a receipt does, signed or owed: a peer can fill the list with refusals, but what a person
-/// released is evidence for years.
+/// released is evidence for years, and so are the approvals of a release.
 pub fn prune(tx: &Tx<'_>, keep: u32) -> Result<usize, StateError> {
     let sql = "DELETE FROM cases WHERE state IN ('done','refused','aborted') AND number <=
                (SELECT number FROM cases ORDER BY number DESC LIMIT 1 OFFSET ?1)
                AND number NOT IN (SELECT number FROM deliveries WHERE phase <> 'confirmed')
-               AND number NOT IN (SELECT number FROM receipts WHERE state IN ('waiting', 'signed'))";
+               AND number NOT IN (SELECT number FROM receipts WHERE state IN ('waiting', 'signed'))
+               AND number NOT IN (SELECT number FROM held WHERE released IS NOT NULL)";
     tx.run("forget old cases", sql, [keep])
 }
 
@@ -284,6 +295,7 @@ const COLUMNS: &str = "number, plc, station, way, class, opened, digest, state, 
 
 const STATES: &[(CaseState, &str)] = &[
     (CaseState::Open, "open"),
+    (CaseState::Held, "held"),
     (CaseState::Ready, "ready"),
     (CaseState::Delivering, "delivering"),
     (CaseState::Done, "done"),

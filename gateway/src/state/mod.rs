@@ -15,6 +15,7 @@ mod schema;
 pub mod alarm;
 pub mod case;
 pub mod delivery;
+pub mod held;
 pub mod identity;
 pub mod learned;
 pub mod meta;

@@ -142,10 +142,12 @@ pub fn current_for(rows: &Rows<'_>, plc: &str, station: &str, now: Wall) -> Resu
     Ok(current)
 }
 
-/// Whether any release or open delivery names the image, so that it must stay in the vault.
+/// Whether any release, held release or open delivery names the image, so that it must stay in the vault.
 pub fn names_image(rows: &Rows<'_>, digest: &ImageDigest) -> Result<bool, StateError> {
     let sql = "SELECT 1 FROM releases WHERE digest = ?1
-               UNION ALL SELECT 1 FROM deliveries WHERE digest = ?1 AND phase <> 'confirmed'";
+               UNION ALL SELECT 1 FROM deliveries WHERE digest = ?1 AND phase <> 'confirmed'
+               UNION ALL SELECT 1 FROM held JOIN cases USING (number)
+                         WHERE held.digest = ?1 AND state = 'held'";
     Ok(rows.first("look for releases of an image", sql, [digest], |_| Ok(()))?.is_some())
 }
 

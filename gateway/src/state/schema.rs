@@ -2,7 +2,9 @@
 
 use rusqlite::Connection;
 
-use super::{StateError, alarm, case, delivery, identity, learned, meta, outbox, receipt, release, soak};
+use super::{
+    StateError, alarm, case, delivery, held, identity, learned, meta, outbox, receipt, release, soak,
+};
 use hal::store::Fuse;
 
 /// Step `n` takes the database from `user_version` n to n + 1. A step that has shipped never changes.
@@ -19,6 +21,7 @@ pub(super) const STEPS: &[&str] = &[
     alarm::CAUSE,
     release::GIVER,
     receipt::TABLE,
+    held::TABLES,
 ];
 
 /// Version of a database that has taken every step.

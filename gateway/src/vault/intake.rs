@@ -92,6 +92,11 @@ impl ImageIntake {
         self.file.size()
     }
 
+    /// SHA-256 of the bytes taken so far.
+    pub fn digest(&self) -> ImageDigest {
+        digest::finish(&self.hash.clone().finish())
+    }
+
     /// Puts the image into the vault. On return image and sidecar are durable.
     pub fn finish(self, sidecar: &Sidecar) -> Result<StagedImage, VaultError> {
         let ImageIntake { vault, file, hash, in_flight, .. } = self;

@@ -22,7 +22,7 @@ pub struct Sidecar {
     /// The security version its bringer stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_version: Option<u64>,
-    /// Files that came with it, by role: `signature`, `bundle`, `manifest`, `sbom`.
+    /// Files that came with it, by role: `signature`, `vouch`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attached: BTreeMap<String, Attached>,
     /// Why it lies in quarantine.

@@ -17,7 +17,7 @@ use super::error::{self, TpmError};
 use super::esys::{Esys, Handle, SessionKind};
 use super::pcr::{PcrSelection, PcrValues};
 use super::policy::{self, POLICY_REF};
-use super::record::Provisioned;
+use super::record::{KeyBlobs, Provisioned};
 
 /// Tries of one policy while PCRs move or the TPM asks to be asked again.
 const TRIES: usize = 3;
@@ -45,6 +45,25 @@ pub(super) fn unseal(
     approvals: &[Approval],
 ) -> Result<Unsealed, TpmError> {
     let blobs = (provisioned.sealed_public.as_slice(), provisioned.sealed_private.as_slice());
+    unseal_blobs(esys, provisioned, approvals, blobs)
+}
+
+/// As [`unseal`], for another key that was sealed under the same policy.
+pub(super) fn unseal_another(
+    esys: &Esys,
+    provisioned: &Provisioned,
+    approvals: &[Approval],
+    another: &KeyBlobs,
+) -> Result<Unsealed, TpmError> {
+    unseal_blobs(esys, provisioned, approvals, (another.public.as_slice(), another.private.as_slice()))
+}
+
+fn unseal_blobs(
+    esys: &Esys,
+    provisioned: &Provisioned,
+    approvals: &[Approval],
+    blobs: (&[u8], &[u8]),
+) -> Result<Unsealed, TpmError> {
     let (key, approval_index) =
         open(esys, provisioned, approvals, "sealed key", blobs, |sealed, session| {
             let secret = esys.unseal(sealed, session)?;

@@ -52,7 +52,7 @@ pub(super) fn provision(
     let state = ensure_state(esys, steps)?;
     let srk = ensure_srk(esys, steps)?;
     let session = esys.start_session(&srk, SessionKind::Hmac)?;
-    let key = new_key(esys, &session)?;
+    let key = new_key(esys, &session, b"headgate/sealed-key/v1")?;
     let policy = PolicyDigest::authorize(&site_key.name(), POLICY_REF.as_bytes());
     let (sealed_public, sealed_private) =
         esys.create(&srk, &session, &policy::sealed_template(&policy), key.as_slice())?;
@@ -77,6 +77,21 @@ pub(super) fn provision(
     let request = ApprovalRequest::new(gateway, &values, epoch, epoch_index_name);
     let state = esys.nv_read_counter(&state, None)?;
     Ok(Made { provisioned, request, key, state })
+}
+
+/// Seals one more new key under the policy of the first: it opens in the same boot states, and no other. It is
+/// kept outside the TPM, so making it writes nothing.
+pub(super) fn seal_another(
+    esys: &Esys,
+    provisioned: &Provisioned,
+) -> Result<(KeyBlobs, Zeroizing<[u8; 32]>), TpmError> {
+    provisioned.require_schema()?;
+    let srk = pinned_srk(esys, &provisioned.srk_name)?;
+    let session = esys.start_session(&srk, SessionKind::Hmac)?;
+    let key = new_key(esys, &session, b"headgate/another-key/v1")?;
+    let policy = PolicyDigest::authorize(&provisioned.site_key.name(), POLICY_REF.as_bytes());
+    let (public, private) = esys.create(&srk, &session, &policy::sealed_template(&policy), key.as_slice())?;
+    Ok((KeyBlobs { public, private }, key))
 }
 
 /// What will be otherwise than now, in a request for approval.
@@ -133,9 +148,9 @@ fn ensure_srk<'a>(esys: &'a Esys, steps: &Steps) -> Result<Handle<'a>, TpmError>
 }
 
 /// A key neither the TPM nor the operating system alone could have foreseen.
-fn new_key(esys: &Esys, session: &Handle<'_>) -> Result<Zeroizing<[u8; 32]>, TpmError> {
+fn new_key(esys: &Esys, session: &Handle<'_>, tag: &[u8]) -> Result<Zeroizing<[u8; 32]>, TpmError> {
     let from_tpm = esys.random(session)?;
     let mut from_os = Zeroizing::new([0; 32]);
     SystemRandom::new().fill(from_os.as_mut_slice()).map_err(|_| TpmError::Crypto("random numbers"))?;
-    Ok(Zeroizing::new(policy::sha256(&[b"headgate/sealed-key/v1", from_tpm.as_slice(), from_os.as_slice()])))
+    Ok(Zeroizing::new(policy::sha256(&[tag, from_tpm.as_slice(), from_os.as_slice()])))
 }

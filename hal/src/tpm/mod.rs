@@ -189,6 +189,35 @@ impl Tpm {
         self.ask(timeout, move |esys| approved::unseal(esys, &provisioned, &approvals))
     }
 
+    /// Seals one more new 256-bit key under the policy of the first, and hands it out, once.
+    ///
+    /// # Errors
+    /// [`TpmError::SrkChanged`] before anything is made on another TPM; otherwise as the TPM answers.
+    pub fn seal_another(
+        &self,
+        provisioned: &Provisioned,
+        timeout: Duration,
+    ) -> Result<(KeyBlobs, Zeroizing<[u8; 32]>), TpmError> {
+        let provisioned = provisioned.clone();
+        self.ask(timeout, move |esys| device::seal_another(esys, &provisioned))
+    }
+
+    /// As [`Tpm::unseal`], for a key of [`Tpm::seal_another`]. Which key the record holds is not known here:
+    /// compare what it is used for with what was noted where nobody else can write.
+    ///
+    /// # Errors
+    /// As [`Tpm::unseal`].
+    pub fn unseal_another(
+        &self,
+        provisioned: &Provisioned,
+        approvals: &[Approval],
+        another: &KeyBlobs,
+        timeout: Duration,
+    ) -> Result<Unsealed, TpmError> {
+        let (provisioned, approvals, another) = (provisioned.clone(), approvals.to_vec(), another.clone());
+        self.ask(timeout, move |esys| approved::unseal_another(esys, &provisioned, &approvals, &another))
+    }
+
     /// Runs the policy again, unsealing included, and compares the key with the one held, in constant time.
     ///
     /// # Errors
