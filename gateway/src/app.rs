@@ -106,8 +106,9 @@ fn start_signals(
         // After those of the configuration, whose numbers the conduits know.
         measured.extend(signals::standard_health(every, &config.signals));
     }
+    let keys = signals::permissive::Keys::new(&config.plcs, &measured);
     let watching =
-        Signals::new(&measured, config.soak, regimes, clock.clone(), store.cloned(), buses, tell());
+        Signals::new(&measured, config.soak, regimes, clock.clone(), store.cloned(), buses, keys, tell());
     let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
     threads.push(thread.map_err(|e| Failure::internal(e.to_string()))?);
     signals::start(&measured, clock, &mailbox, &ending);

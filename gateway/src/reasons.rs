@@ -48,6 +48,10 @@ hal::reasons! {
         "The approval is signed, but for another case, controller, image or step than this one."
         "The wrong file was given, or the release was asked for anew since."
         "Have the approval signed that headgate held approve CASE --out FILE writes.";
+    PERMISSIVE_ABSENT 4015 60 Operator "permissive absent"
+        "The key switch or the tag that must say yes before this controller is rewritten says no, or has not been read lately."
+        "Nobody has turned the key, its input is broken, or the machine is not in the state in which it may be changed."
+        "Make sure that the machine may be changed, turn the key, and start the update again; headgate plc list shows what it says.";
     PROCESS_DENIED 6001 40 Integrator "access not on the process allow-list"
         "The conduit passes only the functions and addresses its allow-list names; this access is not among them."
         "A station asks for something it did not ask for when the list was learned, or should not ask for."

@@ -238,6 +238,9 @@ fn plc_words(p: &PlcRow) -> String {
         };
         out += &format!("          {} -> {} ({way}{link})\n", r.listen, r.target);
     }
+    if let Some(permissive) = &p.permissive {
+        out += &format!("          permissive {permissive}\n");
+    }
     if let Some(lock) = &p.locked {
         out += &format!("          LOCKED after {lock}\n");
     }

@@ -13,7 +13,8 @@ use super::name::Taken;
 use super::place::{Place, Typed};
 use super::profiles::Shelf;
 use super::{
-    Config, ConfigError, Effective, Mqtt, MqttTls, Needed, Plc, Route, Standing, Tpm, effect, workflow,
+    Config, ConfigError, Effective, Mqtt, MqttTls, Needed, Plc, Route, Signal, Standing, Tpm, effect,
+    workflow,
 };
 use crate::protocol::modbus::profile::Flash;
 use crate::shield::allow::{AllowList, Functions, Rule};
@@ -46,6 +47,7 @@ pub(super) fn check(
     let signals = super::signal::check_all(file.signals, &taken, base)?;
     let health = checked_or_default(file.health, super::signal::health)?;
     let soak = checked_or_default(file.soak, super::signal::soak)?;
+    checked_permissives(&plcs, &signals, main)?;
     taken.signals = signals.iter().map(|s| s.spec.id.as_str()).collect();
     let buses = super::bus::check_all(file.buses, &taken, base)?;
     let effective = Effective::of(files.iter().map(|(_, text)| text.as_str()), &shelf.used());
@@ -66,6 +68,17 @@ pub(super) fn check(
         mqtt,
         warnings,
     })
+}
+
+/// A permissive comes from something else than the controller that it guards.
+fn checked_permissives(plcs: &[Plc], signals: &[Signal], main: &str) -> Result<(), ConfigError> {
+    for plc in plcs {
+        workflow::permissive_source(plc, signals).map_err(|what| ConfigError {
+            file: main.into(),
+            what: format!("plc {:?}: permissive: {what}", plc.slot.as_str()),
+        })?;
+    }
+    Ok(())
 }
 
 /// The files that TLS to the broker needs.
@@ -147,6 +160,7 @@ fn plc(raw: &file::Plc, zones: &[file::Zone], shelf: &Shelf) -> Checked<Plc> {
         approvals,
         routes,
         regime,
+        permissive: raw.permissive.as_ref().map(workflow::permissive).transpose()?,
     })
 }
 

@@ -82,6 +82,16 @@ pub(super) struct Plc {
     #[serde(default)]
     pub(super) allow: Vec<Allow>,
     pub(super) regime: Option<Regime>,
+    pub(super) permissive: Option<Permissive>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Permissive {
+    pub(super) signal: String,
+    pub(super) low: Option<f64>,
+    pub(super) high: Option<f64>,
+    pub(super) max_age_s: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]

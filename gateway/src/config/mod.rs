@@ -109,6 +109,19 @@ pub struct Plc {
     pub routes: Vec<Route>,
     /// How it says in which regime it runs, if it has several.
     pub regime: Option<Regime>,
+    /// What must be present for whatever rewrites it; `None`: nothing.
+    pub permissive: Option<Permissive>,
+}
+
+/// A signal that must say yes, and lately: a key switch, or a tag of another device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Permissive {
+    /// The signal.
+    pub signal: String,
+    /// Values that say yes, both ends included.
+    pub range: (f64, f64),
+    /// What is older says nothing.
+    pub max_age: Duration,
 }
 
 /// One conduit to a controller.

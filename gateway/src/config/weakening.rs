@@ -81,7 +81,7 @@ fn of_tpm(old: &Tpm, new: &Tpm, found: &mut Found) {
 }
 
 fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
-    let Plc { slot: _, product, zone, safety, enforce, routes, regime, approvals } = old;
+    let Plc { slot: _, product, zone, safety, enforce, routes, regime, approvals, permissive } = old;
     let at = |name: &str| format!("{key}.{name}");
     if *enforce && !new.enforce {
         found.add(&at("mode"), "observe in the place of enforce: everything passes");
@@ -100,6 +100,14 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
         && new.approvals.is_none_or(|now| least.or_more(now) != now)
     {
         found.add(&at("approvals"), "fewer approvers let a release through");
+    }
+    if permissive.is_some() {
+        found.changed(
+            &at("permissive"),
+            permissive,
+            &new.permissive,
+            "another word opens it, or none is asked for",
+        );
     }
     match (routes.as_slice(), new.routes.as_slice()) {
         ([old], [new]) => of_route(key, old, new, found),

@@ -17,6 +17,7 @@ impl Judge {
     pub(super) fn deliverable(&mut self, plc: &str, station: Station) -> Result<Vec<Released>, Refusal> {
         self.gate_open()?;
         self.unlocked(plc, None)?;
+        self.permitted(plc)?;
         let now = self.now();
         if !now.trusted {
             return Err(refusal(
@@ -53,6 +54,7 @@ impl Judge {
     pub(super) fn deliverable_by_us(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
         self.gate_open()?;
         self.unlocked(plc, Some(digest))?;
+        self.permitted(plc)?;
         let state = |e: crate::state::StateError| {
             refusal(why::STATE_DAMAGED, None, e.to_string(), "a readable state")
         };

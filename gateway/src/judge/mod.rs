@@ -4,6 +4,7 @@
 //! it messages and wait; nothing on the packet path does. The same methods serve the daemon and a command
 //! that runs while no daemon does.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -101,6 +102,8 @@ pub struct Judge {
     config_proven: bool,
     feed: Option<Arc<tokio::sync::Notify>>,
     signals: Option<crate::signals::Mailbox>,
+    /// What the permissive of each controller said last.
+    permissives: BTreeMap<String, crate::signals::permissive::Permitted>,
 }
 
 /// One conduit, as the judge sees it.
@@ -157,6 +160,7 @@ impl Judge {
             config_proven: false,
             feed: None,
             signals: None,
+            permissives: BTreeMap::new(),
         })
     }
 

@@ -113,6 +113,7 @@ impl PlcRow {
             mode: if plc.enforce { "enforce" } else { "observe" }.into(),
             routes: plc.routes.iter().map(&mut route).collect(),
             locked: None,
+            permissive: None,
             identity: None,
             read_at: None,
             changed_outside: None,
@@ -294,6 +295,9 @@ pub struct PlcRow {
     /// Why no update passes: what changed after the last one, and the way back.
     #[serde(default)]
     pub locked: Option<String>,
+    /// What its permissive says, where it has one.
+    #[serde(default)]
+    pub permissive: Option<String>,
     /// What it said of itself last.
     pub identity: Option<String>,
     /// When it said so.

@@ -5,14 +5,17 @@ use sensor_monitor::reasons::{self as of_signals, BEHAVIOUR_CHANGED, NEW_ON_BUS,
 use serde_json::json;
 use tokio::sync::oneshot::Sender;
 
-use super::Judge;
 use super::message::{Answered, Failure, Request};
+use super::{Judge, refusal};
 use crate::audit::Kind as Audit;
+use crate::config::Permissive;
+use crate::reasons::PERMISSIVE_ABSENT;
+use crate::signals::permissive::Permitted;
 use crate::signals::{Learns, Mail, Mailbox, News};
 use crate::state::alarm::{self, Alarm, Kind as Told, Source};
 use crate::state::outbox::Kind;
 use crate::state::soak::SoakState;
-use crate::transfer::event::CaseId;
+use crate::transfer::event::{CaseId, Refusal};
 
 impl Judge {
     /// Where the signals listen.
@@ -43,6 +46,9 @@ impl Judge {
                 });
                 self.publish(Kind::Signal, &format!("signal/{signal}"), body);
             }
+            News::Permissive(plc, word) => {
+                self.permissives.insert(plc, word);
+            }
             News::Learned(signal, series) => {
                 tracing::info!(%signal, %series, "learned; from here on it is judged")
             }
@@ -67,6 +73,21 @@ impl Judge {
                 self.clear_alarm(Some(id), gone.code);
             }
         }
+    }
+
+    /// Why nothing may be rewritten now: the permissive of the controller is absent or stale.
+    pub(super) fn permitted(&self, plc: &str) -> Result<(), Refusal> {
+        let Some(by) = self.config.plc(plc).and_then(|p| p.permissive.as_ref()) else { return Ok(()) };
+        match Permitted::refusal(self.permissives.get(plc), by, self.clock.mono()) {
+            None => Ok(()),
+            Some(found) => Err(refusal(PERMISSIVE_ABSENT, None, found, permissive_words(by))),
+        }
+    }
+
+    /// What the permissive of a controller says, where it has one.
+    pub(super) fn permissive_row(&self, plc: &str) -> Option<String> {
+        self.config.plc(plc)?.permissive.as_ref()?;
+        Some(self.permitted(plc).err().map_or("present".into(), |r| format!("absent: {}", r.found)))
     }
 
     pub(super) fn tell_signals(&self, mail: Mail) {
@@ -100,6 +121,15 @@ impl Judge {
         self.tell_signals(mail);
         None
     }
+}
+
+fn permissive_words(by: &Permissive) -> String {
+    let values = match by.range {
+        (low, high) if high.is_infinite() => format!("at least {low}"),
+        (low, high) if low.is_infinite() => format!("at most {high}"),
+        (low, high) => format!("{low} to {high}"),
+    };
+    format!("signal {} {values}, not older than {} s", by.signal, by.max_age.as_secs_f64())
 }
 
 fn learn_answer(signal: &str, learns: Learns) -> Result<Answered, Failure> {

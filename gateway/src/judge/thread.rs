@@ -208,6 +208,7 @@ impl Judge {
             let links = self.conduits.iter().filter(|c| c.plc == index).map(|c| c.presence.is_up());
             rows.push(PlcRow {
                 locked: self.lock_words(id),
+                permissive: self.permissive_row(id),
                 identity: known.as_ref().map(|k| words(&k.identity)),
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),

@@ -25,6 +25,7 @@ use sensor_monitor::monitor::{self, Monitor};
 use sensor_monitor::reasons as why;
 use sensor_monitor::regime::Selector;
 
+use self::permissive::{Keys, Permitted};
 use self::standing::{Cause, Standing};
 use self::tell::Telling;
 
@@ -32,6 +33,7 @@ pub mod bus;
 mod health;
 mod input;
 mod keep;
+pub mod permissive;
 mod row;
 mod standing;
 mod tell;
@@ -93,6 +95,8 @@ pub enum News {
     Quiet(u64, String),
     /// A reading for the broker: signal, its unit, value and quality.
     Reading(String, String, f64, String),
+    /// Whether the permissive of this controller says yes, by which value, and when it was read.
+    Permissive(String, Permitted),
     /// A baseline became ready.
     Learned(String, Series),
     /// Something to tell in the story of this case.
@@ -113,6 +117,8 @@ pub struct Signals {
     clock: Clock,
     store: Option<Store>,
     buses: Vec<bus::Handle>,
+    /// Signals that say whether a controller may be rewritten.
+    keys: Keys,
     telling: Telling,
     standing: Standing,
     /// Why the input of each signal could not be read last; gone with the next good reading.
@@ -131,6 +137,7 @@ impl Signals {
         clock: Clock,
         store: Option<Store>,
         buses: Vec<bus::Handle>,
+        keys: Keys,
         tell: Tell,
     ) -> Signals {
         let channels = signals.iter().map(|s| Channel::new(s.spec.clone())).collect();
@@ -143,7 +150,7 @@ impl Signals {
         }
         let (sent, failing) = (vec![None; signals.len()], vec![None; signals.len()]);
         let (telling, standing, news) = (Telling::new(tell), Standing::default(), Vec::new());
-        Signals { monitor, regimes, clock, store, buses, telling, standing, failing, sent, news }
+        Signals { monitor, regimes, clock, store, buses, keys, telling, standing, failing, sent, news }
     }
 
     /// Works until told to stop.
@@ -253,6 +260,9 @@ impl Signals {
         let (id, unit) = (spec.id.clone(), spec.unit.clone());
         match event {
             Event::Reading(reading, _) => {
+                for (plc, word) in self.keys.reading(signal, &reading) {
+                    self.say(News::Permissive(plc, word));
+                }
                 if reading.quality.is_good() {
                     self.failing[signal] = None;
                     let channel = &self.monitor.channels()[signal];

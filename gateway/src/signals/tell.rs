@@ -14,12 +14,13 @@ impl Telling {
         Telling { tell, waiting: Vec::new() }
     }
 
-    /// Readings may be dropped when nobody takes them; everything else waits.
+    /// Readings, and permissives, may be dropped when nobody takes them, as the next one says more; everything else
+    /// waits.
     pub(super) fn say(&mut self, news: News) {
         if self.waiting.is_empty() && (self.tell)(news.clone()) {
             return;
         }
-        if matches!(news, News::Reading(..)) {
+        if matches!(news, News::Reading(..) | News::Permissive(..)) {
             return;
         }
         if self.waiting.len() < MAX_WAITING {
