@@ -107,8 +107,8 @@ fn start_signals(
         measured.extend(signals::standard_health(every, &config.signals));
     }
     let keys = signals::permissive::Keys::new(&config.plcs, &measured);
-    let watching =
-        Signals::new(&measured, config.soak, regimes, clock.clone(), store.cloned(), buses, keys, tell());
+    let setup = signals::Setup { soak: config.soak, regimes, buses, keys };
+    let watching = Signals::new(&measured, setup, clock.clone(), store.cloned(), tell());
     let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
     threads.push(thread.map_err(|e| Failure::internal(e.to_string()))?);
     signals::start(&measured, clock, &mailbox, &ending);

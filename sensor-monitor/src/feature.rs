@@ -236,6 +236,8 @@ impl Feature {
         self.suites.clear();
         self.alarm = None;
         self.recent.clear();
+        // That it was forgotten is kept, too: a restart must not bring back what a person has had learned anew.
+        self.learned = true;
     }
 
     /// Asks for another rate of false alarms; only before the limits were found.

@@ -26,7 +26,7 @@ hal::reasons! {
     SIGNAL_LOST 9006 70 Integrator "signal lost"
         "A signal delivers nothing that could be used, so nothing watches what it watched."
         "A broken wire, a saturated input, a source that no longer answers, or a clock that ran back."
-        "headgate signals show ID names the flaw and what the input said; check sensor and wiring.";
+        "headgate signals show ID names the flaw and what the input said; check sensor and wiring, or the file that is played.";
     CHANGED_AFTER_UPDATE 9007 60 Operator "changed after an update"
         "After a verified update the machine, or what the controller reports of it, behaves differently; no further update passes until a person has looked."
         "The update changed more than it should, or is malicious although it is signed."
@@ -38,7 +38,7 @@ hal::reasons! {
     GATEWAY_HEALTH 9009 70 Integrator "gateway unwell"
         "Temperature, supply, disk wear, memory, or a network interface of this gateway is outside its limits."
         "Heat, an ageing disk, overload, or a bad cable."
-        "headgate signals list shows the figure.";
+        "headgate signals list --all shows the figure.";
     REGIME_UNKNOWN 9010 70 Operator "operating regime never learned"
         "The controller runs in a regime in which its signals were not learned, or switches all the time, so nothing judges them."
         "A set point or mode that is new to the plant, a configuration that reads the wrong register, or a controller that hides behind it."

@@ -1,6 +1,6 @@
 //! Alarms of signals, from outside: whose they are, and how they end.
 
-use headgate_tests::{Bench, image};
+use headgate_tests::{Bench, eventually, image};
 use serde_json::Value;
 
 /// Ten values a second: `level` from reading `from` on, 1 before.
@@ -77,6 +77,28 @@ fn a_record_that_ended_or_is_empty_or_is_not_there_is_a_lost_signal_that_says_wh
 }
 
 #[test]
+fn what_a_person_has_had_learned_anew_does_not_come_back_with_a_restart() {
+    let line = |n: usize| format!("{:.2},{}\n", n as f64 / 50.0, 10.0 + (n * 7919 % 101) as f64 / 100.0);
+    let record = format!("time,value\n{}", (0..6000).map(line).collect::<String>());
+    let mut bench = bench(
+        "[[signal]]\nid = \"flow\"\nlearn = 260\n\
+         source = { kind = \"file\", path = \"a.csv\", column = \"value\", time = \"time\", rate_hz = 50 }\n",
+    );
+    bench.write("a.csv", record.as_bytes());
+    bench.start();
+    let learned = |bench: &Bench| bench.json(&["signals", "show", "flow"])["signal"]["learned"].as_f64();
+    eventually("it is learned", || (learned(&bench) == Some(1.0)).then_some(()));
+    bench.kill();
+    bench.start();
+    assert_eq!(learned(&bench), Some(1.0), "what was learned is kept");
+    bench.headgate(&["signals", "learn", "flow"]);
+    assert!(learned(&bench) < Some(0.5));
+    bench.kill();
+    bench.start();
+    assert!(learned(&bench) < Some(0.5), "and so is that it was forgotten");
+}
+
+#[test]
 fn alarms_of_what_is_no_longer_configured_or_is_well_after_a_restart_end() {
     let mut bench = bench(&(table("gone", "a.csv") + &table("mended", "b.csv") + &table("still", "c.csv")));
     ["a.csv", "b.csv", "c.csv"].iter().for_each(|file| bench.write(file, &record(5, 20.0)));
@@ -93,4 +115,14 @@ fn alarms_of_what_is_no_longer_configured_or_is_well_after_a_restart_end() {
         .wait_status("two of them end", |s| !stands(s, "gone", "HG-9004") && !stands(s, "mended", "HG-9004"));
     let still = of(&status, "still", "HG-9004").expect("it stands");
     assert_eq!((&still["standing"], &still["acknowledged"]), (&true.into(), &true.into()), "{status}");
+    bench.wait_status("it is found again", |_| {
+        bench.json(&["signals", "show", "still"])["signal"]["value"].as_f64().is_some_and(|v| v > 10.0)
+    });
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let status = bench.json(&["status"]);
+    assert_eq!(
+        of(&status, "still", "HG-9004").map(|a| &a["count"]),
+        Some(&1.into()),
+        "a restart is no new alarm"
+    );
 }

@@ -40,7 +40,7 @@ pub(super) enum Alarms {
     },
     /// Acknowledge an alarm.
     Ack {
-        /// Controller id, or the gateway's name.
+        /// Controller, signal or bus, or the gateway's name, as `alarms list` has it.
         source: String,
         /// Reason code.
         code: ReasonCode,

@@ -97,15 +97,21 @@ pub(super) fn check_all(
     let mut buses: Vec<Bus> = Vec::new();
     for Typed { at, raw } in typed {
         let id = raw.id.clone();
-        let bus = check(raw, taken, base).and_then(|bus| unique(&buses, bus));
+        let bus = check(raw, taken, base).and_then(|bus| unique(&buses, bus, taken));
         buses.push(bus.map_err(|what| at.error(format!("bus {id:?}: {what}")))?);
     }
     Ok(buses)
 }
 
-fn unique(buses: &[Bus], bus: Bus) -> Checked<Bus> {
+fn unique(buses: &[Bus], bus: Bus, taken: &Taken<'_>) -> Checked<Bus> {
     if buses.len() == MAX_BUSES {
         return Err(format!("there are {MAX_BUSES} buses already, the most that one gateway listens to"));
+    }
+    let unit = format!("{}.unit-", bus.settings.id);
+    if let Some(signal) = taken.signals.iter().find(|s| s.starts_with(&unit)) {
+        return Err(format!(
+            "signal {signal:?} has the name of one of its units; their alarms could not be told apart"
+        ));
     }
     if buses.iter().any(|b| b.settings.id == bus.settings.id) {
         return Err("this id is used twice".into());

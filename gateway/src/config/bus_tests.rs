@@ -44,6 +44,7 @@ fn each_mistake_is_named_with_its_line_and_what_would_do() {
             "id = \"line-2\"\nstop = 3",
             "headgate.toml: line 22: bus \"line-2\": stop 3: 1 to 2",
         ),
+        ("the name of a unit", "id = \"flow\"", "id = \"line-2.unit-7\"", "has the name of one of its units"),
         ("unknown key", id, "id = \"line-2\"\nbauds = 9600", "unknown field `bauds`"),
         (
             "too few samples for each bit",

@@ -13,7 +13,7 @@ use super::name::Taken;
 use super::place::{Place, Typed};
 use super::profiles::Shelf;
 use super::{
-    Config, ConfigError, Effective, Mqtt, MqttTls, Needed, Plc, Route, Signal, Standing, Tpm, effect,
+    Config, ConfigError, Effective, Input, Mqtt, MqttTls, Needed, Plc, Route, Signal, Standing, Tpm, effect,
     workflow,
 };
 use crate::protocol::modbus::profile::Flash;
@@ -44,6 +44,7 @@ pub(super) fn check(
     let mqtt_at = file.mqtt.as_ref().map(|m| m.at.clone());
     let mqtt = file.mqtt.map(|m| checked(&m, |raw| mqtt(raw, &name, base))).transpose()?;
     let mut taken = Taken { gateway: &name, plcs: &plcs, signals: Vec::new() };
+    let at: Vec<Place> = file.signals.iter().map(|s| s.at.clone()).collect();
     let signals = super::signal::check_all(file.signals, &taken, base)?;
     let health = checked_or_default(file.health, super::signal::health)?;
     let soak = checked_or_default(file.soak, super::signal::soak)?;
@@ -51,12 +52,19 @@ pub(super) fn check(
     taken.signals = signals.iter().map(|s| s.spec.id.as_str()).collect();
     let buses = super::bus::check_all(file.buses, &taken, base)?;
     let effective = Effective::of(files.iter().map(|(_, text)| text.as_str()), &shelf.used());
+    let needed = mqtt
+        .iter()
+        .zip(mqtt_at)
+        .flat_map(|(mqtt, at)| certificates(mqtt, &at))
+        .chain(at.iter().zip(&signals).filter_map(recording))
+        .collect();
     Ok(Config {
         effective: effective.map_err(|e| missing(&e.to_string()))?,
         standing: Standing::Unapproved,
         base: base.into(),
         buses,
         signals,
+        needed,
         health,
         soak,
         name,
@@ -64,7 +72,6 @@ pub(super) fn check(
         socket: base.join(gateway.raw.socket.as_deref().unwrap_or(SOCKET)),
         tpm: checked(&tpm, check_tpm)?,
         plcs,
-        needed: mqtt.iter().zip(mqtt_at).flat_map(|(mqtt, at)| needed(mqtt, &at)).collect(),
         mqtt,
         warnings,
     })
@@ -81,8 +88,14 @@ fn checked_permissives(plcs: &[Plc], signals: &[Signal], main: &str) -> Result<(
     Ok(())
 }
 
+/// The recorded file of a signal.
+fn recording((at, signal): (&Place, &Signal)) -> Option<Needed> {
+    let Input::File { path, .. } = &signal.input else { return None };
+    Some(Needed { at: at.clone(), key: "path", path: path.clone() })
+}
+
 /// The files that TLS to the broker needs.
-fn needed(mqtt: &Mqtt, at: &Place) -> Vec<Needed> {
+fn certificates(mqtt: &Mqtt, at: &Place) -> Vec<Needed> {
     let Some(tls) = &mqtt.tls else { return Vec::new() };
     let client =
         tls.client.iter().flat_map(|(certificate, key)| [("certificate", certificate), ("key", key)]);

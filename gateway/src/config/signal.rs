@@ -152,7 +152,7 @@ fn check(raw: file::Signal, taken: &Taken<'_>, base: &Path) -> Checked<Signal> {
             return Err("learn = 0 with reported: how a report follows has to be learned".into());
         }
         0 => None,
-        n => Some(Learning::new(n, n / 8, 0.0).map_err(|e| format!("learn: {e}"))?),
+        n => Some(Learning::new(n, n / 8, 0.0).map_err(|_| format!("learn {n}: 0, or 260 to 65536"))?),
     };
     let rate = raw.false_alarms_per_year.unwrap_or(1.0);
     if !(1e-3..=1e5).contains(&rate) {

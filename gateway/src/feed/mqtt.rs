@@ -85,7 +85,8 @@ impl Link {
         let sequence = vec![(SEQUENCE.to_string(), row.id.to_string())];
         let properties = PublishProperties { user_properties: sequence, ..PublishProperties::default() };
         // The newest state is what a subscriber wants first.
-        let retain = row.message.kind == Kind::Status;
+        // Who connects later must see how the gate is and which alarms stand.
+        let retain = matches!(row.message.kind, Kind::Status | Kind::Alarm);
         let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain).properties(properties);
         let queued =
             self.client.try_publish_tracked(row.message.topic.clone(), row.message.payload.clone(), options);

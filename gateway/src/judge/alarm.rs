@@ -58,7 +58,14 @@ impl Judge {
     fn plc_of(&self, id: &str) -> Option<String> {
         let is_plc = self.config.plcs.iter().any(|p| p.slot.as_str() == id);
         let signal = self.config.signals.iter().find(|s| s.spec.id == id);
-        is_plc.then(|| id.to_string()).or_else(|| signal?.spec.plc.clone())
+        let on_a_bus = || {
+            let of = |bus: &crate::config::Bus| {
+                let unit = id.strip_prefix(&bus.settings.id)?.strip_prefix(".unit-")?;
+                bus.units.get(&unit.parse::<u8>().ok()?).cloned()
+            };
+            self.config.buses.iter().find_map(of)
+        };
+        is_plc.then(|| id.to_string()).or_else(|| signal?.spec.plc.clone()).or_else(on_a_bus)
     }
 
     /// Queues a message that is no alarm.

@@ -146,18 +146,20 @@ pub(super) type Watched = Vec<(usize, String)>;
 pub(super) fn run(watched: &Watched, every: Duration, clock: &Clock, mailbox: &Mailbox, stop: &AtomicBool) {
     let health = Health::new(Path::new("/"));
     let mut outs: Vec<Out<'_>> = watched.iter().map(|(number, _)| Out::new(*number, mailbox)).collect();
-    let (mut rates, mut vitals, mut was_told) = (Rates::default(), Vec::new(), false);
+    let (mut rates, mut vitals) = (Rates::default(), Vec::new());
+    let mut told = vec![String::new(); watched.len()];
     while !stop.load(Ordering::Relaxed) {
         let now = clock.mono();
         vitals.clear();
         health.read(now, &mut vitals);
-        for ((_, name), out) in watched.iter().zip(&mut outs) {
+        for (((_, name), out), told) in watched.iter().zip(&mut outs).zip(&mut told) {
             let block = match vitals.iter().find(|v| v.name == *name) {
                 Some(vital) => rates.block(now, vital),
                 None => {
-                    if !std::mem::replace(&mut was_told, true) {
+                    if told.is_empty() {
                         let known: Vec<&str> = vitals.iter().map(|v| v.name.as_str()).collect();
-                        tracing::warn!(vital = %name, known = %known.join(", "), "this machine has no such figure");
+                        let why = format!("this machine has no figure {name:?}; it has {}", known.join(", "));
+                        out.fail(name, told, &why);
                     }
                     Some(Block::nothing(now, Flaw::SourceError))
                 }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use hal::clock::{Clock, Mono, Wall};
 use hal::reason::ReasonCode;
-use hal::sensor::Block;
+use hal::sensor::{Block, Quality};
 use hal::store::Store;
 use sensor_monitor::anomaly::Series;
 use sensor_monitor::channel::{Channel, Event};
@@ -93,8 +93,8 @@ pub enum News {
     Changed(u64, String, String, String),
     /// The soak of this case is over without a change that matters.
     Quiet(u64, String),
-    /// A reading for the broker: signal, its unit, value and quality.
-    Reading(String, String, f64, String),
+    /// A reading for the broker: signal, its unit, value (`None` for a bad one) and quality.
+    Reading(String, String, Option<f64>, String),
     /// Whether the permissive of this controller says yes, by which value, and when it was read.
     Permissive(String, Permitted),
     /// A baseline became ready.
@@ -108,6 +108,18 @@ pub type Mailbox = SyncSender<Mail>;
 
 /// Takes news; false when there is no room for it now.
 pub type Tell = Box<dyn FnMut(News) -> bool + Send>;
+
+/// What the signals' thread works with besides the signals.
+pub struct Setup {
+    /// The watch after an update.
+    pub soak: sensor_monitor::watch::Settings,
+    /// The regime of each controller that has several.
+    pub regimes: BTreeMap<String, Selector>,
+    /// Field buses, each with threads of its own.
+    pub buses: Vec<bus::Handle>,
+    /// Signals that say whether a controller may be rewritten.
+    pub keys: Keys,
+}
 
 /// The thread's own state.
 pub struct Signals {
@@ -132,14 +144,12 @@ impl Signals {
     /// The signals of a configuration, with what was learned before.
     pub fn new(
         signals: &[crate::config::Signal],
-        soak: sensor_monitor::watch::Settings,
-        regimes: BTreeMap<String, Selector>,
+        setup: Setup,
         clock: Clock,
         store: Option<Store>,
-        buses: Vec<bus::Handle>,
-        keys: Keys,
         tell: Tell,
     ) -> Signals {
+        let Setup { soak, regimes, buses, keys } = setup;
         let channels = signals.iter().map(|s| Channel::new(s.spec.clone())).collect();
         let mut monitor = Monitor::new(channels, soak);
         for plc in regimes.keys() {
@@ -183,10 +193,11 @@ impl Signals {
             }
             Mail::Stood(alarms) => {
                 for (id, code, at, text) in alarms {
-                    let is_a_bus = self.buses.iter().any(|bus| bus.id() == id);
+                    let is_a_bus = self.buses.iter().any(|bus| bus.is_named_by(&id));
                     match self.monitor.find(&id) {
                         Some(signal) => self.standing.resume(signal, code, at, &text),
-                        None if is_a_bus => {} // its own thread finds out
+                        // A line that is lost its own thread knows of; what had changed is found again.
+                        None if is_a_bus && code == why::SIGNAL_LOST => {}
                         None => self.say(News::Clear(id, code)),
                     }
                 }
@@ -274,7 +285,8 @@ impl Signals {
                 if due {
                     self.sent[signal] = Some(reading.at);
                     let quality = reading.quality.to_string();
-                    self.say(News::Reading(id, unit, reading.value, quality));
+                    let value = Some(reading.value).filter(|_| !matches!(reading.quality, Quality::Bad(_)));
+                    self.say(News::Reading(id, unit, value, quality));
                 }
             }
             Event::Anomaly(anomaly) => {
@@ -311,7 +323,9 @@ impl Signals {
 
     /// An alarm is a signal's own: what a person says to one must not hide the next one's.
     fn raise(&mut self, signal: usize, code: ReasonCode, cause: Cause, text: String) {
-        self.standing.raise(signal, code, cause, self.clock.wall(), &text);
+        if !self.standing.raise(signal, code, cause, self.clock.wall(), &text) {
+            return; // it stood when the gateway ended, and goes on
+        }
         let id = self.monitor.channels()[signal].spec().id.clone();
         self.say(News::Raise(id, code, text));
     }

@@ -37,8 +37,15 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// A cause is there.
-    pub(super) fn raise(&mut self, signal: usize, code: ReasonCode, cause: Cause, at: Wall, text: &str) {
+    /// A cause is there. False when the alarm stood when the gateway ended, and goes on: that is no news.
+    pub(super) fn raise(
+        &mut self,
+        signal: usize,
+        code: ReasonCode,
+        cause: Cause,
+        at: Wall,
+        text: &str,
+    ) -> bool {
         let alarm = self.alarms.entry((signal, code)).or_insert_with(|| Alarm {
             at,
             text: String::new(),
@@ -46,11 +53,13 @@ impl Standing {
         });
         (alarm.at, alarm.text) = (at, text.into());
         alarm.causes.insert(cause);
+        !alarm.causes.remove(&Cause::Before)
     }
 
     /// An alarm stood when the gateway ended.
     pub(super) fn resume(&mut self, signal: usize, code: ReasonCode, at: Wall, text: &str) {
         self.raise(signal, code, Cause::Before, at, text);
+        self.alarms.entry((signal, code)).and_modify(|alarm| _ = alarm.causes.insert(Cause::Before));
         self.calm.insert(signal, 0);
     }
 
@@ -152,12 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_from_before_that_is_found_again_stands_for_itself() {
+    fn an_alarm_from_before_that_is_found_again_is_no_news_and_stands_for_itself() {
         let mut standing = Standing::default();
         standing.resume(0, BEHAVIOUR_CHANGED, AT, "changed");
-        standing.raise(0, BEHAVIOUR_CHANGED, Cause::Series(Series::Measured), AT, "changed still");
-        assert_eq!(standing.series_is_well(0, Series::Measured), NONE);
-        (1..CALM).for_each(|_| assert_eq!(standing.good(0, true), NONE));
-        assert_eq!(standing.good(0, true), [BEHAVIOUR_CHANGED]);
+        let measured = Cause::Series(Series::Measured);
+        assert!(!standing.raise(0, BEHAVIOUR_CHANGED, measured, AT, "changed still"));
+        (0..=CALM).for_each(|_| assert_eq!(standing.good(0, true), NONE));
+        assert_eq!(standing.series_is_well(0, Series::Measured), [BEHAVIOUR_CHANGED]);
+        assert!(standing.raise(0, BEHAVIOUR_CHANGED, measured, AT, "changed again"));
     }
 }

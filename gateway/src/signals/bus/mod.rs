@@ -84,6 +84,11 @@ impl Handle {
         &self.id
     }
 
+    /// Whether `id` is the source of its alarms: the bus, or one of its units.
+    pub(super) fn is_named_by(&self, id: &str) -> bool {
+        id.strip_prefix(&self.id).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    }
+
     /// The bus as it was a moment ago.
     pub fn row(&self) -> BusRow {
         self.row.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,6 +1,6 @@
 //! Judges one bus: what was heard goes in, what it means goes to the judge, what was learned goes to disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,8 +37,8 @@ pub(super) struct Watch {
     silent: bool,
     /// Something was heard since the start.
     heard: bool,
-    /// An alarm about a change stands.
-    standing: bool,
+    /// The sources whose alarm about a change stands.
+    standing: BTreeSet<String>,
     /// There is more to keep than was written, and when it was written last.
     dirty: bool,
     kept: Mono,
@@ -75,7 +75,7 @@ impl Watch {
             down: None,
             silent: false,
             heard: false,
-            standing: true, // an alarm of the run before may stand
+            standing: BTreeSet::new(),
             dirty: false,
             kept: Mono(0),
             shown: None,
@@ -141,9 +141,10 @@ impl Watch {
         }
         news.drain(..).for_each(|one| self.pass_on(one));
         self.news = news;
-        if self.standing && !self.bus.in_alarm() {
-            self.standing = false;
-            self.say(News::Clear(self.source(), why::BUS_CHANGED));
+        if !self.standing.is_empty() && !self.bus.in_alarm() {
+            for source in std::mem::take(&mut self.standing) {
+                self.say(News::Clear(source, why::BUS_CHANGED));
+            }
         }
         self.dirty |= self.bus.take_learned();
         if self.dirty && self.now.since(self.kept) >= KEEP_EVERY {
@@ -178,13 +179,15 @@ impl Watch {
         let id = self.bus.settings().id.clone();
         match news {
             BusNews::Changed(changed) => {
-                self.standing = true;
                 let text = words::changed(&id, &changed, &self.plcs);
-                self.say(News::Raise(self.source(), changed.anomaly.code, text));
+                let source = words::source(&changed.anomaly.signal, &id);
+                self.standing.insert(source.clone());
+                self.say(News::Raise(source, changed.anomaly.code, text));
             }
             BusNews::New(anomaly, novelty) => {
                 let text = words::new(&id, novelty, &anomaly.causes, &self.plcs);
-                self.say(News::Raise(self.source(), anomaly.code, text));
+                let source = format!("{id}.unit-{}", novelty.unit());
+                self.say(News::Raise(source, anomaly.code, text));
             }
             BusNews::Epoch(change) => {
                 let text = words::epoch(&id, &change, &self.plcs);
@@ -225,7 +228,7 @@ impl Watch {
         self.shown = None;
     }
 
-    /// A bus is the source of its own alarms: several controllers share it.
+    /// The bus itself is lost as a whole. What changes is a unit's own: who has seen one has not seen the next.
     fn source(&self) -> String {
         self.bus.settings().id.clone()
     }

@@ -21,6 +21,14 @@ pub(super) fn changed(bus: &str, changed: &Changed, plcs: &Plcs) -> String {
     format!("behaviour changed: {}{also}{}", changed.anomaly.text(unit), who.unwrap_or_default())
 }
 
+/// Whose alarm a change is: the unit's where it is of one, else the bus's. `quantity` is the id of what moved.
+pub(super) fn source(quantity: &str, bus: &str) -> String {
+    match quantity.rsplit_once('.') {
+        Some((talker, _)) if talker.starts_with(&format!("{bus}.unit-")) => talker.into(),
+        _ => bus.into(),
+    }
+}
+
 /// Something that was never heard while the bus was learned.
 pub(super) fn new(bus: &str, novelty: Novelty, causes: &[String], plcs: &Plcs) -> String {
     let what = novelty_words(novelty, plcs);
