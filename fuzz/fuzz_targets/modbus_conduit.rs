@@ -101,6 +101,7 @@ impl Rig {
             way,
             enforce,
             max_stations: STATIONS,
+            safety: false,
             max_per_address: STATIONS,
             longest_transfer: Duration::from_secs(3600),
             in_flight: 1 + usize::from(second >> 2 & 3),

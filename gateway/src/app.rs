@@ -178,6 +178,7 @@ fn conduit(plc: &Plc, route: &Route, clock: &Clock) -> Conduit {
         unit: route.unit,
         way: route.update.as_ref().map_or(Way::Stage, |(way, _)| *way),
         enforce: plc.enforce,
+        safety: plc.safety,
         max_stations: route.max_stations,
         max_per_address: route.max_per_address,
         longest_transfer: route.longest_transfer,

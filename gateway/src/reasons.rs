@@ -52,6 +52,10 @@ hal::reasons! {
         "The key switch or the tag that must say yes before this controller is rewritten says no, or has not been read lately."
         "Nobody has turned the key, its input is broken, or the machine is not in the state in which it may be changed."
         "Make sure that the machine may be changed, turn the key, and start the update again; headgate plc list shows what it says.";
+    SAFETY 4020 40 Operator "safety controller takes no update"
+        "Controllers of class safety are never delivered to: nothing is staged, released or delivered, and no programming passes; process reads do."
+        "A safety controller was named by mistake, or somebody tries to reprogram one past its own procedure."
+        "Update it at the controller itself, with its key switch and its maker's tool. If it is no safety controller, correct class in [[plc]].";
     PROCESS_DENIED 6001 40 Integrator "access not on the process allow-list"
         "The conduit passes only the functions and addresses its allow-list names; this access is not among them."
         "A station asks for something it did not ask for when the list was learned, or should not ask for."
@@ -204,6 +208,14 @@ hal::reasons! {
         "No configuration was ever approved, so whoever can edit the files decides what is enforced."
         "The site has no approvers yet, or they have not signed."
         "Trust approvers (docs/trust.md); then headgate config digest --draft F --reason TEXT, sign-document, headgate config approve F.";
+    BREAK_GLASS 7020 70 Operator "break-glass in force"
+        "The site key has allowed this gateway to act without a verdict on one controller, for a time; the alarm stays until a person closes it after that."
+        "An emergency: headgate ticket list says who brought which document, and why."
+        "When it is over, look at what was done (headgate audit list), then headgate ticket close ID --reason TEXT or headgate alarms ack.";
+    NO_BREAK_GLASS 7021 60 Integrator "no break-glass for this"
+        "Nothing in force allows this controller to take an image that was not verified."
+        "No document was brought, its window is over, or it is for another controller, case, image or action."
+        "headgate ticket break-glass writes one for the site key to sign; headgate ticket use FILE brings it. Better: have the image verified.";
     BROKER_DOWN 8001 70 Integrator "broker unreachable"
         "The MQTT broker cannot be reached; alarms queue on disk."
         "The broker is down, or refuses this gateway's certificate."

@@ -122,6 +122,7 @@ fn only_looks(request: &Request) -> bool {
             | R::VaultList
             | R::ReleaseList { .. }
             | R::HeldList
+            | R::TicketList
             | R::HeldShow { .. }
             | R::HeldDraft { .. }
             | R::TrustShow

@@ -86,6 +86,7 @@ fn replay(conversation: &Conversation, name: &str, counts: &mut Counts) -> Optio
         way: Way::Match,
         enforce: false,
         max_stations: 1,
+        safety: false,
         max_per_address: 1,
         longest_transfer: Duration::from_secs(3600),
         in_flight: 16,

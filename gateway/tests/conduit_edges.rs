@@ -23,6 +23,7 @@ fn conduit(profile: &str, way: Way) -> (Conduit, SessionId) {
         way,
         enforce: true,
         max_stations: 2,
+        safety: false,
         max_per_address: 2,
         longest_transfer: Duration::from_secs(3600),
         in_flight: 4,

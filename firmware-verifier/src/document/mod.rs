@@ -14,7 +14,7 @@ mod trust_bundle;
 mod vouch;
 
 pub use approval::{Approval, Decision, Scope, Subject, Tally};
-pub use break_glass::{Action, BreakGlass, Cause};
+pub use break_glass::{Action, BreakGlass, Cause, MAX_WINDOW_HOURS, Unverified};
 pub use config::ConfigApproval;
 pub use downgrade::{Downgrade, MAX_USES, Window};
 pub use field::{DocumentId, Moment};

@@ -4,7 +4,7 @@ use hal::clock::Wall;
 use hal::reason::ReasonCode;
 use hal::tpm::SiteKeyPublic;
 
-use super::{ANY_GATEWAY, BreakGlass, Content, Document, Moment};
+use super::{ANY_GATEWAY, Content, Document, Moment};
 use crate::dsse::{DsseError, Envelope};
 use crate::reasons;
 use crate::trust::threshold::TooFew;
@@ -99,18 +99,16 @@ impl<C: Content> Signed<C> {
     }
 }
 
-impl Signed<BreakGlass> {
-    /// Checks an envelope against the site key that the gateway was provisioned with, without a trust
-    /// store. The caller keeps the ids it has acted on.
-    pub fn open_with(
+impl<C: Content> Signed<C> {
+    /// Checks an envelope against the site key that the gateway was provisioned with, without a trust store.
+    pub(super) fn open_by(
         envelope: &Envelope,
         site_key: &SiteKeyPublic,
         gateway: &str,
         now: Wall,
-    ) -> Result<Signed<BreakGlass>, DocumentError> {
+    ) -> Result<Signed<C>, DocumentError> {
         let site = Anchor::with_role(Role::Site, PublicKey::from(site_key), "provisioned site key", now)?;
-        let signed =
-            open(envelope, [&site].into_iter(), |content: &BreakGlass| content.needs(Threshold::ONE))?;
+        let signed = open(envelope, [&site].into_iter(), |content: &C| content.needs(Threshold::ONE))?;
         signed.counts(gateway, now)?;
         Ok(signed)
     }
@@ -227,6 +225,16 @@ pub enum DocumentError {
         /// The time here.
         now: Wall,
     },
+    /// Before or after the window that it names.
+    #[error("the document is in force from {from} to {until}, and it is {now}")]
+    Window {
+        /// The first moment inside.
+        from: Moment,
+        /// The first moment after.
+        until: Moment,
+        /// The time here.
+        now: Wall,
+    },
     /// Used up.
     #[error("document {id} may be used {uses} time(s), and was; have a new one signed")]
     Used {
@@ -259,7 +267,7 @@ impl DocumentError {
             E::TooFew { .. } => reasons::SIGNERS_TOO_FEW,
             E::Gateway { .. } => reasons::DOCUMENT_ELSEWHERE,
             E::Clock { .. } => reasons::CLOCK_UNTRUSTED,
-            E::Early { .. } | E::Expired { .. } => reasons::DOCUMENT_EXPIRED,
+            E::Early { .. } | E::Expired { .. } | E::Window { .. } => reasons::DOCUMENT_EXPIRED,
             E::Used { .. } => reasons::DOCUMENT_USED,
         }
     }

@@ -58,7 +58,10 @@ fn approval() -> Approval {
 }
 
 fn break_glass() -> BreakGlass {
-    BreakGlass { actions: vec![Action::FinishDelivery, Action::LiftLock], cause: Cause::Controller(pump()) }
+    let moment = |ms| Moment::new(Wall::trusted(NOW.ms + ms));
+    let window = Window { from: moment(-3_600_000), until: moment(3_600_000) };
+    let actions = vec![Action::FinishDelivery, Action::LiftLock];
+    BreakGlass { actions, cause: Cause::Controller(pump()), window }
 }
 
 fn bundle() -> TrustBundle {
@@ -229,12 +232,54 @@ fn break_glass_needs_the_provisioned_site_key_and_no_store() {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     let site = SiteKeyPublic::new(pair.public_key().as_ref()).unwrap();
     let mut envelope = envelope(&document(break_glass()), &[11]);
-    let open = |envelope: &Envelope, gateway: &str| Signed::open_with(envelope, &site, gateway, NOW);
-    assert_eq!(open(&envelope, GATEWAY).unwrap_err().code(), r::DOCUMENT_NOT_SIGNED);
+    let at = |ms| Wall::trusted(NOW.ms + ms);
+    let open = |envelope: &Envelope, gateway: &str, now| Signed::open_with(envelope, &site, gateway, now);
+    assert_eq!(open(&envelope, GATEWAY, NOW).unwrap_err().code(), r::DOCUMENT_NOT_SIGNED);
     let signature = pair.sign(&SystemRandom::new(), &envelope.message()).unwrap();
     envelope.attach("", signature.as_ref()).unwrap();
-    assert_eq!(open(&envelope, "cell-5").unwrap_err().code(), r::DOCUMENT_ELSEWHERE);
-    assert_eq!(open(&envelope, GATEWAY).unwrap().content(), &break_glass());
+    let hour = 3_600_000;
+    for (what, gateway, now, code) in [
+        ("another gateway", "cell-5", NOW, r::DOCUMENT_ELSEWHERE),
+        ("before its window", GATEWAY, at(-hour - 1), r::DOCUMENT_EXPIRED),
+        ("after its window", GATEWAY, at(hour), r::DOCUMENT_EXPIRED),
+        ("no clock", GATEWAY, Wall { ms: NOW.ms, trusted: false }, r::CLOCK_UNTRUSTED),
+    ] {
+        assert_eq!(open(&envelope, gateway, now).unwrap_err().code(), code, "{what}");
+    }
+    for now in [at(-hour), at(hour - 1)] {
+        assert_eq!(open(&envelope, GATEWAY, now).unwrap().content(), &break_glass());
+    }
+}
+
+#[test]
+fn break_glass_lets_in_what_it_names_and_nothing_else() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let site = SiteKeyPublic::new(pair.public_key().as_ref()).unwrap();
+    let signed = |content: BreakGlass| {
+        let mut envelope = document(content).to_envelope().unwrap();
+        let signature = pair.sign(&SystemRandom::new(), &envelope.message()).unwrap();
+        envelope.attach("", signature.as_ref()).unwrap();
+        Signed::open_with(&envelope, &site, GATEWAY, NOW).unwrap()
+    };
+    let (other, image) = (Slot::new("pump-4").unwrap(), (image(), 5));
+    let by_plc = signed(break_glass());
+    let by_case = signed(BreakGlass { cause: Cause::Case("C-000012".into()), ..break_glass() });
+    let finish = Action::FinishDelivery;
+    let (pump, case) = (pump(), Some("C-000012"));
+    for (what, by, action, place, lets_in) in [
+        ("its controller", &by_plc, finish, (&pump, None), true),
+        ("another controller", &by_plc, finish, (&other, case), false),
+        ("an action it does not name", &by_plc, Action::PassUnverified, (&pump, None), false),
+        ("a lock is no image", &by_plc, Action::LiftLock, (&pump, None), false),
+        ("its case", &by_case, finish, (&pump, case), true),
+        ("another case", &by_case, finish, (&pump, Some("C-000013")), false),
+        ("no case", &by_case, finish, (&pump, None), false),
+    ] {
+        assert_eq!(by.lets_in(action, place, image).is_some(), lets_in, "{what}");
+    }
+    let unverified = by_plc.lets_in(finish, (&pump, None), image).unwrap();
+    assert_eq!((unverified.digest(), unverified.len()), image);
+    assert!(unverified.backing().starts_with("NOT VERIFIED"), "{}", unverified.backing());
 }
 
 #[test]
@@ -250,6 +295,10 @@ fn what_no_document_says_is_neither_written_nor_read() {
     refused(document(BreakGlass { actions: vec![], ..break_glass() }).to_envelope(), "no action");
     let twice = vec![Action::LiftLock, Action::LiftLock];
     refused(document(BreakGlass { actions: twice, ..break_glass() }).to_envelope(), "one action twice");
+    for until in [NOW.ms - 3_600_000, NOW.ms - 3_600_000 + 72 * 3_600_000 + 1] {
+        let window = Window { until: Moment::new(Wall::trusted(until)), ..break_glass().window };
+        refused(document(BreakGlass { window, ..break_glass() }).to_envelope(), "no window, and 72 h");
+    }
     let case = Cause::Case("123".into());
     refused(document(BreakGlass { cause: case, ..break_glass() }).to_envelope(), "no case number");
     refused(document(Vouch { controllers: vec![], image: image() }).to_envelope(), "no controller");

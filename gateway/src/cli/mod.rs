@@ -31,6 +31,7 @@ mod signals;
 mod signals_file;
 mod sim;
 mod site_key;
+mod ticket;
 mod trust;
 mod typed;
 mod watch;
@@ -89,6 +90,9 @@ enum Verb {
     SiteKey(site_key::SiteKeyVerb),
     /// Sign a trust bundle or ticket with a private key, on the machine where that key is kept.
     SignDocument(sign::SignDocument),
+    /// Acting without a verdict, in an emergency, on a document that the site key has signed.
+    #[command(subcommand)]
+    Ticket(ticket::Ticket),
     /// Controllers.
     #[command(subcommand)]
     Plc(watch::Plc),
@@ -190,6 +194,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Trust(v) => trust::trust(context, v),
         Verb::SiteKey(v) => site_key::site_key(&v),
         Verb::SignDocument(v) => sign::sign(&v),
+        Verb::Ticket(v) => ticket::ticket(context, v),
         Verb::Plc(v) => watch::plc(context, v),
         Verb::Conduit(v) => conduit::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),

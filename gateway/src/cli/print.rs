@@ -179,6 +179,7 @@ fn words(answer: &Answered) -> String {
             releases.iter().map(line).collect()
         }
         Answered::Held { held } => super::held::words(held),
+        Answered::Tickets { tickets } => super::ticket::words(tickets),
         Answered::Trust(store) => super::trust::store_words(store),
         Answered::TrustChanges(changes) => super::trust::changes_words(changes),
         Answered::Document { document } => document.clone(),
@@ -249,6 +250,12 @@ fn plc_words(p: &PlcRow) -> String {
     }
     if let Some(vouched) = &p.site_vouched {
         out += &format!("          last update {vouched}\n");
+    }
+    if let Some(unverified) = &p.not_verified {
+        out += &format!("          last update {unverified}\n");
+    }
+    if let Some(glass) = &p.break_glass {
+        out += &format!("          BREAK-GLASS IN FORCE: {glass}\n");
     }
     if let Some((case, done, len)) = &p.delivery {
         let how_far = if *len > 0 { format!("{done} of {len} bytes") } else { "begins".into() };

@@ -12,7 +12,8 @@ use clap::builder::PossibleValuesParser;
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
 use ed25519_dalek::{Signer as _, SigningKey};
 use firmware_verifier::document::{
-    self, Approval, Content, Document, DocumentError, DocumentId, Downgrade, Moment, TrustBundle, Vouch,
+    self, Approval, BreakGlass, Content, Document, DocumentError, DocumentId, Downgrade, Moment, TrustBundle,
+    Vouch,
 };
 use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::{KeyKind, PublicKey};
@@ -104,6 +105,7 @@ fn draft(kind: &str, text: &str, now: Wall) -> Result<Result<Envelope, DocumentE
     }
     Ok(match kind {
         "approval" => one::<Approval>(value),
+        "break-glass" => one::<BreakGlass>(value),
         "downgrade" => one::<Downgrade>(value),
         "vouch" => one::<Vouch>(value),
         _ => one::<TrustBundle>(value),
@@ -167,7 +169,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Kinds that can be drafted by hand.
-const KINDS: [&str; 4] = ["trust-bundle", "approval", "downgrade", "vouch"];
+const KINDS: [&str; 5] = ["break-glass", "trust-bundle", "approval", "downgrade", "vouch"];
 /// How long a drafted document counts where it does not say: time for several people to sign.
 const DRAFT_LIFE_MS: i64 = 30 * 86_400_000;
 

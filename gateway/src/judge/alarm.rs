@@ -110,6 +110,10 @@ impl Judge {
 
     /// Acknowledges; what is still so stays on the list.
     pub(super) fn acknowledge(&mut self, name: &str, code: ReasonCode) -> Result<Answered, Failure> {
+        let glass = code == crate::reasons::BREAK_GLASS;
+        if glass {
+            self.may_close(name)?;
+        }
         let source = if name == self.config.name { Source::Gateway } else { Source::Named(name.to_string()) };
         let (now, fed) = (self.now(), self.fed(Some(name)));
         let found = self.db.write("acknowledge an alarm", |tx| {
@@ -126,6 +130,9 @@ impl Judge {
             Ok(true)
         })?;
         self.log_and_ring("acknowledge an alarm", Ok(()));
+        if found && glass {
+            self.close_all(name, "the alarm was acknowledged");
+        }
         if found {
             let event =
                 Event::new(self.now(), Audit::AlarmAcknowledged, &self.caller.clone(), name, "acknowledged");

@@ -161,6 +161,13 @@ impl Judge {
         entry.ok().map(|entry| entry.event)
     }
 
+    /// Whether any entry begins with these words.
+    pub(super) fn log_tells(&mut self, words: &str) -> bool {
+        self.open_book();
+        let Book::Open(book) = &self.book else { return false };
+        book.log.last(u64::MAX).flatten().any(|entry| entry.event.text.starts_with(words))
+    }
+
     /// The entry at `index` for a receipt, with a checkpoint that covers it where the TPM signs one.
     pub(super) fn entry_with_checkpoint(&mut self, index: u64) -> Result<Audit, String> {
         self.whole_book().map_err(|f| f.text)?.log.want_receipt();

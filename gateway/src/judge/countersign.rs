@@ -187,7 +187,7 @@ impl Judge {
 
     /// Controllers of the configuration, in order, none twice.
     fn controllers(&self, plcs: &[String]) -> Result<Vec<Slot>, Failure> {
-        let slot = |id: &String| self.plc(id).map(|plc| plc.slot.clone());
+        let slot = |id: &String| self.not_safety(id).and_then(|()| self.plc(id)).map(|plc| plc.slot.clone());
         let mut slots = plcs.iter().map(slot).collect::<Result<Vec<_>, _>>()?;
         slots.sort();
         slots.dedup();

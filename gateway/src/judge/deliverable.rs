@@ -13,8 +13,14 @@ use crate::transfer::image::Released;
 use crate::vault::{self, ImageDigest};
 
 impl Judge {
-    /// Everything that `station` may load into `plc` now, each with a fresh proof; or why there is nothing.
+    /// Everything that `station` may load into `plc` now, each with a fresh proof or on a break-glass document; or why
+    /// there is nothing.
     pub(super) fn deliverable(&mut self, plc: &str, station: Station) -> Result<Vec<Released>, Refusal> {
+        let verified = self.verified(plc, station);
+        self.and_unverified(verified, plc, station)
+    }
+
+    fn verified(&mut self, plc: &str, station: Station) -> Result<Vec<Released>, Refusal> {
         self.gate_open()?;
         self.unlocked(plc, None)?;
         self.permitted(plc)?;
@@ -52,6 +58,11 @@ impl Judge {
 
     /// What the gateway itself may deliver: a release names stations, and this is none of them.
     pub(super) fn deliverable_by_us(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
+        let verified = self.verified_by_us(plc, digest);
+        verified.or_else(|refusal| self.or_unverified(plc, digest, refusal))
+    }
+
+    fn verified_by_us(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
         self.gate_open()?;
         self.unlocked(plc, Some(digest))?;
         self.permitted(plc)?;
@@ -116,4 +127,4 @@ impl Judge {
 }
 
 /// Most images tried for one transfer.
-const MAX_CANDIDATES: usize = 8;
+pub(super) const MAX_CANDIDATES: usize = 8;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use firmware_verifier::document::Action;
 use firmware_verifier::trust::TrustStore;
 use hal::clock::Mono;
 use hal::reason::ReasonCode;
@@ -231,9 +232,21 @@ impl Judge {
         }
     }
 
+    /// Tells the conduits again what they are to know: a break-glass document came or went.
+    pub(super) fn tell_gate(&self) {
+        let shut = match &self.gate {
+            Gate::Open { .. } => None,
+            Gate::Shut { refusal, .. } => Some(refusal.clone()),
+        };
+        self.tell_conduits(shut);
+    }
+
     fn tell_conduits(&self, shut: Option<Refusal>) {
         for conduit in &self.conduits {
-            if conduit.commands.try_send(Command::Gate(shut.clone())).is_err() {
+            // Where the glass is broken each transfer is for the judge to decide.
+            let plc = self.config.plcs[conduit.plc].slot.as_str();
+            let shut = shut.clone().filter(|_| self.in_force(plc, Action::PassUnverified).is_none());
+            if conduit.commands.try_send(Command::Gate(shut)).is_err() {
                 tracing::error!("a conduit takes no commands; it is told again at the next proof");
             }
         }

@@ -104,6 +104,29 @@ pub enum Request {
         /// Copies of the document, each with signatures: DSSE envelopes.
         approvals: Vec<String>,
     },
+    /// Keep an image (sent behind this line) although nobody vouches for it, on a break-glass document.
+    StageUnverified {
+        /// The controller.
+        plc: String,
+        /// File name, for people.
+        name: String,
+        /// Version, for people.
+        version: Option<String>,
+    },
+    /// Act on a break-glass document.
+    BreakGlass {
+        /// The DSSE envelope.
+        document: String,
+    },
+    /// The newest break-glass documents.
+    TicketList,
+    /// Close one; it ends before its time where it is in force.
+    TicketClose {
+        /// Its number.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// Everything in the vault and in quarantine.
     VaultList,
     /// Remove an image.
@@ -335,7 +358,8 @@ pub enum Request {
 impl Request {
     /// Whether an image follows the request.
     pub fn carries_image(&self) -> bool {
-        matches!(self, Request::Verify { .. } | Request::Stage { .. } | Request::Countersign { .. })
+        use Request as R;
+        matches!(self, R::Verify { .. } | R::Stage { .. } | R::StageUnverified { .. } | R::Countersign { .. })
     }
 }
 
@@ -368,6 +392,11 @@ pub enum Answered {
     Held {
         /// Oldest first.
         held: Vec<super::HeldRow>,
+    },
+    /// Break-glass documents.
+    Tickets {
+        /// Newest first.
+        tickets: Vec<super::TicketRow>,
     },
     /// The trust store.
     Trust(Box<rows::TrustRow>),

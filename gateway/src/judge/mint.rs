@@ -3,7 +3,7 @@
 use firmware_verifier::dsse::Envelope;
 use firmware_verifier::identity::Slot;
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::{Gauntlet, Papers, Rejection, Request, Verdict};
+use firmware_verifier::{Evidence, Gauntlet, Papers, Rejection, Request, Verdict, Verified};
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
@@ -14,8 +14,22 @@ use super::{Judge, refusal};
 use crate::reasons as why;
 use crate::state::meta;
 use crate::transfer::event::Refusal;
-use crate::transfer::image::{Image, ImageError, Released};
+use crate::transfer::image::{Image, ImageError, Released, Warrant};
 use crate::vault::{Area, ImageDigest, Sidecar, VaultError, VaultImage};
+
+/// A proof, and the stored image that it is about.
+pub(super) struct Minted {
+    pub(super) verified: Verified,
+    evidence: Vec<Evidence>,
+    image: VaultImage,
+}
+
+impl From<Minted> for Released {
+    fn from(minted: Minted) -> Released {
+        let Minted { verified, evidence, image } = minted;
+        Released { warrant: Warrant::Verified(verified), evidence, image: Box::new(Stored(image)) }
+    }
+}
 
 impl Judge {
     /// The proof for finishing a delivery that has begun; its release may be used up or over by now.
@@ -34,7 +48,7 @@ impl Judge {
         expires: Wall,
     ) -> Result<Released, Unverified> {
         let ticket = self.ticket_of(plc, digest);
-        self.mint_with(plc, digest, expires, ticket)
+        self.mint_with(plc, digest, expires, ticket).map(Released::from)
     }
 
     #[expect(clippy::result_large_err, reason = "a refusal carries the whole verdict, and is made rarely")]
@@ -44,16 +58,24 @@ impl Judge {
         digest: &ImageDigest,
         expires: Wall,
         leave: Option<Leave>,
-    ) -> Result<Released, Unverified> {
+    ) -> Result<Minted, Unverified> {
         let mut image = self.vault.image(digest).map_err(|e| Unverified::Failure(e.into()))?;
         let sidecar = self.vault.sidecar(Area::Vault, digest).map_err(|e| Unverified::Failure(e.into()))?;
         match self.run_gauntlet(plc, (&sidecar, leave), &mut image, expires) {
-            Ok(Verdict::Verified(verified, evidence)) => {
-                Ok(Released { verified, evidence, image: Box::new(Stored(image)) })
-            }
+            Ok(Verdict::Verified(verified, evidence)) => Ok(Minted { verified, evidence, image }),
             Ok(verdict) => Err(Unverified::Verdict(verdict)),
             Err(refusal) => Err(Unverified::Gate(refusal)),
         }
+    }
+
+    /// Refuses what is longer than the controller's profile takes: past the point of no return it would leave the
+    /// controller without firmware.
+    pub(super) fn fits_profile(&self, plc: &str, size: u64) -> Result<(), Refusal> {
+        let routes = self.config.plc(plc).map(|p| p.routes.as_slice()).unwrap_or_default();
+        let largest = routes.iter().filter_map(|r| r.update.as_ref()).map(|(_, p)| p.max_image).max();
+        let Some(limit) = largest.filter(|limit| size > *limit) else { return Ok(()) };
+        let expected = format!("at most {limit}, as the profile of {plc} says");
+        Err(refusal(why::IMAGE_TOO_LARGE, None, format!("an image of {size} bytes"), expected))
     }
 
     /// The one way to a verdict. Revocations, thresholds and floors are those of the trust store as it is now.
@@ -66,16 +88,7 @@ impl Judge {
     ) -> Result<Verdict, Refusal> {
         let bad = |what: String| refusal(why::STATE_DAMAGED, None, what, "a readable state");
         let plc_config = self.config.plc(plc).ok_or_else(|| bad(format!("no controller {plc:?}")))?;
-        let largest =
-            plc_config.routes.iter().filter_map(|r| r.update.as_ref()).map(|(_, p)| p.max_image).max();
-        if let Some(limit) = largest.filter(|limit| image.size() > *limit) {
-            // Past the point of no return it would leave the controller without firmware.
-            let (found, expected) = (
-                format!("an image of {} bytes", image.size()),
-                format!("at most {limit}, as the profile of {plc} says"),
-            );
-            return Err(refusal(why::IMAGE_TOO_LARGE, None, found, expected));
-        }
+        self.fits_profile(plc, image.size())?;
         let request = Request {
             slot: Slot::new(plc).map_err(|e| bad(e.to_string()))?,
             product: plc_config.product.clone(),
@@ -140,7 +153,7 @@ impl Unverified {
 }
 
 /// An image of the vault as the engine reads it.
-struct Stored(VaultImage);
+pub(super) struct Stored(pub(super) VaultImage);
 
 impl Image for Stored {
     fn len(&self) -> u64 {
@@ -183,4 +196,4 @@ pub(super) const VOUCH: &str = "vouch";
 /// How long the proof for finishing a begun delivery lasts.
 const RESUME_LIFE_MS: i64 = 86_400_000;
 /// Policy of this version: built in. It becomes a number of its own once policies can change.
-const POLICY_EPOCH: u64 = 1;
+pub(super) const POLICY_EPOCH: u64 = 1;

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use firmware_verifier::{Basis, dsse};
+use firmware_verifier::dsse;
 use hal::clock::{Mono, Wall};
 use hal::tpm::{AttestationKey, Provisioned};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::gate::TPM_TIMEOUT;
-use super::held::ApproverRow;
+use super::let_through::LetThrough;
 use super::message::{Answered, Failure};
 use super::rows::ReceiptRow;
 use super::trust::gate_failure;
@@ -20,22 +20,19 @@ use super::{Judge, OURSELVES};
 use crate::audit::{Event, Kind as Audit};
 use crate::reasons as why;
 use crate::receipt::record::{
-    Approver, Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA,
-    Signer, Stage, Terms, Watch, Window,
+    Audit as AuditRecord, Bytes, Certified, Controller, Gateway, Quoted, Reading, Record, SCHEMA, Watch,
 };
 use crate::receipt::statement::{
     Resource, STATEMENT, SUMMARY, Sha256, Statement, Subject, Summary, Verifier,
 };
-use crate::receipt::{MAX_APPROVERS, MAX_STAGES, MAX_STATIONS, Said, check, envelope, plain};
+use crate::receipt::{Said, check, envelope, plain};
 use crate::state::Tx;
 use crate::state::case::{self, Case, CaseNumber, CaseState};
 use crate::state::identity::{self, Identity};
 use crate::state::receipt::{self, Gathered, ReceiptState};
-use crate::state::release;
 use crate::state::soak::{self, SoakState};
 use crate::transfer::event::CaseId;
-use crate::transfer::image::Released;
-use crate::vault::{self, Area};
+use crate::vault;
 
 /// When receipts are looked at next.
 #[derive(Debug, Default)]
@@ -45,106 +42,11 @@ pub(super) struct Due {
     told: Option<CaseNumber>,
 }
 
-/// What was known when an image was let through.
-#[derive(Debug, Serialize, Deserialize)]
-struct LetThrough {
-    name: String,
-    len: u64,
-    verified: String,
-    /// Who signed the image, or vouches for it.
-    signer: Signer,
-    #[serde(default)]
-    others: Vec<Signer>,
-    /// Absent in what an earlier version wrote: it knew signed images only.
-    #[serde(default)]
-    basis: Option<Basis>,
-    attestations: Vec<Resource>,
-    stages: Vec<Stage>,
-    release: Option<Terms>,
-    policy_epoch: u64,
-    configuration: Sha256,
-}
-
-impl LetThrough {
-    fn is_vouched(&self) -> bool {
-        self.basis == Some(Basis::SiteVouched)
-    }
-
-    /// Who vouches for an image that nobody signed.
-    fn vouchers(&self) -> Vec<Signer> {
-        let all = std::iter::once(&self.signer).chain(&self.others);
-        all.filter(|_| self.is_vouched()).cloned().collect()
-    }
-}
-
 impl Judge {
-    /// Says so where the image that was let into a controller last was not signed by its vendor.
-    pub(super) fn vouched_words(&self, plc: &str) -> Option<String> {
-        let number = case::last_done(&self.db.rows(), plc).ok().flatten()?;
-        let known = receipt::get(&self.db.rows(), number).ok().flatten()?.verdict?;
-        let known: LetThrough = serde_json::from_str(&known).ok()?;
-        let names: Vec<String> = known.vouchers().into_iter().map(|s| s.name).collect();
-        known.is_vouched().then(|| format!("{number}: site-vouched, not signed: by {}", names.join(" and ")))
-    }
-
     /// What the controller said last, for a case that opens.
     pub(super) fn before(&self, plc: &str) -> Option<String> {
         let known = identity::get(&self.db.rows(), plc).ok().flatten()?;
         serde_json::to_string(&reading(&known.identity, known.at)).ok()
-    }
-
-    /// What is known of an image that is let through. Its caller writes it where the release is used.
-    pub(super) fn let_through(&self, plc: &str, released: &Released) -> String {
-        let digest = *released.verified.digest().as_bytes();
-        let sidecar = self.vault.sidecar(Area::Vault, &digest).unwrap_or_default();
-        let attestation = |(role, file): (&String, &vault::Attached)| Resource {
-            uri: plain(&format!("headgate:{role}")),
-            digest: sha256(&file.0),
-        };
-        let stage = |e: &firmware_verifier::Evidence| Stage {
-            stage: word(&e.stage),
-            outcome: word(&e.outcome),
-            code: e.code.map(|code| code.to_string()),
-            found: plain(&e.found),
-            expected: plain(&e.expected),
-            input_age_seconds: e.input_age_s,
-        };
-        let signer =
-            |s: &firmware_verifier::verdict::Signer| Signer { id: s.id.to_string(), name: plain(&s.name) };
-        let release = release::get(&self.db.rows(), &digest, plc).ok().flatten();
-        let known = LetThrough {
-            name: plain(&sidecar.name),
-            len: released.verified.len(),
-            verified: self.now().to_string(),
-            signer: signer(released.verified.signer()),
-            others: released.verified.signers().skip(1).take(MAX_APPROVERS - 1).map(signer).collect(),
-            basis: Some(released.verified.basis()),
-            attestations: sidecar.attached.iter().map(attestation).collect(),
-            stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
-            release: release.map(|release| self.terms(release)),
-            policy_epoch: released.verified.policy_epoch(),
-            configuration: Sha256 { sha256: vault::hex(self.config.digest().as_bytes()) },
-        };
-        serde_json::to_string(&known).unwrap_or_default()
-    }
-
-    /// On what terms an image was let through, and by whom.
-    fn terms(&self, release: release::Release) -> Terms {
-        let (held, approvers) = self.approvers(&release).ok().flatten().unzip();
-        let approver = |a: ApproverRow| Approver { id: a.key, name: plain(&a.name), at: a.at.to_string() };
-        let approvers = approvers.unwrap_or_default().into_iter().take(MAX_APPROVERS);
-        let terms = release.terms;
-        Terms {
-            by: if terms.by.is_empty() { "not known".into() } else { plain(&terms.by) },
-            approvers: approvers.map(approver).collect(),
-            held,
-            given: release.created.to_string(),
-            stations: terms.stations.iter().take(MAX_STATIONS).map(|s| plain(s)).collect(),
-            ticket: terms.ticket.map(|t| plain(&t)),
-            window: terms.window.map(|w| Window { from: w.from.to_string(), to: w.to.to_string() }),
-            uses: terms.uses,
-            expires: terms.expires.to_string(),
-        }
     }
 
     /// Has the receipts looked at as soon as the judge has time.
@@ -245,9 +147,11 @@ impl Judge {
         let parse = |text: Option<&String>| text.and_then(|t| serde_json::from_str::<Reading>(t).ok());
         let let_through = gathered.and_then(|g| g.verdict.as_ref());
         let known: Option<LetThrough> = let_through.and_then(|text| serde_json::from_str(text).ok());
-        let passed = row.state == CaseState::Done
+        let landed = row.state == CaseState::Done
             && gathered.is_some_and(|g| g.state != ReceiptState::Open)
             && known.is_some();
+        let glass = known.as_ref().and_then(|k| k.break_glass.clone());
+        let passed = landed && glass.is_none();
         let after = parse(gathered.and_then(|g| g.after.as_ref()));
         let configured = self.config.plc(&row.plc);
         let product = |f: fn(&firmware_verifier::identity::Product) -> &str| {
@@ -293,15 +197,16 @@ impl Judge {
                         after,
                     },
                     stages: known.as_ref().map(|k| k.stages.clone()).unwrap_or_default(),
-                    signer: known.as_ref().filter(|k| !k.is_vouched()).map(|k| k.signer.clone()),
+                    signer: known.as_ref().filter(|k| !k.is_vouched()).and_then(|k| k.signer.clone()),
                     basis: known.as_ref().and_then(|k| k.basis.as_ref()).map(word),
+                    break_glass: glass,
                     vouched_by: known.as_ref().map(LetThrough::vouchers).unwrap_or_default(),
                     release: known.as_ref().and_then(|k| k.release.clone()),
                     configuration,
                     way: row.way.clone(),
                     station: plain(&row.station),
                     watch: self.watch_of(row.number),
-                    delivered_bytes: known.as_ref().filter(|_| passed).map(|k| k.len),
+                    delivered_bytes: known.as_ref().filter(|_| landed).map(|k| k.len),
                     gateway: Gateway {
                         name: name.clone(),
                         version: env!("CARGO_PKG_VERSION").into(),
@@ -438,12 +343,12 @@ fn quoted(provisioned: &Provisioned, quote: hal::tpm::Quote) -> Result<Quoted, S
 }
 
 /// A name of an enum, as it is written everywhere.
-fn word(value: &impl Serialize) -> String {
+pub(super) fn word(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     value.as_str().unwrap_or("unknown").to_owned()
 }
 
-fn sha256(bytes: &[u8]) -> Sha256 {
+pub(super) fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256 { sha256: firmware_verifier::Digest::of(bytes).to_hex() }
 }
 

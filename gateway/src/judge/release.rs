@@ -98,10 +98,8 @@ impl Judge {
 
     /// Whether any update may ever pass to a controller, by its configuration.
     pub(super) fn takes_updates(&self, plc: &str) -> Result<(), Failure> {
+        self.not_safety(plc)?;
         let config = self.plc(plc)?;
-        if config.safety {
-            return Err(Failure::usage(format!("{plc} is a safety controller: nothing is delivered to it")));
-        }
         if config.routes.iter().all(|r| r.update.is_none()) {
             return Err(Failure::usage(format!(
                 "{plc} takes no updates: its [[plc.route]] carries process traffic only; give it way and profile"

@@ -85,9 +85,13 @@ impl Judge {
         if self.progress.contains_key(plc) {
             return; // it runs
         }
-        match self.mint_to_resume(plc, &one.digest) {
+        let minted = self.mint_to_resume(plc, &one.digest);
+        match minted.or_else(|refusal| self.finish_unverified(plc, one, refusal)) {
             Ok(released) => {
-                self.tell_case(case, "delivery goes on from the vault");
+                self.tell_case(
+                    case,
+                    &format!("delivery goes on from the vault: {}", released.warrant.backing()),
+                );
                 self.raise(
                     Some(plc),
                     why::DELIVERY_UNCONFIRMED,

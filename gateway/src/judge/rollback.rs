@@ -57,6 +57,9 @@ impl Judge {
     /// Raises the floor of a controller's product to the security version of the image that it has taken. Where that
     /// cannot be done now the case says so, and nothing else fails: what was delivered stays delivered.
     pub(super) fn raise_floor(&mut self, plc: &str, case: CaseId, digest: &ImageDigest) {
+        if self.is_unverified(super::conduit::number(case)) {
+            return; // what its bringer said of it is nobody's word
+        }
         let sidecar = self.vault.sidecar(Area::Vault, digest).ok();
         let Some(value) = sidecar.and_then(|sidecar| sidecar.security_version) else { return };
         match self.raise_floor_to(plc, case, value) {

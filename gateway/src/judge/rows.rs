@@ -118,6 +118,8 @@ impl PlcRow {
             read_at: None,
             changed_outside: None,
             site_vouched: None,
+            not_verified: None,
+            break_glass: None,
             delivery: None,
         }
     }
@@ -307,6 +309,12 @@ pub struct PlcRow {
     /// What this gateway let in last, where its vendor did not sign that.
     #[serde(default)]
     pub site_vouched: Option<String>,
+    /// What this gateway let in last, where nobody had verified that.
+    #[serde(default)]
+    pub not_verified: Option<String>,
+    /// The break-glass document that is in force.
+    #[serde(default)]
+    pub break_glass: Option<String>,
     /// A delivery that runs: case, bytes so far, bytes in all.
     pub delivery: Option<(String, u64, u64)>,
 }

@@ -24,6 +24,9 @@ impl Judge {
         intake: ImageIntake,
         keep: bool,
     ) -> Result<Answered, Failure> {
+        if keep {
+            self.not_safety(plc)?;
+        }
         self.gate_open().map_err(gate_failure)?;
         self.plc(plc)?;
         if let Some(signature) = &signature {

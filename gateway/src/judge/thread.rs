@@ -33,10 +33,17 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
     judge.settle_after_restart();
     judge.resume_alarms();
     judge.resume_soaks();
+    judge.resume_break_glass();
     judge.open_gate();
     judge.resume_all();
     loop {
-        let due = [judge.silence_in(), judge.book_in(), judge.receipts_in(), Some(judge.recheck_in())];
+        let due = [
+            judge.silence_in(),
+            judge.book_in(),
+            judge.receipts_in(),
+            judge.break_glass_in(),
+            Some(judge.recheck_in()),
+        ];
         let wait = due.into_iter().flatten().min().unwrap_or(SHORTEST).max(SHORTEST);
         match timer.block_on(async { tokio::time::timeout(wait, mail.recv()).await }) {
             Ok(Some(Message::Stop) | None) => return judge.stop(),
@@ -46,6 +53,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         judge.tell_silence();
         judge.keep_book();
         judge.keep_receipts();
+        judge.keep_break_glass();
         // However much mail there is: a proof that is due is not put off.
         if judge.recheck_in().is_zero() {
             judge.end_overdue_holds();
@@ -180,6 +188,14 @@ impl Judge {
             Request::Receipt { case } => self.receipt(&case),
             Request::ReceiptKeys => self.receipt_keys(),
             Request::Period { from, to } => self.period(from, to),
+            Request::BreakGlass { document } => self.break_glass(&document),
+            Request::StageUnverified { plc, name, version } => {
+                let (name, version) = (clip(&name), version.map(|v| clip(&v)));
+                let sidecar = Sidecar { name, version, ..Sidecar::default() };
+                self.stage_unverified(&plc, &sidecar, need(image)?)
+            }
+            Request::TicketList => self.ticket_list(),
+            Request::TicketClose { id, reason } => self.close_ticket(&id, &reason),
         }
     }
 
@@ -213,6 +229,8 @@ impl Judge {
                 read_at: known.as_ref().map(|k| k.at),
                 changed_outside: known.and_then(|k| k.changed),
                 site_vouched: self.vouched_words(id),
+                not_verified: self.not_verified_words(id),
+                break_glass: self.break_glass_words(id),
                 delivery: self.progress.get(id).map(|(case, done, len)| (case.to_string(), *done, *len)),
                 ..PlcRow::configured(plc, links)
             });
@@ -241,7 +259,7 @@ impl Judge {
         }
         let released = self.deliverable_by_us(plc, &digest).map_err(gate_failure)?;
         let (before, known) = (self.before(plc), self.let_through(plc, &released));
-        let asked = format!("delivery asked for by command: {}", released.verified.backing());
+        let asked = format!("delivery asked for by command: {}", released.warrant.backing());
         // Where an earlier delivery stopped past its point of no return, the old firmware is gone already.
         let open = crate::state::delivery::open_deliveries(&self.db.rows())?;
         let past =
@@ -262,6 +280,7 @@ impl Judge {
             Ok(number)
         })?;
         let case = CaseId(number.as_u64());
+        self.note_unverified(plc, case, &released);
         self.start(plc, case, &digest)?;
         if past {
             self.past_no_return(case)?;

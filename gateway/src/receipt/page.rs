@@ -43,6 +43,9 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
     let name = if image.name.is_empty() { "without a name" } else { &image.name };
     page.row("Image", &format!("{name}, {}", if bytes.is_empty() { "size not known" } else { &bytes }));
     page.row("SHA-256", if image.digest.sha256.is_empty() { "not known" } else { &image.digest.sha256 });
+    if let Some(glass) = &record.break_glass {
+        page.row("NOT VERIFIED", &format!("break-glass {}, {}: {}", glass.id, glass.action, glass.reason));
+    }
     let words = |s: &Signer| format!("{} (key {})", s.name, s.id);
     match record.basis.as_deref() {
         Some("site-vouched") => {

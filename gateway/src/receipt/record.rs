@@ -41,6 +41,9 @@ pub struct Record {
     /// `vendor-signed` or `site-vouched`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<String>,
+    /// The document that let the image in, or its delivery go on, without a verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BrokenGlass>,
     /// Who vouches for an image that nobody signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vouched_by: Vec<Signer>,
@@ -132,6 +135,17 @@ pub struct Stage {
     /// Age in whole seconds of what the image was compared with; absent where it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_age_seconds: Option<u64>,
+}
+
+/// A document of the site key, in the place of a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenGlass {
+    /// The document's number.
+    pub id: String,
+    /// `pass-unverified`, or `finish-delivery` for an image that was verified when its delivery began.
+    pub action: String,
+    /// Why, in the words of whoever signed.
+    pub reason: String,
 }
 
 /// Whose key signed the image.

@@ -343,6 +343,9 @@ fn passed(stage: Option<&Stage>) -> bool {
 
 /// 1.6.1: whose key signed the image.
 fn source(statement: &Statement) -> Answer {
+    if let Some(answer) = broken_glass(statement) {
+        return answer;
+    }
     let signature = stage(statement, "signature");
     if is_vouched(statement) {
         let names: Vec<&str> = statement.record().vouched_by.iter().map(|s| s.name.as_str()).collect();
@@ -361,6 +364,13 @@ fn source(statement: &Statement) -> Answer {
     }
 }
 
+/// Nothing is shown of what went in, or on, without a verdict.
+fn broken_glass(statement: &Statement) -> Option<Answer> {
+    let glass = statement.record().break_glass.as_ref()?;
+    let text = format!("NOT VERIFIED: break-glass {} ({}): {}", glass.id, glass.action, glass.reason);
+    Some(Answer { shown: false, text })
+}
+
 /// Whether people of the site stand behind the image, and its vendor does not.
 fn is_vouched(statement: &Statement) -> bool {
     statement.record().basis.as_deref() == Some("site-vouched")
@@ -368,6 +378,9 @@ fn is_vouched(statement: &Statement) -> bool {
 
 /// 1.6.2: the signature is over this digest, and what was delivered has it.
 fn integrity(statement: &Statement) -> Answer {
+    if let Some(answer) = broken_glass(statement) {
+        return answer;
+    }
     let digest = &statement.image().digest.sha256;
     let bytes =
         statement.record().delivered_bytes.map_or(String::new(), |n| format!(", {n} bytes delivered"));

@@ -13,6 +13,7 @@ mod lock;
 mod schema;
 
 pub mod alarm;
+pub mod break_glass;
 pub mod case;
 pub mod delivery;
 pub mod held;

@@ -3,7 +3,8 @@
 use rusqlite::Connection;
 
 use super::{
-    StateError, alarm, case, delivery, held, identity, learned, meta, outbox, receipt, release, soak,
+    StateError, alarm, break_glass, case, delivery, held, identity, learned, meta, outbox, receipt, release,
+    soak,
 };
 use hal::store::Fuse;
 
@@ -22,6 +23,7 @@ pub(super) const STEPS: &[&str] = &[
     release::GIVER,
     receipt::TABLE,
     held::TABLES,
+    break_glass::TABLE,
 ];
 
 /// Version of a database that has taken every step.

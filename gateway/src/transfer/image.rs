@@ -1,6 +1,7 @@
 //! A verified image as the engine sees it: bytes by offset, each checked again as it is read.
 
-use firmware_verifier::{Evidence, Verified};
+use firmware_verifier::document::Unverified;
+use firmware_verifier::{Digest, Evidence, Verified};
 
 use super::event::{CaseId, Refusal};
 
@@ -23,10 +24,45 @@ pub trait Image: Send {
 #[error("stored image cannot be used: {0}")]
 pub struct ImageError(pub String);
 
-/// An image that may be delivered: the verifier's proof and the bytes it speaks of.
+/// What lets an image in. None of these can be made here, copied or stored.
+#[derive(Debug)]
+pub enum Warrant {
+    /// The verifier's proof.
+    Verified(Verified),
+    /// Nobody has verified it: the site key has broken the glass.
+    BreakGlass(Unverified),
+}
+
+impl Warrant {
+    /// The image.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Warrant::Verified(verified) => verified.digest(),
+            Warrant::BreakGlass(unverified) => unverified.digest(),
+        }
+    }
+
+    /// That it may go in, and who stands behind it.
+    pub fn words(&self) -> String {
+        match self {
+            Warrant::Verified(verified) => format!("verified and released: {}", verified.backing()),
+            Warrant::BreakGlass(_) => format!("released, {}", self.backing()),
+        }
+    }
+
+    /// Who stands behind it and how, in words that call nothing verified or signed that is not.
+    pub fn backing(&self) -> String {
+        match self {
+            Warrant::Verified(verified) => verified.backing(),
+            Warrant::BreakGlass(unverified) => unverified.backing(),
+        }
+    }
+}
+
+/// An image that may be delivered: what lets it in and the bytes that speaks of.
 pub struct Released {
-    /// Only the verifier makes one; delivering consumes it.
-    pub verified: Verified,
+    /// Delivering consumes it.
+    pub warrant: Warrant,
     /// What each stage saw when it was made, for the receipt.
     pub evidence: Vec<Evidence>,
     /// The bytes, re-hashed as they are read.
@@ -35,7 +71,7 @@ pub struct Released {
 
 impl std::fmt::Debug for Released {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Released").field("digest", &self.verified.digest()).finish_non_exhaustive()
+        f.debug_struct("Released").field("digest", &self.warrant.digest()).finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,7 @@ use firmware_verifier::trust::{Anchor, KeyKind, PublicKey, Scope, TrustStore};
 use firmware_verifier::{Digest, Gauntlet, Request, Verdict};
 use gateway::protocol::modbus::profile::Profile;
 use gateway::sim::Kind;
-use gateway::transfer::image::{Image, ImageError, Released};
+use gateway::transfer::image::{Image, ImageError, Released, Warrant};
 use hal::clock::Wall;
 
 use super::random::Random;
@@ -42,9 +42,11 @@ impl Build {
         let mut gauntlet = Gauntlet::new(request, anchors(), Wall::trusted(1_800_000_000_000));
         gauntlet.absorb(&self.bytes);
         match gauntlet.finish() {
-            Verdict::Verified(verified, evidence) => {
-                Released { verified, evidence, image: Box::new(InMemory(self.clone())) }
-            }
+            Verdict::Verified(verified, evidence) => Released {
+                warrant: Warrant::Verified(verified),
+                evidence,
+                image: Box::new(InMemory(self.clone())),
+            },
             other => panic!("a good signature was refused: {other:?}"),
         }
     }

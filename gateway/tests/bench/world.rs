@@ -825,6 +825,7 @@ fn conduit(plan: &Plan, now: Mono) -> Conduit {
         way: plan.way,
         enforce: plan.enforce,
         max_stations: 8,
+        safety: false,
         max_per_address: 8,
         longest_transfer: Duration::from_secs(3600),
         in_flight: plan.in_flight,

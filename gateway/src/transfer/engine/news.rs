@@ -283,7 +283,7 @@ impl Engine {
             self.state = State::Refused { owner, refusal };
             return;
         }
-        let digests = released.iter().map(|r| (r.verified.digest(), r.image.len())).collect();
+        let digests = released.iter().map(|r| (r.warrant.digest(), r.image.len())).collect();
         let gathered = early.map_or_else(|| Staging::new(owner, None), |s| *s);
         self.state = if matching {
             let landed = Coverage::default();
@@ -309,7 +309,7 @@ impl Engine {
             self.ask_end(case, Outcome::Ready("the decision came after the tool's timeout".into()), None);
             return self.go(State::Idle);
         }
-        let digest = released.verified.digest();
+        let digest = released.warrant.digest();
         self.state = State::Deciding { owner, case, since: now, what: Deciding::Start(Box::new(released)) };
         self.ask(Question::Start { case, digest });
     }

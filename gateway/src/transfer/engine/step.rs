@@ -209,7 +209,7 @@ impl Engine {
             |r: &Released| landed.is_whole(r.image.len()) && declared.is_none_or(|d| d == r.image.len());
         match released.iter().find(|r| whole(r)) {
             Some(r) => {
-                let digest = r.verified.digest();
+                let digest = r.warrant.digest();
                 self.go(State::Deciding { owner: from, case, since: now, what: Deciding::Commit });
                 self.ask(Question::Commit { case, digest });
                 Decision::Hold

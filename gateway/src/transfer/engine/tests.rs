@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::transfer::event::Answer;
-use crate::transfer::image::{Image, ImageError};
+use crate::transfer::image::{Image, ImageError, Warrant};
 use ed25519_dalek::{Signer, SigningKey};
 use firmware_verifier::identity::{Product, Slot};
 use firmware_verifier::signature::SignatureFile;
@@ -43,7 +43,7 @@ pub(crate) fn released(image: &'static [u8]) -> Released {
     let mut gauntlet = Gauntlet::new(request, &TrustStore::with(1, vec![anchor]).unwrap(), now);
     gauntlet.absorb(image);
     let Verdict::Verified(verified, evidence) = gauntlet.finish() else { panic!("signed above") };
-    Released { verified, evidence, image: Box::new(Bytes(image)) }
+    Released { warrant: Warrant::Verified(verified), evidence, image: Box::new(Bytes(image)) }
 }
 
 const MATCH: Settings = Settings {

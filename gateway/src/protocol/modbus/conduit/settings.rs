@@ -15,6 +15,8 @@ pub struct Settings {
     pub way: Way,
     /// False: observe; everything passes and is reported.
     pub enforce: bool,
+    /// A safety controller: nothing that programs it passes, whatever a list names.
+    pub safety: bool,
     /// Most connections of stations.
     pub max_stations: usize,
     /// Most connections from one address.

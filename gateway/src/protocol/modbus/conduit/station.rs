@@ -184,6 +184,11 @@ impl Conduit {
         if broadcast || matches!(parsed, Request::Diagnostics { sub: 4 }) {
             return Err((why::DROPPED, None));
         }
+        if self.settings.safety
+            && matches!(parsed, Request::Other | Request::WriteFile(_) | Request::Diagnostics { sub: 1 })
+        {
+            return Err((why::SAFETY, Some(Exception::IllegalFunction)));
+        }
         if matches!(parsed, Request::Other | Request::Diagnostics { sub: 1 }) {
             return Err((why::FUNCTION_DENIED, Some(Exception::IllegalFunction)));
         }
@@ -272,6 +277,7 @@ impl Conduit {
 /// What would have passed in place of what was refused for `code`.
 fn expected(code: hal::reason::ReasonCode) -> &'static str {
     match code {
+        why::SAFETY => "process traffic alone: a safety controller is programmed at the controller itself",
         why::FUNCTION_DENIED => "a function that an allow-list can name; this one never passes",
         why::DROPPED => "a request that the standard answers",
         why::NO_ROUTE => "a unit that the allow-list names",

@@ -29,6 +29,7 @@ fn conduit(way: Way, in_flight: usize) -> Conduit {
         way,
         enforce: true,
         max_stations: 4,
+        safety: false,
         max_per_address: 3,
         longest_transfer: Duration::from_secs(60),
         in_flight,
@@ -237,5 +238,25 @@ fn a_refusal_names_what_would_have_passed() {
         let [report] = &conduit.take_reports()[..] else { panic!("{what}: one report") };
         assert_eq!(report.code, *code, "{what}");
         assert!(report.expected.contains(expected), "{what}: {}", report.expected);
+    }
+}
+
+#[test]
+fn nothing_that_programs_a_safety_controller_passes_although_a_list_names_it() {
+    let functions: Functions = [3, 21].into_iter().collect();
+    let rule = Rule { unit: 1, functions, addresses: vec![], stations: vec![] };
+    let settings = Settings { safety: true, ..conduit(Way::Stage, 1).settings };
+    let file: &[u8] = &[21, 9, 6, 0, 1, 0, 0, 0, 1, 0xAB, 0xCD];
+    for (what, pdu, code) in [
+        ("a read", &[3, 0, 0, 0, 1][..], None),
+        ("a file record", file, Some(why::SAFETY)),
+        ("a function of a vendor", &[90, 1], Some(why::SAFETY)),
+        ("a restart", &[8, 0, 1, 0, 0], Some(why::SAFETY)),
+    ] {
+        let mut conduit = Conduit::new(settings, AllowList::new(vec![rule.clone()]), None, at(0));
+        conduit.controller_connected(at(0));
+        let id = station(&mut conduit, 1);
+        ask(&mut conduit, id, &[pdu], at(0));
+        assert_eq!(conduit.take_reports().first().map(|r| r.code), code, "{what}");
     }
 }
