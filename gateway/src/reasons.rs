@@ -56,6 +56,14 @@ hal::reasons! {
         "Controllers of class safety are never delivered to: nothing is staged, released or delivered, and no programming passes; process reads do."
         "A safety controller was named by mistake, or somebody tries to reprogram one past its own procedure."
         "Update it at the controller itself, with its key switch and its maker's tool. If it is no safety controller, correct class in [[plc]].";
+    NO_PROGRAM 4021 40 Integrator "no program for this controller"
+        "The image was brought as everyday logic, and this controller takes firmware, or the vault has it as firmware."
+        "The route's class is firmware, which is the default: what its profile loads must be signed."
+        "Stage it without --class and with its signature. Where the route's profile loads programs: class = \"program\" in [[plc.route]].";
+    PROGRAM_TICKET 4022 60 Engineer "program without a ticket"
+        "Everyday logic is released under a change ticket, which this release does not name."
+        "--ticket was left out."
+        "headgate release DIGEST --plc ID --ticket CHG-123, then have two approvers sign: headgate held approve CASE --out FILE.";
     PROCESS_DENIED 6001 40 Integrator "access not on the process allow-list"
         "The conduit passes only the functions and addresses its allow-list names; this access is not among them."
         "A station asks for something it did not ask for when the list was learned, or should not ask for."

@@ -228,6 +228,31 @@ fn gateway_time_and_uses_limit_a_document() {
 }
 
 #[test]
+fn a_program_is_recorded_when_two_approvers_say_so_and_on_nothing_less() {
+    let held = Subject::Held { case: "C-000012".into(), image: image() };
+    let step = Approval { scope: Scope::Program, subject: held, ..approval() };
+    let open = |content: &Approval, seeds: &[u8]| {
+        Signed::open(&envelope(&document(content.clone()), seeds), &store(), GATEWAY, NOW).unwrap()
+    };
+    let release = Approval { scope: Scope::Release, ..step.clone() };
+    let no = Approval { decision: Decision::Refuse, ..step.clone() };
+    for (what, step, documents, expected) in [
+        ("two", &step, vec![open(&step, &[21]), open(&step, &[22])], Some(2)),
+        ("two together", &step, vec![open(&step, &[21, 22])], Some(2)),
+        ("one, where one is asked for", &step, vec![open(&step, &[21])], None),
+        ("one, twice", &step, vec![open(&step, &[21]), open(&step, &[21])], None),
+        ("two, and one refuses", &step, vec![open(&step, &[21, 22]), open(&no, &[22])], None),
+        ("a release of firmware", &release, vec![open(&release, &[21, 22])], None),
+        ("approvals of another step", &step, vec![open(&release, &[21, 22])], None),
+    ] {
+        let recorded = step.recorded(&documents, Threshold::ONE);
+        let names = recorded.as_ref().map(|r| r.backing().matches("approver 2").count());
+        assert_eq!(names, expected, "{what}");
+        assert!(recorded.is_none_or(|r| r.digest() == image() && r.backing().contains("not verified")));
+    }
+}
+
+#[test]
 fn break_glass_needs_the_provisioned_site_key_and_no_store() {
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     let site = SiteKeyPublic::new(pair.public_key().as_ref()).unwrap();

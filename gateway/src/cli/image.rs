@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use firmware_verifier::identity::{Product, Slot};
 use firmware_verifier::signature::SignatureFile;
@@ -51,6 +52,10 @@ pub(super) struct Stage {
     /// Downgrade ticket, for an image below the floor; staging does not spend it.
     #[arg(long, value_name = "FILE")]
     ticket_file: Option<PathBuf>,
+    /// What it is: firmware, which must be signed, or everyday logic for a route of class program, which is recorded and
+    /// not verified.
+    #[arg(long, value_name = "CLASS", default_value = "firmware", value_parser = PossibleValuesParser::new(CLASSES))]
+    class: String,
     /// Keep and release it although nobody verified it: takes a break-glass document in force with pass-unverified.
     #[arg(long, conflicts_with_all = ["signature", "security_version", "ticket_file"])]
     break_glass: bool,
@@ -127,6 +132,14 @@ pub(super) fn verify(context: &Context, v: &Verify) -> Result<Said, Failure> {
 
 pub(super) fn stage(context: &Context, v: Stage) -> Result<Said, Failure> {
     let name = v.image.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    if v.class == "program" {
+        if v.signature.is_some() || v.security_version.is_some() || v.ticket_file.is_some() || v.break_glass {
+            return Err(Failure::usage("--class program takes no other option than --plc and --version")
+                .next("a program that somebody has signed is staged without --class"));
+        }
+        let request = Request::StageProgram { plc: v.of.plc, name, version: v.version };
+        return context.ask_with_image(&request, &v.image);
+    }
     if v.break_glass {
         let request = Request::StageUnverified { plc: v.of.plc, name, version: v.version };
         return context.ask_with_image(&request, &v.image);
@@ -226,5 +239,7 @@ fn window(text: &str) -> Result<(Wall, Wall), String> {
     Ok((time(from)?, time(to)?))
 }
 
+/// What an image can be.
+const CLASSES: [&str; 2] = ["firmware", "program"];
 /// In place of a controller, for an image that was checked against given keys.
 pub(super) const NO_PLC: &str = "none: checked against the given keys only, not a verdict of the gate";

@@ -162,7 +162,9 @@ fn words(answer: &Answered) -> String {
                 let version = i.version.as_deref().unwrap_or("");
                 let security = i.security_version.map_or(String::new(), |v| format!(" security version {v}"));
                 let vouched = if i.site_vouched { " site-vouched, not signed" } else { "" };
-                out += &format!("  {}  {:>9}  {} {version}{security}{vouched}\n", i.digest, i.size, i.name);
+                let program = if i.program { " program, not verified" } else { "" };
+                let marks = format!("{version}{security}{vouched}{program}");
+                out += &format!("  {}  {:>9}  {} {marks}\n", i.digest, i.size, i.name);
             }
             out += "quarantine\n";
             for i in quarantine {
@@ -308,6 +310,7 @@ mod tests {
             version: None,
             security_version: None,
             site_vouched: false,
+            program: false,
             refused: None,
         };
         Answered::Vault { images: vec![row], quarantine: vec![] }

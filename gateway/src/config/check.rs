@@ -216,6 +216,12 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, shelf: &Shelf) 
         }
         (None, Some(_)) => return Err("profile without way: write way = \"match\" or \"stage\"".into()),
     };
+    let program = raw.class == file::RouteClass::Program;
+    if program && update.is_none() {
+        return Err(
+            "class = \"program\" without way and profile: name the profile that loads programs".into()
+        );
+    }
     let bounded = |what: &str, found: u64, range: Range<u64>| {
         if range.contains(&found) {
             Ok(found)
@@ -236,6 +242,7 @@ fn route(raw: &file::Route, allow: &[file::Allow], safety: bool, shelf: &Shelf) 
     let share = raw.max_per_address.map_or(max_stations.div_ceil(2), |n| n as u64);
     Ok(Route {
         update,
+        program,
         unit: raw.unit,
         listen,
         target,

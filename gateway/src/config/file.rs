@@ -112,6 +112,15 @@ pub(super) enum Class {
     Safety,
 }
 
+/// What goes through a route's profile.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum RouteClass {
+    #[default]
+    Firmware,
+    Program,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Mode {
@@ -128,6 +137,8 @@ pub(super) struct Route {
     pub(super) listen: String,
     pub(super) target: String,
     pub(super) profile: Option<String>,
+    #[serde(default)]
+    pub(super) class: RouteClass,
     #[serde(default)]
     pub(super) access: Access,
     pub(super) in_flight: Option<usize>,

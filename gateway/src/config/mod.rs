@@ -129,6 +129,8 @@ pub struct Permissive {
 pub struct Route {
     /// How updates pass; `None`: this route carries no updates.
     pub update: Option<(Way, Arc<Profile>)>,
+    /// What its profile loads is the controller's program, not its firmware.
+    pub program: bool,
     /// Unit id of the controller.
     pub unit: u8,
     /// Where stations connect.

@@ -75,6 +75,7 @@ fn each_mistake_is_named_with_what_would_do() {
             "mode = \"enforce\"\nclass = \"safety\"",
             "takes no updates",
         ),
+        ("programs without a profile", "unit = 1", "unit = 1\nclass = \"logic\"", "unknown variant `logic`"),
         (
             "more approvers than can be",
             "mode = \"enforce\"",

@@ -118,6 +118,7 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
 fn of_route(key: &str, old: &Route, new: &Route, found: &mut Found) {
     let Route {
         update,
+        program,
         unit,
         listen,
         target,
@@ -130,6 +131,9 @@ fn of_route(key: &str, old: &Route, new: &Route, found: &mut Found) {
         poll_every,
     } = old;
     let at = |name: &str| format!("{key}.route.{name}");
+    if new.program && !program {
+        found.add(&at("class"), "images pass that nobody has signed");
+    }
     found.changed(&at("target"), target, &new.target, "another address is behind the gate");
     found.changed(&at("unit"), unit, &new.unit, "another unit is behind the gate");
     if new.listen.ip().is_unspecified() && !listen.ip().is_unspecified() {
@@ -347,6 +351,7 @@ lasts_s = 3600
             ("approvals = 2", "approvals = 3", &[]),
             ("model = \"px-200\"", "model = \"px-300\"", &["plc.pump-3.vendor"]),
             ("way = \"match\"", "way = \"stage\"", &[]),
+            ("way = \"match\"", "way = \"match\"\nclass = \"program\"", &["plc.pump-3.route.class"]),
             (
                 "profile = \"generic-file-record\"",
                 "profile = \"generic-linear\"",

@@ -31,7 +31,7 @@ impl Judge {
             plc: plc.into(),
             station: station.to_string(),
             way: way.into(),
-            class: "firmware".into(),
+            class: if self.loads_programs(plc) { "program" } else { "firmware" }.into(),
             digest: None,
         };
         let before = self.before(plc);

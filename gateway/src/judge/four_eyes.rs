@@ -13,7 +13,7 @@ use hal::reason::ReasonCode;
 
 use super::held::{self as holding, ApproverRow};
 use super::message::{Answered, Failure};
-use super::release::{Grant, life};
+use super::release::{Basis, Grant, life};
 use super::rollback::Leave;
 use super::trust::gate_failure;
 use super::{Judge, refusal, why};
@@ -92,7 +92,7 @@ impl Judge {
             (DocumentError::Unsigned { .. }, Some(revoked)) => Failure::new(reasons::SIGNER_REVOKED, revoked),
             _ => Failure::new(e.code(), e.to_string()),
         })?;
-        let step = Approval { decision: signed.content().decision, ..holding::step(held)? };
+        let step = Approval { decision: signed.content().decision, ..self.step(held)? };
         let (id, content) = (DocumentId::from_bytes(held.id), signed.content());
         let elsewhere = |found: String, expected: String| {
             Failure::new(why::APPROVAL_ELSEWHERE, format!("found {found}, expected {expected}"))
@@ -136,20 +136,10 @@ impl Judge {
     /// Counts what was signed for a held release, with the keys that are trusted now.
     pub(super) fn count_approvals(&self, held: &Held) -> Result<Counted, Refusal> {
         let damaged = |e: String| refusal(why::STATE_DAMAGED, None, e, "a readable state");
-        let (trust, now) = (self.trust()?, self.now());
         let kept = held::approvals(&self.db.rows(), held.case).map_err(|e| damaged(e.to_string()))?;
-        let mut documents: Vec<&str> = kept.iter().map(|a| a.document.as_str()).collect();
-        documents.sort_unstable();
-        documents.dedup();
-        let open = |text: &&str| {
-            let envelope = Envelope::parse(text.as_bytes()).ok()?;
-            Signed::<Approval>::open(&envelope, trust, &self.config.name, now).ok()
-        };
-        let ours = |signed: &Signed<Approval>| signed.document().id == DocumentId::from_bytes(held.id);
-        let opened: Vec<Signed<Approval>> = documents.iter().filter_map(open).filter(ours).collect();
-        let need = self.config.plc(&held.plc).and_then(|plc| plc.approvals).unwrap_or(Threshold::ONE);
-        let need = need.or_more(trust.thresholds().of(Role::Approver));
-        let tally = holding::step(held).map_err(|f| damaged(f.text))?.tally(&opened, need);
+        let opened = self.opened_approvals(held, &kept, self.now())?;
+        let need = self.need_of(held)?;
+        let tally = self.step(held).map_err(|f| damaged(f.text))?.tally(&opened, need);
         let approves = |key: &str| {
             let yes = opened.iter().filter(|d| d.content().decision == Decision::Approve);
             yes.flat_map(Signed::signers).any(|anchor| anchor.id().to_string() == key)
@@ -164,6 +154,31 @@ impl Judge {
         })
     }
 
+    /// What was signed for a held release, as far as it counts at `at` with the keys that are trusted now.
+    pub(super) fn opened_approvals(
+        &self,
+        held: &Held,
+        kept: &[held::Approval],
+        at: Wall,
+    ) -> Result<Vec<Signed<Approval>>, Refusal> {
+        let trust = self.trust()?;
+        let mut documents: Vec<&str> = kept.iter().map(|a| a.document.as_str()).collect();
+        documents.sort_unstable();
+        documents.dedup();
+        let open = |text: &&str| {
+            let envelope = Envelope::parse(text.as_bytes()).ok()?;
+            Signed::<Approval>::open(&envelope, trust, &self.config.name, at).ok()
+        };
+        let ours = |signed: &Signed<Approval>| signed.document().id == DocumentId::from_bytes(held.id);
+        Ok(documents.iter().filter_map(open).filter(ours).collect())
+    }
+
+    /// How many must approve a held release.
+    pub(super) fn need_of(&self, held: &Held) -> Result<Threshold, Refusal> {
+        let need = self.approvals_needed(&held.plc, &held.digest).unwrap_or(Threshold::ONE);
+        Ok(need.or_more(self.trust()?.thresholds().of(Role::Approver)))
+    }
+
     /// Everybody has approved: the image walks the gauntlet once more, and the release is given.
     fn let_go(&mut self, held: &Held, counted: &Counted) -> Result<String, Failure> {
         let terms = holding::terms(held)?;
@@ -172,9 +187,14 @@ impl Judge {
             expires = until;
         }
         let ticket = Some(held.ticket.as_str()).filter(|ticket| !ticket.is_empty());
-        let leave = ticket.map(|ticket| Leave::given(ticket, terms.uses)).transpose()?;
-        let minted = self.mint_with(&held.plc, &held.digest, expires, leave);
-        let verified = minted.map_err(|f| f.into_failure())?.verified;
+        let basis = match self.is_program(&held.plc, &held.digest) {
+            true => self.program_basis(held, expires)?,
+            false => {
+                let leave = ticket.map(|ticket| Leave::given(ticket, terms.uses)).transpose()?;
+                let minted = self.mint_with(&held.plc, &held.digest, expires, leave);
+                Basis::from(&minted.map_err(|f| f.into_failure())?.verified)
+            }
+        };
         let grant = Grant {
             plc: &held.plc,
             digest: held.digest,
@@ -183,7 +203,7 @@ impl Judge {
             downgrade: ticket,
             held: Some(held.case),
         };
-        let text = self.grant(grant, &verified)?;
+        let text = self.grant(grant, &basis)?;
         self.end_case(&held.plc, CaseId(held.case.as_u64()), CaseState::Done, None, "approved and released");
         Ok(text)
     }
@@ -192,7 +212,7 @@ impl Judge {
     /// was given before the controller asked for them, or whose approvals count no longer, opens nothing.
     pub(super) fn approvers(&self, release: &Release) -> Result<Option<(String, Vec<ApproverRow>)>, Refusal> {
         let Release { plc, digest, created, .. } = release;
-        let Some(need) = self.config.plc(plc).and_then(|plc| plc.approvals) else { return Ok(None) };
+        let Some(need) = self.approvals_needed(plc, digest) else { return Ok(None) };
         let damaged = |e: crate::state::StateError| {
             refusal(why::STATE_DAMAGED, None, e.to_string(), "a readable state")
         };

@@ -82,7 +82,7 @@ impl Judge {
             plc: plc.into(),
             station: OURSELVES.into(),
             way: "release".into(),
-            class: "firmware".into(),
+            class: self.class_of(plc, digest).into(),
             digest: Some(*digest),
         };
         let mut held = Held {
@@ -143,7 +143,7 @@ impl Judge {
         let ticket = terms(&held)?.ticket.map_or(String::new(), |ticket| format!(", ticket {ticket}"));
         let longest = now.ms.saturating_add(MAX_DAYS * 86_400_000);
         let document = Document {
-            content: step(&held)?,
+            content: self.step(&held)?,
             expires: Moment::new(Wall { ms: held.expires.ms.min(longest), ..now }),
             gateway: self.config.name.clone(),
             id: DocumentId::from_bytes(held.id),
@@ -206,6 +206,17 @@ impl Judge {
         waiting.into_iter().rev().find(|held| held.plc == plc)
     }
 
+    /// What an approver of a held release approves, no more and no less.
+    pub(super) fn step(&self, held: &Held) -> Result<Approval, Failure> {
+        let scope = if self.is_program(&held.plc, &held.digest) { Scope::Program } else { Scope::Release };
+        Ok(Approval {
+            controller: Slot::new(&held.plc).map_err(|e| Failure::internal(e.to_string()))?,
+            decision: Decision::Approve,
+            scope,
+            subject: Subject::Held { case: held.case.to_string(), image: Digest::from_bytes(held.digest) },
+        })
+    }
+
     fn held_row(&self, held: &Held) -> Result<HeldRow, Failure> {
         let counted = self.count_approvals(held).map_err(gate_failure)?;
         let sidecar = self.vault.sidecar(Area::Vault, &held.digest).unwrap_or_default();
@@ -229,14 +240,4 @@ impl Judge {
 pub(super) fn terms(held: &Held) -> Result<Terms, Failure> {
     serde_json::from_str(&held.terms)
         .map_err(|e| Failure::new(why::STATE_DAMAGED, format!("the conditions of {}: {e}", held.case)))
-}
-
-/// What an approver of a held release approves, no more and no less.
-pub(super) fn step(held: &Held) -> Result<Approval, Failure> {
-    Ok(Approval {
-        controller: Slot::new(&held.plc).map_err(|e| Failure::internal(e.to_string()))?,
-        decision: Decision::Approve,
-        scope: Scope::Release,
-        subject: Subject::Held { case: held.case.to_string(), image: Digest::from_bytes(held.digest) },
-    })
 }

@@ -32,6 +32,9 @@ pub(super) struct LetThrough {
     /// The document that let it in, or on, without a verdict.
     #[serde(default)]
     pub(super) break_glass: Option<BrokenGlass>,
+    /// Of a program, which nobody verifies: who let it in, and how it differs from the one before.
+    #[serde(default)]
+    pub(super) program: Option<String>,
     pub(super) attestations: Vec<Resource>,
     pub(super) stages: Vec<Stage>,
     pub(super) release: Option<Terms>,
@@ -62,6 +65,9 @@ impl Judge {
     /// Says so where nobody had verified what was let into a controller last.
     pub(super) fn not_verified_words(&self, plc: &str) -> Option<String> {
         let (number, known) = self.last_let_through(plc)?;
+        if let Some(program) = known.program {
+            return Some(format!("{number}: {program}"));
+        }
         let BrokenGlass { id, action, reason } = known.break_glass?;
         Some(format!("{number}: NOT VERIFIED: break-glass {id} ({action}): {reason}"))
     }
@@ -99,7 +105,13 @@ impl Judge {
         };
         let verified = match &released.warrant {
             Warrant::Verified(verified) => Some(verified),
-            Warrant::BreakGlass(_) => None,
+            Warrant::Recorded(_) | Warrant::BreakGlass(_) => None,
+        };
+        let program = match &released.warrant {
+            Warrant::Recorded(recorded) => {
+                Some(plain(&format!("{}; {}", recorded.backing(), self.difference(plc, &digest))))
+            }
+            Warrant::Verified(_) | Warrant::BreakGlass(_) => None,
         };
         let others = verified.into_iter().flat_map(|v| v.signers().skip(1)).take(MAX_APPROVERS - 1);
         let release = release::get(&self.db.rows(), &digest, plc).ok().flatten();
@@ -111,6 +123,7 @@ impl Judge {
             others: others.map(signer).collect(),
             basis: verified.map(|v| v.basis()),
             break_glass: broken_glass(released),
+            program,
             attestations: sidecar.attached.iter().map(attestation).collect(),
             stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
             release: release.map(|release| self.terms(release)),

@@ -113,6 +113,15 @@ pub enum Request {
         /// Version, for people.
         version: Option<String>,
     },
+    /// Keep a program (sent behind this line), which nobody signs.
+    StageProgram {
+        /// The controller.
+        plc: String,
+        /// File name, for people.
+        name: String,
+        /// Version, for people.
+        version: Option<String>,
+    },
     /// Act on a break-glass document.
     BreakGlass {
         /// The DSSE envelope.
@@ -359,7 +368,14 @@ impl Request {
     /// Whether an image follows the request.
     pub fn carries_image(&self) -> bool {
         use Request as R;
-        matches!(self, R::Verify { .. } | R::Stage { .. } | R::StageUnverified { .. } | R::Countersign { .. })
+        matches!(
+            self,
+            R::Verify { .. }
+                | R::Stage { .. }
+                | R::StageUnverified { .. }
+                | R::StageProgram { .. }
+                | R::Countersign { .. }
+        )
     }
 }
 

@@ -35,6 +35,9 @@ impl Judge {
     /// The proof for finishing a delivery that has begun; its release may be used up or over by now.
     pub(super) fn mint_to_resume(&mut self, plc: &str, digest: &ImageDigest) -> Result<Released, Refusal> {
         self.gate_open()?;
+        if self.is_program(plc, digest) {
+            return self.approved_program(plc, digest, self.began(plc));
+        }
         let expires = Wall { ms: self.now().ms + RESUME_LIFE_MS, ..self.now() };
         self.mint(plc, digest, expires).map_err(Unverified::into_refusal)
     }
@@ -47,6 +50,9 @@ impl Judge {
         digest: &ImageDigest,
         expires: Wall,
     ) -> Result<Released, Unverified> {
+        if self.is_program(plc, digest) {
+            return self.approved_program(plc, digest, self.now()).map_err(Unverified::Gate);
+        }
         let ticket = self.ticket_of(plc, digest);
         self.mint_with(plc, digest, expires, ticket).map(Released::from)
     }

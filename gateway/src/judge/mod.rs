@@ -39,6 +39,7 @@ mod let_through;
 pub mod message;
 mod mint;
 mod period;
+mod program;
 mod provision;
 mod receipt;
 mod release;

@@ -151,7 +151,8 @@ impl Judge {
             && gathered.is_some_and(|g| g.state != ReceiptState::Open)
             && known.is_some();
         let glass = known.as_ref().and_then(|k| k.break_glass.clone());
-        let passed = landed && glass.is_none();
+        let program = known.as_ref().and_then(|k| k.program.clone());
+        let passed = landed && glass.is_none() && program.is_none();
         let after = parse(gathered.and_then(|g| g.after.as_ref()));
         let configured = self.config.plc(&row.plc);
         let product = |f: fn(&firmware_verifier::identity::Product) -> &str| {
@@ -200,6 +201,7 @@ impl Judge {
                     signer: known.as_ref().filter(|k| !k.is_vouched()).and_then(|k| k.signer.clone()),
                     basis: known.as_ref().and_then(|k| k.basis.as_ref()).map(word),
                     break_glass: glass,
+                    program,
                     vouched_by: known.as_ref().map(LetThrough::vouchers).unwrap_or_default(),
                     release: known.as_ref().and_then(|k| k.release.clone()),
                     configuration,

@@ -1,6 +1,6 @@
 //! Releases: an image is permitted into a controller, on terms, and the permission taken back.
 
-use firmware_verifier::verdict::{Basis, Verified};
+use firmware_verifier::verdict::{self, Spend, Verified};
 use hal::clock::Wall;
 
 use super::Judge;
@@ -26,6 +26,30 @@ pub(super) struct Grant<'a> {
     pub(super) held: Option<CaseNumber>,
 }
 
+/// What a release rests on: a verdict, or approvals of what nobody verifies.
+pub(super) struct Basis {
+    /// When that ends: no release outlives it.
+    pub(super) expires: Wall,
+    pub(super) spends: Option<Spend>,
+    pub(super) policy_epoch: u64,
+    /// Whose key stands behind the image: what the release remembers.
+    pub(super) signer: String,
+    /// Who stands behind it and how, in words.
+    pub(super) backing: String,
+}
+
+impl From<&Verified> for Basis {
+    fn from(verified: &Verified) -> Basis {
+        Basis {
+            expires: verified.expires(),
+            spends: verified.spends(),
+            policy_epoch: verified.policy_epoch(),
+            signer: signer(verified),
+            backing: verified.backing(),
+        }
+    }
+}
+
 impl Judge {
     pub(super) fn release(
         &mut self,
@@ -39,26 +63,29 @@ impl Judge {
         self.takes_updates(plc)?;
         let now = self.now();
         let (_, expires) = life(&terms, now)?;
+        if self.is_program(plc, &digest) {
+            return self.release_program((plc, &digest), terms, expires, downgrade);
+        }
         let given = downgrade.map(|ticket| Leave::given(ticket, terms.uses)).transpose()?;
         let minted = self.mint_with(plc, &digest, expires, given);
         let verified = minted.map_err(|f| f.into_failure())?.verified;
-        if let Some(need) = self.plc(plc)?.approvals {
+        if let Some(need) = self.approvals_needed(plc, &digest) {
             let terms = rows::Terms { expires: Some(verified.expires()), ..terms };
             return self.hold((plc, &digest), &terms, downgrade.unwrap_or_default(), need);
         }
         let by = self.caller.clone();
         let grant = Grant { plc, digest, terms, by, downgrade, held: None };
-        self.grant(grant, &verified).map(|text| Answered::Done { text })
+        self.grant(grant, &Basis::from(&verified)).map(|text| Answered::Done { text })
     }
 
     /// Writes a release down, and says so. A downgrade ticket that it needs is spent first.
-    pub(super) fn grant(&mut self, grant: Grant<'_>, verified: &Verified) -> Result<String, Failure> {
+    pub(super) fn grant(&mut self, grant: Grant<'_>, basis: &Basis) -> Result<String, Failure> {
         let Grant { plc, digest, terms, by, downgrade, held } = grant;
         let now = self.now();
         let staged = self.vault.prove(&digest)?;
         // No release outlives the documents that it rests on.
-        let expires = verified.expires();
-        let spent = match (verified.spends(), downgrade) {
+        let expires = basis.expires;
+        let spent = match (basis.spends, downgrade) {
             (Some(spend), Some(ticket)) => {
                 self.spend_ticket(plc, spend)?;
                 Some((spend, ticket))
@@ -71,8 +98,8 @@ impl Judge {
             window: terms.window.map(|(from, to)| Window { from, to }),
             uses: terms.uses,
             expires,
-            signer: signer(verified),
-            policy_epoch: verified.policy_epoch(),
+            signer: basis.signer.clone(),
+            policy_epoch: basis.policy_epoch,
             by,
         };
         let before = release::get(&self.db.rows(), &digest, plc)?;
@@ -90,7 +117,7 @@ impl Judge {
             ticket += &format!(", downgrade ticket {} spent", spend.id);
         }
         let held = held.map_or(String::new(), |case| format!(", approved in {case}"));
-        let text = format!("{} use(s), until {expires}{ticket}{held}, {}", terms.uses, verified.backing());
+        let text = format!("{} use(s), until {expires}{ticket}{held}, {}", terms.uses, basis.backing);
         self.note_with(Kind::Release, plc, &text, None, Some(digest));
         let (digest, uses) = (vault::hex(&digest), terms.uses);
         Ok(format!("released: {digest} for {plc}, {uses} time(s), until {expires}{replaced}"))
@@ -152,8 +179,8 @@ impl Judge {
 /// Whose key stands behind an image: what a release remembers.
 fn signer(verified: &Verified) -> String {
     match verified.basis() {
-        Basis::VendorSigned => verified.signer().id.to_string(),
-        Basis::SiteVouched => verified.backing(),
+        verdict::Basis::VendorSigned => verified.signer().id.to_string(),
+        verdict::Basis::SiteVouched => verified.backing(),
     }
 }
 

@@ -142,6 +142,9 @@ pub struct ImageRow {
     /// Nobody signed it; the site vouches for it.
     #[serde(default)]
     pub site_vouched: bool,
+    /// It is everyday logic, which nobody verifies.
+    #[serde(default)]
+    pub program: bool,
     /// Why it was refused.
     pub refused: Option<(ReasonCode, String)>,
 }

@@ -18,6 +18,7 @@ impl Judge {
                     version: sidecar.version,
                     security_version: sidecar.security_version,
                     site_vouched: area == Area::Vault && self.word_beside(&stored.digest).is_some(),
+                    program: sidecar.program,
                     refused: sidecar.refused.map(|r| (r.code, r.case)),
                 }
             })

@@ -194,6 +194,11 @@ impl Judge {
                 let sidecar = Sidecar { name, version, ..Sidecar::default() };
                 self.stage_unverified(&plc, &sidecar, need(image)?)
             }
+            Request::StageProgram { plc, name, version } => {
+                let (name, version) = (clip(&name), version.map(|v| clip(&v)));
+                let sidecar = Sidecar { name, version, ..Sidecar::default() };
+                self.stage_program(&plc, &sidecar, need(image)?)
+            }
             Request::TicketList => self.ticket_list(),
             Request::TicketClose { id, reason } => self.close_ticket(&id, &reason),
         }
@@ -269,7 +274,7 @@ impl Judge {
             plc: plc.into(),
             station: OURSELVES.into(),
             way: "stage".into(),
-            class: "firmware".into(),
+            class: self.class_of(plc, &digest).into(),
             digest: Some(digest),
         };
         let number = self.db.write("open a case", |tx| {

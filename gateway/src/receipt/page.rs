@@ -46,6 +46,9 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
     if let Some(glass) = &record.break_glass {
         page.row("NOT VERIFIED", &format!("break-glass {}, {}: {}", glass.id, glass.action, glass.reason));
     }
+    if let Some(program) = &record.program {
+        page.row("NOT VERIFIED", program);
+    }
     let words = |s: &Signer| format!("{} (key {})", s.name, s.id);
     match record.basis.as_deref() {
         Some("site-vouched") => {

@@ -44,6 +44,9 @@ pub struct Record {
     /// The document that let the image in, or its delivery go on, without a verdict.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub break_glass: Option<BrokenGlass>,
+    /// Of a program, which nobody verifies: who let it in, and how it differs from the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
     /// Who vouches for an image that nobody signed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vouched_by: Vec<Signer>,

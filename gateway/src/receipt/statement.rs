@@ -220,6 +220,7 @@ impl Statement {
             texts.extend([watch.state.as_str(), &watch.text, &watch.at]);
         }
         texts.extend(headgate.basis.as_deref());
+        texts.extend(headgate.program.as_deref());
         texts.extend(headgate.break_glass.iter().flat_map(|g| [g.id.as_str(), &g.action, &g.reason]));
         for signer in headgate.signer.iter().chain(&headgate.vouched_by) {
             texts.extend([signer.id.as_str(), &signer.name]);

@@ -77,6 +77,7 @@ pub(crate) fn statement() -> Statement {
                 signer: Some(Signer { id: "0123".into(), name: "acme".into() }),
                 basis: Some("vendor-signed".into()),
                 break_glass: None,
+                program: None,
                 vouched_by: vec![],
                 release: Some(Terms {
                     by: "uid 0".into(),

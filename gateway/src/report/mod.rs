@@ -343,7 +343,7 @@ fn passed(stage: Option<&Stage>) -> bool {
 
 /// 1.6.1: whose key signed the image.
 fn source(statement: &Statement) -> Answer {
-    if let Some(answer) = broken_glass(statement) {
+    if let Some(answer) = unverified(statement) {
         return answer;
     }
     let signature = stage(statement, "signature");
@@ -365,7 +365,10 @@ fn source(statement: &Statement) -> Answer {
 }
 
 /// Nothing is shown of what went in, or on, without a verdict.
-fn broken_glass(statement: &Statement) -> Option<Answer> {
+fn unverified(statement: &Statement) -> Option<Answer> {
+    if let Some(program) = &statement.record().program {
+        return Some(Answer { shown: false, text: program.clone() });
+    }
     let glass = statement.record().break_glass.as_ref()?;
     let text = format!("NOT VERIFIED: break-glass {} ({}): {}", glass.id, glass.action, glass.reason);
     Some(Answer { shown: false, text })
@@ -378,7 +381,7 @@ fn is_vouched(statement: &Statement) -> bool {
 
 /// 1.6.2: the signature is over this digest, and what was delivered has it.
 fn integrity(statement: &Statement) -> Answer {
-    if let Some(answer) = broken_glass(statement) {
+    if let Some(answer) = unverified(statement) {
         return answer;
     }
     let digest = &statement.image().digest.sha256;

@@ -1,6 +1,6 @@
 //! A verified image as the engine sees it: bytes by offset, each checked again as it is read.
 
-use firmware_verifier::document::Unverified;
+use firmware_verifier::document::{Recorded, Unverified};
 use firmware_verifier::{Digest, Evidence, Verified};
 
 use super::event::{CaseId, Refusal};
@@ -29,6 +29,8 @@ pub struct ImageError(pub String);
 pub enum Warrant {
     /// The verifier's proof.
     Verified(Verified),
+    /// Nobody verifies it: approvers let it in as everyday logic.
+    Recorded(Recorded),
     /// Nobody has verified it: the site key has broken the glass.
     BreakGlass(Unverified),
 }
@@ -38,6 +40,7 @@ impl Warrant {
     pub fn digest(&self) -> Digest {
         match self {
             Warrant::Verified(verified) => verified.digest(),
+            Warrant::Recorded(recorded) => recorded.digest(),
             Warrant::BreakGlass(unverified) => unverified.digest(),
         }
     }
@@ -46,7 +49,7 @@ impl Warrant {
     pub fn words(&self) -> String {
         match self {
             Warrant::Verified(verified) => format!("verified and released: {}", verified.backing()),
-            Warrant::BreakGlass(_) => format!("released, {}", self.backing()),
+            Warrant::Recorded(_) | Warrant::BreakGlass(_) => format!("released, {}", self.backing()),
         }
     }
 
@@ -54,6 +57,7 @@ impl Warrant {
     pub fn backing(&self) -> String {
         match self {
             Warrant::Verified(verified) => verified.backing(),
+            Warrant::Recorded(recorded) => recorded.backing(),
             Warrant::BreakGlass(unverified) => unverified.backing(),
         }
     }

@@ -22,6 +22,9 @@ pub struct Sidecar {
     /// The security version its bringer stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_version: Option<u64>,
+    /// It is everyday logic, which nobody signs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub program: bool,
     /// Files that came with it, by role: `signature`, `vouch`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attached: BTreeMap<String, Attached>,

@@ -1,0 +1,138 @@
+//! Everyday logic: a ticket and two approvers let it in, it is compared with the last one, and nothing calls it verified.
+
+use headgate_tests::papers::{approver, sign};
+use headgate_tests::peers::python;
+use headgate_tests::{Bench, Plc, eventually, image};
+
+const PROFILE: &str = "generic-file-record";
+
+fn old_program() -> Vec<u8> {
+    image().iter().take(4096).map(|b| b ^ 0x5A).collect()
+}
+
+/// A gateway with a controller whose route loads programs, one that takes firmware, and two approvers.
+fn bench() -> (Bench, Plc) {
+    let mut bench = Bench::new();
+    let plc = bench.controller("pump-3", PROFILE, "match", &old_program());
+    bench.reconfigure("way = \"match\"\n", "way = \"match\"\nclass = \"program\"\n");
+    bench.controller("pump-4", PROFILE, "stage", &old_program());
+    for name in ["ann", "ben"] {
+        approver(&bench, name);
+    }
+    bench.trust_acme();
+    bench.start();
+    bench.wait_status("both are connected", |s| {
+        (0..2).all(|n| s["plcs"][n]["routes"][0]["connected"] == true)
+    });
+    (bench, plc)
+}
+
+fn stage(bench: &Bench, name: &str, bytes: &[u8]) -> (String, String) {
+    bench.write(name, bytes);
+    let said = bench.headgate(&["stage", name, "--plc", "pump-3", "--class", "program"]);
+    assert!(said.contains("recorded, not verified"), "{said}");
+    (gateway::vault::hex(&headgate_tests::digest(bytes)), said)
+}
+
+fn refused(bench: &Bench, args: &[&str], exit: i32, code: &str) -> String {
+    let (found, error) = bench.refused(args);
+    assert!(found == exit && error.contains(code), "{args:?}: {found} {error}");
+    error
+}
+
+fn load(bench: &Bench, plc: &Plc, name: &str) -> i32 {
+    let path = bench.path(name).display().to_string();
+    python("station.py", &[&plc.conduit.port().to_string(), &path, PROFILE]).code
+}
+
+/// Asks for a release, which is held in `case`, and has `names` approve it one after the other.
+fn release(bench: &Bench, digest: &str, case: &str, names: &[&str]) {
+    let ask = ["release", digest, "--plc", "pump-3", "--ticket", "CHG-9"];
+    assert!(refused(bench, &ask, 60, "HG-4010").contains(case));
+    for (n, name) in names.iter().enumerate() {
+        let file = format!("{case}-{n}.json");
+        bench.headgate(&["held", "approve", case, "--out", &file]);
+        sign(bench, &file, name);
+        bench.headgate(&["held", "approve", case, "--approval", &file]);
+    }
+}
+
+#[test]
+fn a_program_takes_a_ticket_and_two_approvers_and_is_never_called_verified() {
+    let (bench, plc) = bench();
+    let first = image()[8192..14_192].to_vec();
+    bench.write("first.bin", &first);
+    refused(&bench, &["stage", "first.bin", "--plc", "pump-4", "--class", "program"], 40, "HG-4021");
+    refused(&bench, &["stage", "first.bin", "--plc", "pump-3"], 10, "HG-1001");
+    let (digest, said) = stage(&bench, "first.bin", &first);
+    assert!(said.contains("nothing came through this gateway before"), "{said}");
+    assert!(bench.headgate(&["vault", "list"]).contains("program, not verified"));
+    refused(&bench, &["release", &digest, "--plc", "pump-3"], 60, "HG-4022");
+    refused(&bench, &["release", &digest, "--plc", "pump-4", "--ticket", "CHG-9"], 10, "HG-1001");
+
+    release(&bench, &digest, "C-000001", &["ann", "ann"]);
+    assert_eq!(bench.json(&["held", "list"])["held"][0]["have"], 1, "one key counts once");
+    assert!(bench.headgate(&["held", "approve", "C-000001"]).contains("payload"));
+    refused(&bench, &["deliver", &digest, "--plc", "pump-3"], 60, "HG-4010");
+    assert_ne!(load(&bench, &plc, "first.bin"), 0, "one has approved");
+    assert_eq!(plc.flash(), old_program());
+    let file = "ben.json";
+    bench.headgate(&["held", "approve", "C-000001", "--out", file]);
+    let shown = bench.headgate(&["sign-document", file, "--key", "ben.pem"]);
+    assert!(shown.contains("\"scope\": \"program\""), "who signs reads what it is: {shown}");
+    bench.headgate(&["held", "approve", "C-000001", "--approval", file]);
+    let connected = || (load(&bench, &plc, "first.bin") == 0).then_some(());
+    eventually("the program passes", connected);
+    plc.wait_flash(&first);
+
+    let status = bench.wait_status("it is told", |s| s["plcs"][0]["not_verified"].is_string());
+    let told = status["plcs"][0]["not_verified"].as_str().expect("a text");
+    assert!(
+        told.contains("program, recorded, not verified: approved by ann") && told.contains("ben"),
+        "{told}"
+    );
+    let case = told[..8].to_owned();
+    let page = eventually("the receipt is signed", || {
+        let page = bench.headgate(&["receipt", &case]);
+        page.contains("by the TPM of the gateway").then_some(page)
+    });
+    assert!(
+        page.contains("NOT VERIFIED") && page.contains("FAILED: done") && !page.contains("PASSED"),
+        "{page}"
+    );
+    assert!(page.contains("CHG-9") && page.contains("Approved by"), "{page}");
+    let story = bench.headgate(&["explain", &case]);
+    assert!(story.contains("recorded, not verified"), "{story}");
+    let report = bench.json(&["report", "cip-010", "--from", "2020-01-01", "--to", "2100-01-01"]);
+    for answer in ["source", "integrity"] {
+        assert_eq!(report["changes"][0][answer]["shown"], false, "{report}");
+    }
+    assert_ne!(load(&bench, &plc, "first.bin"), 0, "one use");
+}
+
+#[test]
+fn the_next_program_is_compared_with_the_last_and_falls_with_an_approver() {
+    let (bench, plc) = bench();
+    let first = image()[8192..14_192].to_vec();
+    let (digest, _) = stage(&bench, "first.bin", &first);
+    release(&bench, &digest, "C-000001", &["ann", "ben"]);
+    bench.headgate(&["deliver", &digest, "--plc", "pump-3"]);
+    plc.wait_flash(&first);
+    bench.wait_status("it is done", |s| s["plcs"][0]["not_verified"].is_string());
+
+    let mut second = first.clone();
+    second[1000] ^= 1;
+    second.extend_from_slice(&[7; 100]);
+    let (digest, said) = stage(&bench, "second.bin", &second);
+    assert!(said.contains("2 of 24 blocks of 256 bytes differ, first at 0x300, 0x1700"), "{said}");
+    assert!(said.contains("against C-000002") && said.contains("6100 bytes long instead of 6000"), "{said}");
+    assert!(bench.headgate(&["audit", "list"]).contains("2 of 24 blocks"));
+    release(&bench, &digest, "C-000003", &["ann", "ben"]);
+    let anchors = bench.json(&["trust", "show"])["anchors"].clone();
+    let ben =
+        anchors.as_array().expect("a list").iter().find(|a| a["name"] == "ben").expect("ben")["id"].clone();
+    bench.headgate(&["trust", "remove", ben.as_str().expect("an id")]);
+    refused(&bench, &["deliver", &digest, "--plc", "pump-3"], 60, "HG-4010");
+    assert_ne!(load(&bench, &plc, "second.bin"), 0);
+    assert_eq!(plc.flash(), first);
+}
