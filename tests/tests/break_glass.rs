@@ -301,6 +301,28 @@ fn with_a_damaged_trust_store_an_image_goes_into_a_single_bank_whole_or_not_at_a
     assert!(vault["images"].as_array().is_some_and(|i| i.len() == 1), "it is kept by its digest: {vault}");
 }
 
+#[test]
+fn with_an_edited_audit_log_it_works_and_says_that_the_log_does_not_have_it() {
+    let (mut bench, plc) = bench_with(MATCH, "match");
+    let new = unsigned(&bench, 3000);
+    bench.kill();
+    let entries = std::fs::read_dir(bench.path("data/audit")).expect("a folder").flatten().map(|e| e.path());
+    let segment = entries.filter(|p| !p.ends_with("checkpoints.log")).min().expect("a segment");
+    let text =
+        std::fs::read_to_string(&segment).expect("readable").replacen("trusted: key", "trusted: kez", 1);
+    std::fs::write(&segment, text).expect("writable");
+    bench.start_anyhow();
+    shut(&bench, "HG-7013");
+    connected(&bench);
+    glass(&bench, "go.json", &made("go", "bench", allows(&[Action::PassUnverified], (0, HOUR))));
+    let said = bench.headgate(&["ticket", "use", "go.json"]);
+    assert!(said.contains("NOT in the audit log"), "{said}");
+    refused(&bench, &["ticket", "use", "go.json"], 14, "was used before");
+    bench.headgate(&["stage", "unsigned.bin", "--plc", "pump-3", "--break-glass"]);
+    assert_eq!(load(&bench, &plc, MATCH), 0);
+    plc.wait_flash(&new);
+}
+
 /// Waits for the signed receipt of a case, and gives its page.
 fn receipt(bench: &Bench, case: &str) -> String {
     eventually("the receipt is signed", || {
