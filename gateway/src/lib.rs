@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
 pub mod app;
+pub mod attestation;
 pub mod audit;
 pub mod cli;
 pub mod config;

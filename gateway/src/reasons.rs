@@ -224,6 +224,10 @@ hal::reasons! {
         "Nothing in force allows this controller to take an image that was not verified."
         "No document was brought, its window is over, or it is for another controller, case, image or action."
         "headgate ticket break-glass writes one for the site key to sign; headgate ticket use FILE brings it. Better: have the image verified.";
+    CHALLENGE 7030 71 Integrator "challenge of another TPM"
+        "The challenge does not open here: it was made for another endorsement key, or for another key beside it."
+        "The files of another gateway were used to make it, or this gateway was provisioned anew since."
+        "headgate attest -o FOLDER here, and make the challenge from that folder: docs/attest.md.";
     BROKER_DOWN 8001 70 Integrator "broker unreachable"
         "The MQTT broker cannot be reached; alarms queue on disk."
         "The broker is down, or refuses this gateway's certificate."

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use hal::tpm::swtpm::Swtpm;
 
 pub mod disk;
+pub mod maker;
 pub mod papers;
 pub mod peers;
 pub mod relay;
@@ -58,6 +59,14 @@ impl Bench {
         Bench::in_folder(tempfile::tempdir().expect("a temporary folder"), None)
     }
 
+    /// As [`Bench::new`], with a TPM whose maker has certified its endorsement keys: see [`maker`].
+    pub fn certified() -> Bench {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(dir.path().join("tpm")).expect("a new folder");
+        maker::certify(dir.path(), &dir.path().join("tpm"));
+        Bench::in_folder(dir, None)
+    }
+
     /// As [`Bench::new`], with the data on a disk of `size` bytes; `None` where nobody may mount one.
     pub fn on_disk(size: u64) -> Option<Bench> {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -66,7 +75,7 @@ impl Bench {
     }
 
     fn in_folder(dir: tempfile::TempDir, disk: Option<disk::Disk>) -> Bench {
-        std::fs::create_dir(dir.path().join("tpm")).expect("a new folder");
+        std::fs::create_dir_all(dir.path().join("tpm")).expect("a folder");
         let tpm = Swtpm::start(&dir.path().join("tpm")).expect("swtpm starts: deploy/setup.sh installs it");
         let config = format!(
             "schema = 1\n[gateway]\nname = \"bench\"\ndata = \"data\"\nsocket = \"headgate.sock\"\n\

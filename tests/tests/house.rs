@@ -26,8 +26,18 @@ const OPENS_THINGS: &[&str] =
     &["tokio", "tokio-util", "tokio-modbus", "socket2", "rustix", "rusqlite", "rumqttc_v5", "axum"];
 
 /// Modules of `gateway` that take bytes and `now` and return what to do.
-const PURE: &[&str] =
-    &["protocol", "transfer", "shield", "config", "reasons", "sim", "plot", "receipt", "report"];
+const PURE: &[&str] = &[
+    "protocol",
+    "transfer",
+    "shield",
+    "config",
+    "reasons",
+    "sim",
+    "plot",
+    "receipt",
+    "report",
+    "attestation",
+];
 
 /// What a pure module never names.
 const IMPURE: &[&str] = &[
@@ -90,6 +100,13 @@ const NEVER: &[(&str, &[&str])] = &[
         &[
             "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
             "socket", "cli",
+        ],
+    ),
+    (
+        "attestation",
+        &[
+            "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
+            "socket", "cli", "audit",
         ],
     ),
     (

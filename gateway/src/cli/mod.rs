@@ -12,6 +12,7 @@ use crate::judge::{Answered, Failure, Judge, Request, settle_change};
 use crate::socket;
 use crate::vault::IMAGE_LIMIT;
 
+mod attest;
 mod audit;
 mod conduit;
 mod config;
@@ -105,6 +106,8 @@ enum Verb {
     /// The audit log: what was done and decided, and the proof that nobody has changed it since.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// What this gateway's TPM says of it, for somebody who asks; check it; answer a challenge.
+    Attest(attest::Attest),
     /// The signed record of an update: print it, write it, check it.
     Receipt(receipt::Receipt),
     /// Evidence for an auditor about a period.
@@ -198,6 +201,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Plc(v) => watch::plc(context, v),
         Verb::Conduit(v) => conduit::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),
+        Verb::Attest(v) => attest::attest(context, &v),
         Verb::Audit(v) => audit::audit(context, v),
         Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Report(v) => report::report(context, v),

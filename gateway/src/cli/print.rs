@@ -199,6 +199,8 @@ fn words(answer: &Answered) -> String {
         Answered::Audit { entries, .. } => super::audit::list(entries),
         Answered::AuditReport(report) => super::audit::report(report),
         Answered::Receipt(row) => super::receipt::page(row),
+        Answered::Attestation(made) => super::attest::words(made),
+        Answered::Secret { secret } => secret.to_string(),
         Answered::Keys { evidence, attestation } => format!("{evidence}{attestation}"),
         Answered::Period(row) => format!("{} transfers are on record\n", row.transfers.len()),
         Answered::Learned { habits } => format!("{} habits", habits.len()),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Context, Said, read_small, read_text, write_new};
 use crate::judge::rows::ReceiptRow;
 use crate::judge::{Answered, Failure, Request};
-use crate::receipt::{self, Checked, Said as Found, Standing, Statement, envelope};
+use crate::receipt::{self, Said as Found, Standing, Statement, envelope};
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
@@ -87,27 +87,29 @@ fn verify(context: &Context, file: &Path, v: &Receipt) -> Result<Said, Failure> 
     };
     let attestation = v.attestation_key.as_deref().map(read_key).transpose()?;
     let checked = receipt::check(&bytes, &key, attestation.as_ref()).map_err(format)?;
-    let words = findings(&checked);
+    let words = finding_lines(&checked.findings);
     if !checked.is_good() {
         return Err(failure(12, format!("{}: not to be believed\n{}", file.display(), words.trim_end())));
     }
     let standing = Standing::Signed { key: checked.key.clone() };
     let page = receipt::page(&checked.statement, &standing);
-    let rows: Vec<_> = checked
-        .findings
-        .iter()
-        .map(|f| json!({ "what": f.what, "said": word(f.said), "text": f.text }))
-        .collect();
     let value = json!({
-        "schema": 1, "answer": "receipt-checked", "key": checked.key, "findings": rows,
+        "schema": 1, "answer": "receipt-checked", "key": checked.key, "findings": finding_rows(&checked.findings),
         "statement": checked.statement,
     });
     Ok(Said::Words(format!("{words}\n{page}"), value))
 }
 
-fn findings(checked: &Checked) -> String {
+/// What was found, a line each.
+pub(super) fn finding_lines(findings: &[receipt::Finding]) -> String {
     let line = |f: &receipt::Finding| format!("{:<11}{:<17}{}\n", word(f.said), f.what, f.text);
-    checked.findings.iter().map(line).collect()
+    findings.iter().map(line).collect()
+}
+
+/// The same as JSON.
+pub(super) fn finding_rows(findings: &[receipt::Finding]) -> Vec<serde_json::Value> {
+    let row = |f: &receipt::Finding| json!({ "what": f.what, "said": word(f.said), "text": f.text });
+    findings.iter().map(row).collect()
 }
 
 fn word(said: Found) -> &'static str {
@@ -118,7 +120,7 @@ fn word(said: Found) -> &'static str {
     }
 }
 
-fn read_key(path: &Path) -> Result<PublicKey, Failure> {
+pub(super) fn read_key(path: &Path) -> Result<PublicKey, Failure> {
     let said = |e: receipt::ReceiptError| failure(11, format!("{}: {e}", path.display()));
     envelope::key_from_pem(&read_text(path)?).map_err(said)
 }
@@ -151,7 +153,7 @@ fn keys(context: &Context, folder: &Path) -> Result<Said, Failure> {
     Ok(Said::Words(text, value))
 }
 
-fn failure(exit: u8, text: String) -> Failure {
+pub(super) fn failure(exit: u8, text: String) -> Failure {
     Failure { code: None, exit, text, evidence: Vec::new() }
 }
 

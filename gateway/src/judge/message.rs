@@ -348,6 +348,16 @@ pub enum Request {
         /// The controller.
         plc: String,
     },
+    /// A quote for whoever chose the nonce.
+    Attest {
+        /// 1 to 32 bytes.
+        nonce: crate::attestation::Hex,
+    },
+    /// Open a challenge that a verifier made for this TPM.
+    AnswerChallenge {
+        /// The file of `tpm2_makecredential`.
+        challenge: Vec<u8>,
+    },
     /// The receipt of a case.
     Receipt {
         /// `C-000123`.
@@ -476,6 +486,13 @@ pub enum Answered {
     },
     /// The audit log is whole.
     AuditReport(rows::AuditReport),
+    /// A quote and what is needed to check it.
+    Attestation(Box<crate::attestation::Attestation>),
+    /// What was inside a challenge.
+    Secret {
+        /// As its maker chose it.
+        secret: crate::attestation::Hex,
+    },
     /// A receipt, or what there is in its place.
     Receipt(Box<rows::ReceiptRow>),
     /// Public keys.

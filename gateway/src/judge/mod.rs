@@ -20,6 +20,7 @@ use crate::transfer::event::{CaseId, Refusal};
 use crate::vault::{Limits, Vault};
 
 pub mod alarm;
+mod attest;
 mod book;
 mod boot;
 mod break_glass;

@@ -34,6 +34,10 @@ impl Judge {
         self.begin_book(&provisioned)?;
         let record = serde_json::to_vec_pretty(&provisioned).map_err(|e| Failure::internal(e.to_string()))?;
         self.store.write_atomic(PROVISIONED, &record)?;
+        if let Err(e) = self.find_endorsements() {
+            // Only whoever asks for an attestation misses them, and is told then.
+            tracing::warn!(error = %e, "the TPM's endorsement keys");
+        }
         Ok(request)
     }
 

@@ -324,7 +324,7 @@ fn reading(identity: &Identity, at: Wall) -> Reading {
     }
 }
 
-fn quoted(provisioned: &Provisioned, quote: hal::tpm::Quote) -> Result<Quoted, String> {
+pub(super) fn quoted(provisioned: &Provisioned, quote: hal::tpm::Quote) -> Result<Quoted, String> {
     let missing = "headgate init made no signing keys; headgate init --again makes them";
     let public = |blobs: &Option<hal::tpm::KeyBlobs>| blobs.as_ref().map(|b| Bytes(b.public.clone()));
     let certification = provisioned.evidence_certification.as_ref().ok_or(missing)?;

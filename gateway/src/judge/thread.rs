@@ -185,6 +185,8 @@ impl Judge {
             Request::AuditExport { to } => self.audit_export(&to),
             Request::AuditSetAside { reason } => self.audit_set_aside(&reason),
             Request::Learned { plc } => self.learned(&plc),
+            Request::Attest { nonce } => self.attest(&nonce.0),
+            Request::AnswerChallenge { challenge } => self.answer_challenge(&challenge),
             Request::Receipt { case } => self.receipt(&case),
             Request::ReceiptKeys => self.receipt_keys(),
             Request::Period { from, to } => self.period(from, to),

@@ -72,7 +72,7 @@ pub fn check(file: &[u8], key: &PublicKey, attestation: Option<&PublicKey>) -> R
     match &statement.record().quote {
         Some(quoted) => {
             let nonce = Statement::nonce(envelope.payload())?;
-            findings.extend(quote(quoted, &nonce, key, attestation));
+            findings.extend(quote(quoted, (&nonce, OF_STATEMENT), key, attestation));
         }
         None => findings.push(bad("quote", "there is none".into())),
     }
@@ -101,9 +101,10 @@ fn named(statement: &Statement, id: &str) -> Finding {
     }
 }
 
-fn quote(
+/// What there is to find about a quote. `words` say what a nonce that fits is, and one that does not.
+pub(crate) fn quote(
     quoted: &Quoted,
-    nonce: &[u8; 32],
+    (nonce, words): (&[u8], [&str; 2]),
     key: &PublicKey,
     attestation: Option<&PublicKey>,
 ) -> Vec<Finding> {
@@ -118,7 +119,7 @@ fn quote(
         }
         Some(_) => bad("attestation key", format!("{}, not the one that was given", short(&ak_id))),
         None => {
-            let text = format!("{}, of the receipt itself; --attestation-key compares it", short(&ak_id));
+            let text = format!("{}, of the file itself; --attestation-key compares it", short(&ak_id));
             Finding { what: "attestation key", said: Said::NotLooked, text }
         }
     }];
@@ -136,8 +137,8 @@ fn quote(
     });
     if let Ok(said) = Attest::parse(&quoted.attest.0) {
         findings.push(match said.extra_data == nonce {
-            true => good("nonce", "the digest of this very statement".into()),
-            false => bad("nonce", "not the digest of this statement: a quote of another time".into()),
+            true => good("nonce", words[0].into()),
+            false => bad("nonce", words[1].into()),
         });
         let holds = matches!(&said.attested, Attested::Quote { selection, digest }
             if *selection == whole.pcrs.selection() && *digest == whole.pcrs.digest());
@@ -233,22 +234,25 @@ fn covered(statement: &Statement, audit: &Audit, der: &[u8]) -> Result<u64, Stri
 }
 
 /// Enough of a key's id to compare it with one that was noted.
-pub(super) fn short(id: &str) -> String {
+pub(crate) fn short(id: &str) -> String {
     id.chars().take(16).collect()
 }
 
-fn good(what: &'static str, text: String) -> Finding {
+pub(crate) fn good(what: &'static str, text: String) -> Finding {
     Finding { what, said: Said::Good, text }
 }
 
-fn bad(what: &'static str, text: String) -> Finding {
+pub(crate) fn bad(what: &'static str, text: String) -> Finding {
     Finding { what, said: Said::Bad, text }
 }
 
-fn not_looked(what: &'static str, text: String) -> Finding {
+pub(crate) fn not_looked(what: &'static str, text: String) -> Finding {
     Finding { what, said: Said::NotLooked, text }
 }
 
+/// What the nonce of a receipt's quote is.
+const OF_STATEMENT: [&str; 2] =
+    ["the digest of this very statement", "not the digest of this statement: a quote of another time"];
 /// RFC 5480 §2: id-ecPublicKey, secp256r1, and the head of a bit string of 65 bytes.
 const SPKI: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,

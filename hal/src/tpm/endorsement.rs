@@ -5,6 +5,7 @@
 //! for TPM 2.0, §2.2.1). Whether that certificate leads to a maker one trusts is for the verifier to judge;
 //! here it is only compared with the key.
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::device::{at, pinned_srk};
@@ -16,7 +17,8 @@ use super::record::Provisioned;
 const CERTIFICATE_MAX: u16 = 4096;
 
 /// Templates of endorsement keys (TCG EK Credential Profile, Annex B), each with its certificate's NV index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EkKind {
     /// L-1: RSA 2048; certificate at 0x01C00002.
     Rsa2048,
@@ -41,6 +43,15 @@ impl EkKind {
     /// All kinds, those that cost least first.
     pub const ALL: [EkKind; 3] = [EkKind::P256, EkKind::P384, EkKind::Rsa2048];
 
+    /// Its name, in files and in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EkKind::Rsa2048 => "rsa2048",
+            EkKind::P256 => "p256",
+            EkKind::P384 => "p384",
+        }
+    }
+
     /// NV index of the certificate.
     pub const fn certificate_index(self) -> u32 {
         match self {
@@ -51,7 +62,7 @@ impl EkKind {
     }
 
     /// TPMT_PUBLIC, marshalled.
-    fn template(self) -> Vec<u8> {
+    pub(super) fn template(self) -> Vec<u8> {
         let (kind, name_alg, attributes, policy) = match self {
             EkKind::Rsa2048 => (0x0001u16, 0x000bu16, ATTRIBUTES_L, &POLICY_A[..]),
             EkKind::P256 => (0x0023, 0x000b, ATTRIBUTES_L, &POLICY_A[..]),

@@ -134,6 +134,11 @@ impl Quote {
 }
 
 impl Certification {
+    /// The signature in DER, as OpenSSL takes it; `None` when it is none of ECDSA P-256.
+    pub fn signature_der(&self) -> Option<Vec<u8>> {
+        Signature::from_tpm(&self.signature).map(Signature::to_der)
+    }
+
     /// Checks that `ak` certified `evidence`.
     ///
     /// # Errors

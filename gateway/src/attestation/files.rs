@@ -1,0 +1,44 @@
+//! An attestation as a folder, for people and for other tools.
+
+use hal::tpm::Certification;
+use serde_json::to_vec_pretty;
+
+use super::record::Attestation;
+
+/// The file that says everything; the others say parts of it in the form that other tools take.
+pub const FILE: &str = "attestation.json";
+
+/// Name and content of every file, [`FILE`] first.
+///
+/// # Errors
+/// The file cannot be written as JSON; never for what was read from it.
+pub fn files(of: &Attestation) -> Result<Vec<(String, Vec<u8>)>, serde_json::Error> {
+    let quote = &of.quote;
+    let pcrs: Vec<u8> = quote.pcrs.values().iter().flat_map(|(_, value)| *value).collect();
+    let mut files: Vec<(String, Vec<u8>)> = [
+        (FILE, to_vec_pretty(of)?),
+        // tpm2_checkquote -u, -m, -s, -f
+        ("attestation.pem", quote.attestation_key.clone().into_bytes()),
+        ("quote.msg", quote.attest.0.clone()),
+        ("quote.sig", quote.signature.0.clone()),
+        ("quote.pcrs", pcrs),
+        ("attestation.pub", quote.attestation_public.0.clone()),
+        ("evidence.pub", quote.evidence_public.0.clone()),
+        ("site.pem", quote.site_key.clone().into_bytes()),
+        ("certification.msg", quote.certification.attest.0.clone()),
+    ]
+    .map(|(name, bytes)| (name.to_owned(), bytes))
+    .into();
+    let certification = Certification {
+        attest: quote.certification.attest.0.clone(),
+        signature: quote.certification.signature.0.clone(),
+    };
+    // Not there where it is no signature at all; a check finds that.
+    files.extend(certification.signature_der().map(|der| ("certification.sig".to_owned(), der)));
+    for ek in &of.endorsements {
+        let name = ek.kind.name();
+        files.push((format!("ek-{name}.der"), ek.certificate.0.clone()));
+        files.push((format!("ek-{name}.pub"), ek.public.0.clone()));
+    }
+    Ok(files)
+}

@@ -1,0 +1,123 @@
+//! What is handed over, in one file.
+
+use hal::tpm::{EkKind, Endorsement};
+use serde::{Deserialize, Serialize};
+
+use super::hex::Hex;
+use crate::receipt::record::Quoted;
+
+/// Largest file that is read, in bytes. Those that a gateway writes have about 10 KiB.
+pub const MAX_FILE: usize = 64 << 10;
+/// Most endorsement keys: as many as there are templates.
+const MAX_EKS: usize = EkKind::ALL.len();
+/// What keeps these bytes from being read as anything else.
+const KIND: &str = "headgate attestation";
+
+/// A gateway's attestation. Nothing in it is believed before it is checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attestation {
+    /// Always `headgate attestation`.
+    pub kind: String,
+    /// Always 1.
+    pub schema: u32,
+    /// The gateway's name, as its configuration has it.
+    pub gateway: String,
+    /// Version of its program.
+    pub version: String,
+    /// When it was asked for, RFC 3339, as the gateway's clock has it.
+    pub at: String,
+    /// What the quote was made for.
+    pub nonce: Hex,
+    /// The quote, the keys and the certification.
+    pub quote: Quoted,
+    /// Endorsement keys that the TPM's maker has certified; none where the TPM has no certificate.
+    pub endorsements: Vec<Ek>,
+    /// Where the event log lies on the gateway that explains the PCRs, where it has one.
+    pub event_log: Option<String>,
+}
+
+/// An endorsement key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ek {
+    /// Which template.
+    pub kind: EkKind,
+    /// The maker's certificate, in DER.
+    pub certificate: Hex,
+    /// TPM2B_PUBLIC, as `tpm2_makecredential -u` takes it.
+    pub public: Hex,
+}
+
+/// Bytes that are no attestation.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttestationError {
+    /// Over the limit.
+    #[error("{found} bytes, at most {MAX_FILE} are read; was another file given?")]
+    TooLarge {
+        /// Its size.
+        found: usize,
+    },
+    /// No JSON of this shape.
+    #[error("it cannot be read ({0}); headgate attest -o FOLDER writes it")]
+    Json(#[from] serde_json::Error),
+    /// Another kind of file, or another version of it.
+    #[error(
+        "found {kind:?} schema {schema}, expected {KIND:?} schema 1; a newer Headgate may have written it"
+    )]
+    Kind {
+        /// Its kind.
+        kind: String,
+        /// Its schema.
+        schema: u32,
+    },
+    /// More endorsement keys than there are templates.
+    #[error("{found} endorsement keys, at most {MAX_EKS}")]
+    Endorsements {
+        /// How many.
+        found: usize,
+    },
+}
+
+impl Attestation {
+    /// What a gateway says of itself.
+    pub fn new(gateway: &str, at: String, nonce: &[u8], quote: Quoted, endorsements: Vec<Ek>) -> Attestation {
+        Attestation {
+            kind: KIND.into(),
+            schema: 1,
+            gateway: gateway.into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            at,
+            nonce: Hex(nonce.to_vec()),
+            quote,
+            endorsements,
+            event_log: None,
+        }
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`AttestationError`] for bytes that are none; what is wrong with one that can be read, a check finds.
+    pub fn parse(file: &[u8]) -> Result<Attestation, AttestationError> {
+        if file.len() > MAX_FILE {
+            return Err(AttestationError::TooLarge { found: file.len() });
+        }
+        let read: Attestation = serde_json::from_slice(file)?;
+        if read.kind != KIND || read.schema != 1 {
+            let kind = read.kind.chars().take(40).collect();
+            return Err(AttestationError::Kind { kind, schema: read.schema });
+        }
+        match read.endorsements.len() {
+            ..=MAX_EKS => Ok(read),
+            found => Err(AttestationError::Endorsements { found }),
+        }
+    }
+}
+
+impl From<&Endorsement> for Ek {
+    fn from(from: &Endorsement) -> Ek {
+        Ek { kind: from.kind, certificate: Hex(from.certificate.clone()), public: Hex(from.public.clone()) }
+    }
+}
