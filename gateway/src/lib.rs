@@ -9,6 +9,7 @@
 pub mod app;
 pub mod attestation;
 pub mod audit;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod feed;

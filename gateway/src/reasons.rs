@@ -228,6 +228,14 @@ hal::reasons! {
         "The challenge does not open here: it was made for another endorsement key, or for another key beside it."
         "The files of another gateway were used to make it, or this gateway was provisioned anew since."
         "headgate attest -o FOLDER here, and make the challenge from that folder: docs/attest.md.";
+    BACKUP_UNREADABLE 7031 11 Integrator "backup unreadable"
+        "The file is no backup of Headgate, or not what its box has signed."
+        "Another file, a damaged medium, or somebody who edited it."
+        "Take another copy of it, or an older backup.";
+    REPLACEMENT 7032 71 Approver "replacement refused"
+        "The backup, the leave of the site and this box do not belong together, or this box has a story of its own."
+        "The leave was drafted for another spare or another backup, or the spare was in use before."
+        "On a freshly provisioned spare: headgate replace --from FILE --draft DOC, and have it signed (docs/replace.md).";
     BROKER_DOWN 8001 70 Integrator "broker unreachable"
         "The MQTT broker cannot be reached; alarms queue on disk."
         "The broker is down, or refuses this gateway's certificate."

@@ -74,7 +74,25 @@ impl Bench {
         Some(Bench::in_folder(dir, Some(disk)))
     }
 
+    /// A box with a TPM of its own and the name of this one, of the same site: not provisioned.
+    pub fn spare(&self) -> Bench {
+        let spare = Bench::bare(tempfile::tempdir().expect("a temporary folder"), None);
+        for name in ["site.key", "site.pub"] {
+            std::fs::copy(self.path(name), spare.path(name)).expect("made with the bench");
+        }
+        spare
+    }
+
     fn in_folder(dir: tempfile::TempDir, disk: Option<disk::Disk>) -> Bench {
+        let bench = Bench::bare(dir, disk);
+        bench.headgate(&["site-key", "new"]);
+        bench.headgate(&["init", "--site-key", "site.pub"]);
+        bench.headgate(&["site-key", "sign", "approval-request.json"]);
+        bench.headgate(&["trust", "approve-pcrs", "approval.json"]);
+        bench
+    }
+
+    fn bare(dir: tempfile::TempDir, disk: Option<disk::Disk>) -> Bench {
         std::fs::create_dir_all(dir.path().join("tpm")).expect("a folder");
         let tpm = Swtpm::start(&dir.path().join("tpm")).expect("swtpm starts: deploy/setup.sh installs it");
         let config = format!(
@@ -87,10 +105,6 @@ impl Bench {
             bench.extend(pcr, "the firmware this bench booted");
         }
         bench.write_config();
-        bench.headgate(&["site-key", "new"]);
-        bench.headgate(&["init", "--site-key", "site.pub"]);
-        bench.headgate(&["site-key", "sign", "approval-request.json"]);
-        bench.headgate(&["trust", "approve-pcrs", "approval.json"]);
         bench
     }
 

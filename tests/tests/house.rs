@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "receipt",
     "report",
     "attestation",
+    "backup",
 ];
 
 /// What a pure module never names.
@@ -100,6 +101,13 @@ const NEVER: &[(&str, &[&str])] = &[
         &[
             "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
             "socket", "cli",
+        ],
+    ),
+    (
+        "backup",
+        &[
+            "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
+            "socket", "cli", "audit",
         ],
     ),
     (

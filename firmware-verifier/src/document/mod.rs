@@ -10,6 +10,7 @@ mod config;
 mod downgrade;
 mod field;
 mod program;
+mod replacement;
 pub(crate) mod signed;
 mod trust_bundle;
 mod vouch;
@@ -20,6 +21,7 @@ pub use config::ConfigApproval;
 pub use downgrade::{Downgrade, MAX_USES, Window};
 pub use field::{DocumentId, Moment};
 pub use program::Recorded;
+pub use replacement::Replacement;
 pub use signed::{DocumentError, Signed};
 pub use trust_bundle::{NewFloor, NewKey, RevokedDigest, RevokedKey, TrustBundle};
 pub use vouch::Vouch;
@@ -128,6 +130,7 @@ pub fn round_trip(payload_type: &str, payload: &[u8]) -> Option<Vec<u8>> {
         one::<Downgrade>,
         one::<BreakGlass>,
         one::<ConfigApproval>,
+        one::<Replacement>,
         one::<Vouch>,
         one::<TrustBundle>,
     ];

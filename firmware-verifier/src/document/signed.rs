@@ -62,7 +62,13 @@ impl<C: Content> Signed<C> {
             content.needs(store.thresholds().of(C::ROLE))
         })?;
         signed.counts(gateway, now)?;
-        Ok(signed)
+        // A document without a number of uses is ordered by a number of its own.
+        match store.since().filter(|since| signed.document.issued.wall().ms < since.ms) {
+            Some(since) if signed.document.content.uses().is_some() => {
+                Err(DocumentError::Before { issued: signed.document.issued, since })
+            }
+            _ => Ok(signed),
+        }
     }
 
     /// What it says.
@@ -243,6 +249,17 @@ pub enum DocumentError {
         /// How often it may be used.
         uses: u8,
     },
+    /// From before this box took the place of another.
+    #[error(
+        "the document was issued {issued}, and this box took the place of another {since}: that one may have used it; \
+         have a new one signed"
+    )]
+    Before {
+        /// When it says it was made.
+        issued: Moment,
+        /// When the box took over.
+        since: Wall,
+    },
     /// A key that cannot sign documents.
     #[error(transparent)]
     Key(#[from] AnchorError),
@@ -268,7 +285,7 @@ impl DocumentError {
             E::Gateway { .. } => reasons::DOCUMENT_ELSEWHERE,
             E::Clock { .. } => reasons::CLOCK_UNTRUSTED,
             E::Early { .. } | E::Expired { .. } | E::Window { .. } => reasons::DOCUMENT_EXPIRED,
-            E::Used { .. } => reasons::DOCUMENT_USED,
+            E::Used { .. } | E::Before { .. } => reasons::DOCUMENT_USED,
         }
     }
 }

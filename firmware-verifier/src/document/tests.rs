@@ -431,3 +431,68 @@ fn an_approval_of_a_configuration_counts_once_so_that_an_older_one_cannot_come_b
     let read = TrustStore::from_cbor(&store.to_cbor().unwrap()).unwrap();
     assert_eq!(read.config(), Some(Digest::of(b"three")));
 }
+
+fn replacement() -> Replacement {
+    Replacement {
+        backup: Digest::of(b"backup"),
+        made: Moment::new(NOW),
+        retires: Digest::of(b"old key"),
+        takes_over: format!("000b{}", "5a".repeat(32)),
+    }
+}
+
+#[test]
+fn one_box_takes_the_place_of_another_with_the_site_keys_of_both_and_once() {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let site = SiteKeyPublic::new(pair.public_key().as_ref()).unwrap();
+    let mut old = store();
+    let spent = DocumentId::from_bytes([9; 16]);
+    old.spend(spent, 1, Wall::trusted(NOW.ms + 1), NOW).unwrap();
+    let mut signed = envelope(&document(replacement()), &[12]);
+    let open = |signed: &Envelope| Signed::open_with_site(signed, &site, GATEWAY, NOW);
+    assert_eq!(open(&signed).unwrap_err().code(), r::DOCUMENT_NOT_SIGNED, "by another site's key");
+    let signature = pair.sign(&SystemRandom::new(), &signed.message()).unwrap();
+    signed.attach("", signature.as_ref()).unwrap();
+    let leave = open(&signed).unwrap();
+    Signed::<Replacement>::satisfies(&signed, &old, GATEWAY, NOW).unwrap();
+    let two = Thresholds::default().role(Role::Site, Threshold::TWO);
+    let step = TrustBundle { sequence: 1, thresholds: Some(two), ..TrustBundle::default() };
+    let (strict, _) = TrustBundle::apply(&envelope(&document(step), &[11, 12]), &old, GATEWAY, NOW).unwrap();
+    let few = Signed::<Replacement>::satisfies(&signed, &strict, GATEWAY, NOW).unwrap_err();
+    assert_eq!(few.code(), r::SIGNERS_TOO_FEW, "the old store asks for two");
+    Signed::<Replacement>::satisfies(&signed, &TrustStore::new(), GATEWAY, NOW).unwrap();
+
+    let mut new = TrustStore::with(41, vec![]).unwrap();
+    new.take_over(&old, &leave, NOW).unwrap();
+    assert_eq!((new.generation(), new.anchors(), new.since()), (42, old.anchors(), Some(NOW)));
+    assert_eq!((new.used(&spent), new.used(&leave.document().id)), (1, 1));
+    assert!(new.take_over(&old, &leave, NOW).is_err(), "once");
+    assert_eq!(TrustStore::from_cbor(&new.to_cbor().unwrap()).unwrap(), new);
+
+    // A ticket of before may have been used by the other box; what came in order of its own number was not.
+    let ticket = |days: i64| {
+        let mut ticket = document(Downgrade::new(pump(), image()));
+        ticket.id = DocumentId::from_bytes([8; 16]);
+        ticket.issued = Moment::new(Wall::trusted(NOW.ms + days * 3_600_000));
+        let opened = Signed::<Downgrade>::open(
+            &envelope(&ticket, &[21]),
+            &new,
+            GATEWAY,
+            Wall::trusted(NOW.ms + 7_200_000),
+        );
+        opened.map(drop).map_err(|e| e.code())
+    };
+    assert_eq!((ticket(-1), ticket(1)), (Err(r::DOCUMENT_USED), Ok(())));
+    assert!(Signed::<TrustBundle>::open(&envelope(&document(bundle()), &[11]), &new, GATEWAY, NOW).is_ok());
+}
+
+#[test]
+fn a_replacement_names_a_key_of_a_tpm() {
+    for takes_over in ["", "000b", &"5a".repeat(34), &format!("000b{}", "5A".repeat(32))] {
+        let document = document(Replacement { takes_over: takes_over.into(), ..replacement() });
+        assert_eq!(document.to_envelope().unwrap_err().code(), r::DOCUMENT_UNREADABLE, "{takes_over}");
+    }
+    let good = document(replacement()).to_envelope().unwrap();
+    let kind = Document::<Replacement>::payload_type();
+    assert_eq!(round_trip(&kind, good.payload()).as_deref(), Some(good.payload()));
+}

@@ -17,7 +17,7 @@ use super::role::Role;
 use super::stored::{SCHEMA, TAG};
 use super::threshold::Thresholds;
 use crate::digest::Digest;
-use crate::document::{ConfigApproval, Content, Document, DocumentId, Signed};
+use crate::document::{ConfigApproval, Content, Document, DocumentId, Replacement, Signed};
 use crate::identity::Product;
 use crate::reasons;
 
@@ -49,6 +49,7 @@ pub struct TrustStore {
     pub(super) floors: Vec<Floor>,
     pub(super) used: BTreeMap<DocumentId, Used>,
     pub(super) config: Option<Digest>,
+    pub(super) since: Option<Wall>,
 }
 
 impl TrustStore {
@@ -139,6 +140,31 @@ impl TrustStore {
     /// The digest of the configuration that was approved last.
     pub fn config(&self) -> Option<Digest> {
         self.config
+    }
+
+    /// When this box took the place of another; one-shot documents from before do not count.
+    pub fn since(&self) -> Option<Wall> {
+        self.since
+    }
+
+    /// Takes over what `old` holds, the store of the box that this one replaces, and remembers that the leave for it
+    /// was used: one change. Everything is as it was when the backup was made, but one-shot documents that were issued
+    /// before now count no more: what the other box has used since then, nobody knows.
+    pub fn take_over(
+        &mut self,
+        old: &TrustStore,
+        leave: &Signed<Replacement>,
+        now: Wall,
+    ) -> Result<(), TrustStoreError> {
+        let Document { id, expires, content, .. } = leave.document();
+        let uses = content.uses().unwrap_or(1);
+        let used_here = self.used.clone();
+        self.change(|next| {
+            let generation = next.generation;
+            *next = TrustStore { generation, since: Some(now), ..old.clone() };
+            next.used.extend(used_here);
+            next.use_once_more(*id, uses, expires.wall(), now)
+        })
     }
 
     /// Trusts one more key: the next generation. On an error nothing has changed. The first site key is

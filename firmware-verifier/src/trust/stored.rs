@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
 use super::anchor::Anchor;
@@ -36,6 +37,7 @@ impl TrustStore {
             floors: self.floors.clone(),
             used: self.used.clone(),
             config: self.config,
+            since: self.since,
         })
     }
 
@@ -74,6 +76,7 @@ fn second(bytes: &[u8]) -> Result<TrustStore, TrustStoreError> {
         floors: read.floors,
         used: read.used,
         config: read.config,
+        since: read.since,
     };
     store.check()?;
     if store.to_cbor()? == bytes { Ok(store) } else { Err(TrustStoreError::NotCanonical) }
@@ -98,6 +101,9 @@ struct Document {
     floors: Vec<Floor>,
     used: BTreeMap<DocumentId, Used>,
     config: Option<Digest>,
+    /// Not there in a box that replaced none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<Wall>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,8 +124,6 @@ struct Head {
 
 #[cfg(test)]
 mod tests {
-    use hal::clock::Wall;
-
     use super::*;
     use crate::trust::Scope;
     use crate::trust::store::tests::{anchor, store};
@@ -142,6 +146,7 @@ mod tests {
             floors: vec![],
             used: BTreeMap::new(),
             config: None,
+            since: None,
         };
         change(&mut document);
         canonical(document).unwrap()

@@ -33,6 +33,8 @@ pub struct Attestation {
     pub quote: Quoted,
     /// Endorsement keys that the TPM's maker has certified; none where the TPM has no certificate.
     pub endorsements: Vec<Ek>,
+    /// Boxes whose place this one took: the first digits of the SHA-256 of their evidence keys.
+    pub replaces: Vec<String>,
     /// Where the event log lies on the gateway that explains the PCRs, where it has one.
     pub event_log: Option<String>,
 }
@@ -92,6 +94,7 @@ impl Attestation {
             nonce: Hex(nonce.to_vec()),
             quote,
             endorsements,
+            replaces: Vec::new(),
             event_log: None,
         }
     }

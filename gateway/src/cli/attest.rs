@@ -84,6 +84,9 @@ pub(super) fn words(made: &Attestation) -> String {
         true => "endorsement keys: none that the TPM's maker has certified\n".to_owned(),
         false => format!("endorsement keys with a certificate: {}\n", eks.join(", ")),
     };
+    if !made.replaces.is_empty() {
+        out += &format!("took the place of: {}\n", made.replaces.join(", "));
+    }
     if let Some(log) = &made.event_log {
         out += &format!("event log: {log}\n");
     }

@@ -14,6 +14,7 @@ use crate::vault::IMAGE_LIMIT;
 
 mod attest;
 mod audit;
+mod backup;
 mod conduit;
 mod config;
 mod countersign;
@@ -108,6 +109,10 @@ enum Verb {
     Audit(audit::Audit),
     /// What this gateway's TPM says of it, for somebody who asks; check it; answer a challenge.
     Attest(attest::Attest),
+    /// Write what a spare needs to take the place of this box.
+    Backup(backup::Backup),
+    /// Take the place of a box that is gone, on a spare with a TPM of its own.
+    Replace(backup::Replace),
     /// The signed record of an update: print it, write it, check it.
     Receipt(receipt::Receipt),
     /// Evidence for an auditor about a period.
@@ -202,6 +207,8 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Conduit(v) => conduit::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),
         Verb::Attest(v) => attest::attest(context, &v),
+        Verb::Backup(v) => backup::backup(context, &v),
+        Verb::Replace(v) => backup::replace(context, &v),
         Verb::Audit(v) => audit::audit(context, v),
         Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Report(v) => report::report(context, v),

@@ -109,7 +109,7 @@ impl Effective {
     }
 
     /// The configuration and each profile as TOML again, to be parsed and checked like files.
-    pub(super) fn texts(&self) -> Result<(String, BTreeMap<String, String>), EffectiveError> {
+    pub(crate) fn texts(&self) -> Result<(String, BTreeMap<String, String>), EffectiveError> {
         let mut config = into_table(&self.value["config"])?;
         config.insert("schema".into(), toml::Value::Integer(1));
         let mut profiles = BTreeMap::new();

@@ -27,6 +27,7 @@ impl Judge {
             .map_err(|text| Failure::new(why::NOT_PROVISIONED, text))?;
         let eks = self.endorsements()?;
         let mut made = Attestation::new(&self.config.name, self.now().to_string(), nonce, quoted, eks);
+        made.replaces = self.predecessors().iter().map(ToString::to_string).collect();
         made.event_log = self.event_log();
         self.note(Kind::BootState, "quote", &format!("quoted for nonce {}", made.nonce));
         Ok(Answered::Attestation(Box::new(made)))

@@ -65,7 +65,7 @@ impl Judge {
         }
     }
 
-    fn log_key(&self, provisioned: &Provisioned) -> Result<LogKey, String> {
+    pub(super) fn log_key(&self, provisioned: &Provisioned) -> Result<LogKey, String> {
         let key = provisioned.evidence_key().map_err(|e| e.to_string())?;
         LogKey::from_spki(&format!("headgate/{}", self.config.name), &key.to_der()).map_err(|e| e.to_string())
     }
@@ -317,6 +317,13 @@ impl Judge {
         }
     }
 
+    /// Has everything so far covered by a checkpoint where the TPM signs one, and gives the newest.
+    pub(super) fn fresh_checkpoint(&mut self) -> Result<Option<String>, Failure> {
+        self.whole_book()?.log.want_receipt();
+        self.seal_book(self.clock.mono());
+        Ok(self.whole_book()?.log.newest().map(|sealed| sealed.note.to_string()))
+    }
+
     /// How many entries the log has, and when the TPM signed the newest checkpoint.
     pub(super) fn book_state(&mut self) -> Result<(u64, Option<Wall>), Failure> {
         let log = &self.whole_book()?.log;
@@ -373,6 +380,7 @@ impl Judge {
         let mut sink = |name: &str, bytes: &[u8]| append(&to.join(name), bytes);
         export::bundle(&book.log, &mut sink).map_err(|e| audit_failure(&e))?;
         let size = book.log.size();
+        self.export_predecessors(to)?;
         Ok(Answered::Done {
             text: format!(
                 "exported: {size} entries to {}; README.txt there says how to check them",
@@ -382,7 +390,8 @@ impl Judge {
     }
 }
 
-fn append(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Adds to a file below a folder that is made when it is not there.
+pub(super) fn append(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;

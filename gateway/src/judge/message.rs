@@ -338,6 +338,13 @@ pub enum Request {
         /// The folder.
         to: PathBuf,
     },
+    /// Write what another box needs to take the place of this one.
+    Backup {
+        /// A new file.
+        to: PathBuf,
+        /// Whether the images of the vault go with it.
+        images: bool,
+    },
     /// Set a damaged audit log aside and begin another.
     AuditSetAside {
         /// Why.

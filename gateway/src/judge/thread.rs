@@ -183,6 +183,7 @@ impl Judge {
             Request::AuditList { last } => self.audit_list(last),
             Request::AuditVerify => self.audit_verify(),
             Request::AuditExport { to } => self.audit_export(&to),
+            Request::Backup { to, images } => self.backup(&to, images),
             Request::AuditSetAside { reason } => self.audit_set_aside(&reason),
             Request::Learned { plc } => self.learned(&plc),
             Request::Attest { nonce } => self.attest(&nonce.0),

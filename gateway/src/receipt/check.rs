@@ -82,7 +82,12 @@ pub fn check(file: &[u8], key: &PublicKey, attestation: Option<&PublicKey>) -> R
 
 /// Id of a P-256 key: SHA-256 of its SubjectPublicKeyInfo.
 pub fn id_of(key: &PublicKey) -> String {
-    envelope::key_id(&[&SPKI[..], key.as_bytes()].concat())
+    envelope::key_id(&der_of(key))
+}
+
+/// SubjectPublicKeyInfo of a P-256 key, in DER.
+pub(crate) fn der_of(key: &PublicKey) -> Vec<u8> {
+    [&SPKI[..], key.as_bytes()].concat()
 }
 
 fn signature(envelope: &Envelope, key: &PublicKey, id: &str) -> Finding {

@@ -106,6 +106,10 @@ impl Db {
         }
     }
 
+    pub(super) fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.conn
+    }
+
     #[cfg(test)]
     pub(super) fn connection(&self) -> &Connection {
         &self.conn
@@ -183,7 +187,7 @@ impl Tx<'_> {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, StateError> {
+pub(super) fn connect(path: &Path) -> Result<Connection, StateError> {
     let failed = |e| damaged(path, StateError::sqlite("open the state", e));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(failed)?;

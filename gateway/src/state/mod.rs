@@ -11,6 +11,7 @@ mod db;
 mod error;
 mod lock;
 mod schema;
+mod takeover;
 
 pub mod alarm;
 pub mod break_glass;
@@ -33,3 +34,4 @@ mod torture;
 pub use db::{Db, Rows, Tx};
 pub use error::StateError;
 pub use lock::Lock;
+pub use takeover::CASES_LEFT_OUT;
