@@ -8,6 +8,7 @@ use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
 
 use crate::detect::{Change, Detector, Direction};
+use crate::level::{Basis, Level};
 use crate::reasons;
 
 /// What a signal is of: it settles which changes matter after an update, and which causes are likely.
@@ -60,11 +61,17 @@ pub struct Anomaly {
     pub since_ns: u64,
     /// The detector's own words.
     pub change: Change,
-    /// The value that tipped it.
+    /// The reading that tipped it.
     pub value: f64,
+    /// Where the level went, by all readings since; `None` where no level changed or they do not show it.
+    #[serde(default)]
+    pub level: Option<Level>,
     /// What is usual: the baseline's median and standard deviation, 0 where it stood still. `None` for a limit a
     /// person set.
     pub usual: Option<(f64, f64)>,
+    /// What is usual with a deviation of 0 was most readings, not all of them.
+    #[serde(default)]
+    pub is_mostly: bool,
     /// What most often causes this, likeliest first.
     pub causes: Vec<String>,
 }
@@ -96,6 +103,7 @@ impl Anomaly {
             Some((median, sigma)) if sigma > 0.0 => {
                 format!(", usually {} ± {}", Figure(median), Figure(sigma))
             }
+            Some((median, _)) if self.is_mostly => format!(", usually {} in most readings", Figure(median)),
             Some((median, _)) => format!(", usually {} without moving", Figure(median)),
             None => String::new(),
         };
@@ -105,14 +113,45 @@ impl Anomaly {
             (Detector::Novelty, _) => format!("was never seen before: {value}"),
             (Detector::Limit, Direction::Up) => format!("{value} is above its limit"),
             (Detector::Limit, _) => format!("{value} is below its limit"),
-            (Detector::Drift, Direction::Up) => format!("drifts up: {value}{usual}"),
-            (Detector::Drift, _) => format!("drifts down: {value}{usual}"),
+            (Detector::Drift, Direction::Up) => {
+                format!("drifts up: {}{usual}", self.reached("", "above", unit))
+            }
+            (Detector::Drift, _) => format!("drifts down: {}{usual}", self.reached("", "below", unit)),
             (_, Direction::Wider) => format!("varies {magnitude_sigma:.1} times as much as usual"),
             (_, Direction::Narrower) => format!("varies only {magnitude_sigma:.2} times as much as usual"),
-            (_, Direction::Up) => format!("rose to {value}{usual}"),
-            (_, _) => format!("fell to {value}{usual}"),
+            (_, Direction::Up) => format!("rose{}{usual}", self.reached(" to ", "above", unit)),
+            (_, _) => format!("fell{}{usual}", self.reached(" to ", "below", unit)),
         };
         format!("{signal} ({series}) {what}{since}; likely: {}", self.causes.join(", "))
+    }
+
+    /// Where a level is now, how far that is from what is usual, and what it is known from.
+    fn reached(&self, to: &str, beyond: &str, unit: &str) -> String {
+        let figure = |value| format!("{} {unit}", Figure(value)).trim_end().to_owned();
+        let Some(level) = self.level else {
+            let size = self.change.magnitude_sigma;
+            return format!(
+                " by {} sigma as its detector counts, with a last reading of {}",
+                Figure(size),
+                figure(self.value)
+            );
+        };
+        let from = match level.readings {
+            1 => "one reading".into(),
+            n => format!("{n} readings"),
+        };
+        let effect = match (level.effect, level.interval) {
+            (Some(effect), Some((low, high))) => {
+                format!("{} sigma [{} to {}], ", Figure(effect), Figure(low), Figure(high))
+            }
+            (Some(effect), None) => format!("{} sigma, ", Figure(effect)),
+            (None, _) => String::new(),
+        };
+        match level.basis {
+            Basis::Median => format!("{to}{} ({effect}from {from})", figure(level.value)),
+            Basis::Mean => format!("{to}{} in the mean ({effect}from {from})", figure(level.value)),
+            Basis::Share => format!(": {beyond} that in {:.0} % of {from}", 100.0 * level.value),
+        }
     }
 }
 

@@ -11,8 +11,10 @@ use crate::baseline::{Cause, Learning, Model, Settings};
 use crate::compare::{self, Alignment, Comparison};
 use crate::detect::calibrate::Wanted;
 use crate::detect::limit::{Limit, Position, Range};
+use crate::detect::{Change, Detector};
 pub use crate::estimate::phasor::{Class, Nominal};
 use crate::feature::{Feature, Outcome, StoredFeature};
+use crate::level::Level;
 use crate::measure::Meter;
 pub use crate::measure::{Mains, Measure, Reading};
 use crate::past::Past;
@@ -302,7 +304,7 @@ impl Channel {
         self.said = Some((at, value));
         said.compare.reported(at, value);
         let Some(regime) = self.regime else { return };
-        said.past.note(at);
+        said.past.note(at, value);
         let outcome = said.series.take(at, value, regime);
         self.tell(Series::Reported, at, value, outcome, out);
     }
@@ -317,7 +319,7 @@ impl Channel {
         }
         let is_back = self.lost.good();
         let Reading { at, value, .. } = reading;
-        self.past.note(at);
+        self.past.note(at, value);
         let learns = self.regime.filter(|_| self.spec.learning.is_some());
         let outcome = learns.and_then(|regime| self.measured.take(at, value, regime));
         let steady = learns.and_then(|_| self.measured.steady());
@@ -338,7 +340,7 @@ impl Channel {
         if let Some(said) = &mut self.reported
             && let Some(residual) = said.compare.measured(at, value)
         {
-            said.past_residual.note(residual.at);
+            said.past_residual.note(residual.at, residual.value);
             let outcome = said.residual.take(residual.at, residual.value, regime);
             self.tell(Series::Residual, residual.at, residual.value, outcome, out);
         }
@@ -373,18 +375,24 @@ impl Channel {
         series: Series,
         at: Mono,
         value: f64,
-        change: crate::detect::Change,
+        change: Change,
         usual: Option<(f64, f64)>,
     ) -> Anomaly {
+        let past = self.past(series);
+        let model = self.feature(series).and_then(Feature::model).filter(|_| usual.is_some());
+        let level = model.and_then(|m| Level::of(&past.since(level_from(&change)), change.direction, m));
+        let effect = level.and_then(|l| l.effect);
         Anomaly {
             signal: self.spec.id.clone(),
             series,
             code: code_of(self.spec.kind, series, &change),
             found_ns: at.0,
-            since_ns: self.past(series).back(change.samples_ago, self.spec.interval).min(at).0,
-            change,
+            since_ns: past.back(change.samples_ago, self.spec.interval).min(at).0,
+            change: Change { magnitude_sigma: effect.map_or(change.magnitude_sigma, f64::abs), ..change },
             value,
+            level,
             usual,
+            is_mostly: model.is_some_and(Model::is_mostly_one),
             causes: causes_of(self.spec.kind, series, &change),
         }
     }
@@ -465,6 +473,14 @@ impl Channel {
             act(&mut said.series);
             act(&mut said.residual);
         }
+    }
+}
+
+/// From how many readings back on the level is taken: of a drift, which never had one level, the last quarter.
+fn level_from(change: &Change) -> u64 {
+    match change.detector {
+        Detector::Drift => change.samples_ago / 4,
+        _ => change.samples_ago,
     }
 }
 

@@ -23,6 +23,7 @@ pub mod compare;
 pub mod detect;
 pub mod estimate;
 mod feature;
+pub mod level;
 mod measure;
 pub mod monitor;
 mod past;

@@ -154,14 +154,19 @@ impl Sample {
         let steps = values.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > 0.0);
         let resolution = steps.fold(f64::INFINITY, f64::min);
         let median = values[values.len() / 2];
-        let mut distance: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
-        distance.sort_unstable_by(f64::total_cmp);
-        let mad = 1.4826 * distance[distance.len() / 2];
+        let mad = spread(values, median);
         let floor = if resolution.is_finite() { resolution / 12f64.sqrt() } else { median.abs() * 1e-6 };
         let sigma = mad.max(floor).max(f64::MIN_POSITIVE.sqrt());
         let independent = values.len() as f64 / correlation;
         (independent >= 4.0).then_some(Sample { median, sigma, independent })
     }
+}
+
+/// Robust standard deviation of some values about their median, 1.4826 MAD.
+pub(crate) fn spread(values: &[f64], median: f64) -> f64 {
+    let mut distance: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
+    distance.sort_unstable_by(f64::total_cmp);
+    1.4826 * distance.get(distance.len() / 2).copied().unwrap_or(0.0)
 }
 
 /// Quantile of the standard normal distribution (Acklam's rational approximation, error below 1.2e-9).

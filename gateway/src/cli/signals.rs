@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use sensor_monitor::anomaly::Figure;
+use sensor_monitor::baseline::seen_scale;
 
 use super::{Context, Said, print, signals_file};
 use crate::judge::{Answered, Failure, Request};
@@ -126,19 +127,25 @@ fn one(s: &SignalRow) -> String {
             format!("; evidence for a change {:.0} % of what an alarm takes", 100.0 * share)
         });
         let before = series.before.map_or(String::new(), |(median, sigma)| {
-            format!("; before the last change {} ± {}", Figure(median), Figure(sigma))
+            format!("; before the last change {}", usual(median, sigma, &s.unit))
         });
         out += &format!(
-            "  {:<24} {} ± {} {} from {} readings ({:.0} independent){evidence}{before}\n",
+            "  {:<24} {} from {} readings ({:.0} independent){evidence}{before}\n",
             series.series.to_string(),
-            Figure(series.median),
-            Figure(series.sigma),
-            s.unit,
+            usual(series.median, series.sigma, &s.unit),
             series.samples,
             series.independent
         );
     }
     out
+}
+
+/// Median and deviation; where no deviation was seen, what that means.
+fn usual(median: f64, sigma: f64, unit: &str) -> String {
+    match seen_scale(median, sigma) {
+        sigma if sigma > 0.0 => format!("{} ± {} {unit}", Figure(median), Figure(sigma)).trim_end().into(),
+        _ => format!("{} {unit}", Figure(median)).trim_end().to_owned() + " without moving, or nearly always",
+    }
 }
 
 /// The limits of the configuration in words.
@@ -151,4 +158,16 @@ fn limits(s: &SignalRow) -> Option<String> {
         (Some(low), Some(high)) => format!("{} to {} {unit}", Figure(low), Figure(high)),
     };
     Some(words.trim_end().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stood_still_has_no_deviation_that_nobody_measured() {
+        assert_eq!(usual(0.0, 1e-100, "bar"), "0 bar without moving, or nearly always");
+        assert_eq!(usual(5e6, 5e-3, ""), "5.000e6 without moving, or nearly always");
+        assert_eq!(usual(50.0, 0.25, "Hz"), "50.000 ± 0.2500 Hz");
+    }
 }

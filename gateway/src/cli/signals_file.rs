@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hal::clock::Mono;
-use sensor_monitor::anomaly::Kind;
+use sensor_monitor::anomaly::{Figure, Kind};
 use sensor_monitor::baseline::{FEWEST, LONGEST_RECORD, Learning};
 use sensor_monitor::channel::{Class, Mains, Measure, Nominal, Spec};
+use sensor_monitor::estimate::phasor::MIN_SAMPLES_PER_CYCLE;
 use sensor_monitor::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES};
 use serde_json::json;
 
@@ -21,10 +22,12 @@ use crate::plot;
 mod across;
 mod draw;
 mod ends;
+mod follows;
 mod format;
 mod oddity;
 mod play;
 mod record;
+mod rhythm;
 mod words;
 
 use ends::Ends;
@@ -155,15 +158,16 @@ impl Input {
             Failure::usage(format!("--learn: from {FEWEST} to {LONGEST_RECORD} readings can be learned from"))
         })?;
         let rate = self.false_alarms_per_year;
-        if !(rate > 0.0 && rate.is_finite()) {
-            return Err(Failure::usage("--false-alarms-per-year: a number above 0"));
+        if !(0.001..=100_000.0).contains(&rate) {
+            let text = format!("--false-alarms-per-year {rate}: 0.001 to 100000");
+            return Err(Failure::usage(text));
         }
         let max_lag = interval.saturating_mul(5).max(LEAST_LAG);
         Ok(Spec {
             id: record.name(),
             plc: Some(CONTROLLER.into()),
             kind: Kind::Process,
-            measure: self.measure()?,
+            measure: self.measurable(record)?,
             unit: self.unit.clone().unwrap_or_else(|| self.measure.unit().into()),
             window,
             interval,
@@ -182,6 +186,24 @@ impl Input {
             Quantity::Value if self.window.is_none() => good,
             _ => record.covered.as_nanos() / interval.as_nanos().max(1) + 1,
         }
+    }
+
+    /// What is measured, where the record has samples enough for it.
+    fn measurable(&self, record: &Record) -> Result<Measure, Failure> {
+        let measure = self.measure()?;
+        if let Measure::Mains(mains) = measure {
+            let (rate, least) = (record.rate(), MIN_SAMPLES_PER_CYCLE * mains.nominal.hertz());
+            // A millionth for periods that are no whole nanoseconds.
+            if rate * (1.0 + 1e-6) < least {
+                return Err(Failure::usage(format!(
+                    "--measure mains: the record has {} samples a second; mains of {} Hz need at least {least}, 32 \
+                     samples for each cycle",
+                    Figure(rate),
+                    mains.nominal.hertz()
+                )));
+            }
+        }
+        Ok(measure)
     }
 
     fn measure(&self) -> Result<Measure, Failure> {
@@ -231,6 +253,12 @@ impl Input {
                 "--window: {seconds} s are {samples} samples of this record; {range} can make a reading"
             )));
         }
+        if samples > u128::from(record.samples) {
+            return Err(Failure::usage(format!(
+                "--window: {seconds} s are {samples} samples, and the record has {}: not one reading comes of it",
+                record.samples
+            )));
+        }
         Ok(window)
     }
 }
@@ -272,6 +300,8 @@ const LEAST_LAG: Duration = Duration::from_secs(5);
 /// The controller that every update of a record is of.
 const CONTROLLER: &str = "record";
 
+#[cfg(test)]
+mod honest_tests;
 #[cfg(test)]
 mod odd_tests;
 #[cfg(test)]

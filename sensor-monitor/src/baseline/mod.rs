@@ -15,15 +15,17 @@ mod model;
 mod regimes;
 mod repeats;
 mod residual;
+mod steady;
 
 use serde::{Deserialize, Serialize};
 
 pub use correlate::{LAGS, MAX_ORDER};
 pub(crate) use learn::LEVEL_BOUND;
-pub use model::{Difference, Model};
+pub use model::{Difference, Model, seen_scale};
 pub use regimes::{MAX_REGIMES, Regimes, Settings, Stored};
 pub use repeats::{MAX_LAG, Repeats, Run};
 pub use residual::{STEPS, Spread, TAIL, Tail};
+pub use steady::{Moved, moved};
 
 /// Values kept while learning, at most: 512 KiB, given back when the baseline is ready.
 pub const LONGEST_RECORD: usize = 65_536;

@@ -41,7 +41,26 @@ impl Model {
     /// [`Model::scale`] where it was measured: 0 where all values, or nearly all, were one and the scale is only the
     /// least that can be divided by. For people.
     pub fn seen_scale(&self) -> f64 {
-        if self.scale > least_scale(self.median) { self.scale } else { 0.0 }
+        seen_scale(self.median, self.scale)
+    }
+
+    /// The mean, in the feature's unit, of values pulled back as the detectors see them.
+    pub fn mean(&self) -> f64 {
+        let rest = 1.0 - self.ar.iter().sum::<f64>();
+        let shift = self.scale * self.centre / rest;
+        self.median + if shift.is_finite() { shift } else { 0.0 }
+    }
+
+    /// Whether most values were the median exactly and some were not.
+    pub fn is_mostly_one(&self) -> bool {
+        self.seen_scale() <= 0.0 && self.repeats.distinct > 1
+    }
+
+    /// Whether half and more of what is left behind the filter was one value: then there is no noise that could
+    /// shrink, only events that are rare.
+    #[allow(clippy::float_cmp)] // one value is the point
+    pub fn is_without_noise(&self) -> bool {
+        self.spread.value(0.25) == self.spread.value(0.75)
     }
 
     /// The step all values are multiples of, in the feature's unit; 0 when there is none.
@@ -107,6 +126,11 @@ impl Model {
             scale_ratio: self.scale / earlier.scale,
         }
     }
+}
+
+/// A learned `scale` as [`Model::seen_scale`] gives it: 0 where it is only the least that can be divided by.
+pub fn seen_scale(median: f64, scale: f64) -> f64 {
+    if scale > least_scale(median) { scale } else { 0.0 }
 }
 
 /// No spread about this median is taken to be less: a division by it must stay a number.

@@ -16,6 +16,7 @@ use crate::channel::Reading;
 use crate::detect::calibrate::Wanted;
 use crate::detect::{Change, Detector};
 use crate::feature::{Feature, Outcome, StoredFeature};
+use crate::level::{Basis, Level};
 
 /// Windows that are looked at together to say what moved.
 pub(super) const TOGETHER: usize = 12;
@@ -172,6 +173,17 @@ impl AllSeries {
             }
             None => Reading { at: Mono(0), value: 0.0, quality: Quality::Bad(Flaw::NotMeasured) },
         }
+    }
+
+    /// Where a quantity went over the last windows, as people read it.
+    pub(super) fn level(&self, moved: &Moved) -> Option<Level> {
+        let series = self.series.get(&(moved.talker, moved.quantity))?;
+        let model = series.feature.model()?;
+        let before = if moved.quantity.is_rate() { series.mean } else { model.median() };
+        let value = moved.quantity.shown(before + moved.shift, 0.0).0;
+        let basis = if moved.quantity.is_rate() { Basis::Mean } else { Basis::Median };
+        let effect = (model.seen_scale() > 0.0).then_some(moved.sigma);
+        Some(Level { value, basis, effect, interval: None, readings: TOGETHER as u64 })
     }
 
     /// Median and standard deviation that were learned, as people read them.

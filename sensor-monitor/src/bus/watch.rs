@@ -366,7 +366,9 @@ impl Bus {
             since_ns: since.0,
             change: Change { direction, magnitude_sigma: first.sigma, ..trip.change },
             value: self.series.reading(first.talker, first.quantity).value,
+            level: self.series.level(first),
             usual: self.series.usual(first.talker, first.quantity),
+            is_mostly: false,
             causes: named,
         };
         self.series.tell(&moved);
@@ -456,7 +458,9 @@ impl Bus {
             since_ns: at.0,
             change,
             value: f64::from(value),
+            level: None,
             usual: None,
+            is_mostly: false,
             causes: causes.iter().map(ToString::to_string).collect(),
         };
         out.push(News::New(Box::new(anomaly), novelty));

@@ -36,6 +36,7 @@ impl Suite {
                 expected: "found for this baseline",
             });
         }
+        let variance = Variance::new(tuning.variance, tuning.second_moment)?;
         let rate = 1.0 / wanted.steps(REPEAT_SHARE, 1)?;
         Ok(Suite {
             whiten: Whiten::new(model),
@@ -43,7 +44,7 @@ impl Suite {
             gain: model.gain(),
             cusum: Cusum::new(tuning.cusum),
             drift: Drift::new(tuning.drift),
-            variance: Variance::new(tuning.variance, tuning.second_moment)?,
+            variance: if model.is_without_noise() { variance.only_wider() } else { variance },
             replayed: Replayed::new(model.repeats(), rate),
         })
     }

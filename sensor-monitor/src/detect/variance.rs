@@ -22,6 +22,9 @@ pub struct Variance {
     walks: Walks<LANES>,
     limits: Limits<LANES>,
     second_moment: f64,
+    /// Whether only a growing noise is judged.
+    #[serde(skip)]
+    only_wider: bool,
 }
 
 #[derive(Deserialize)]
@@ -54,12 +57,25 @@ impl Variance {
                 expected: "a positive number",
             });
         }
-        Ok(Variance { walks: Walks::new(), limits, second_moment })
+        Ok(Variance { walks: Walks::new(), limits, second_moment, only_wider: false })
+    }
+
+    /// Judges a growing noise alone: of a signal that is one value but for rare events, a while without them is no
+    /// collapse. That it stands still is for `replayed` to find.
+    #[must_use]
+    pub fn only_wider(self) -> Variance {
+        Variance { only_wider: true, ..self }
     }
 
     /// Takes one standardised value; starts again from zero after a change.
     pub fn step(&mut self, z: f64) -> Option<Change> {
-        self.walks.advance(&scores(winsorised(z)?, self.second_moment));
+        let mut scores = scores(winsorised(z)?, self.second_moment);
+        for (score, ratio) in scores.iter_mut().zip(RATIOS) {
+            if self.only_wider && ratio < 1.0 {
+                *score = 0.0;
+            }
+        }
+        self.walks.advance(&scores);
         let crossed = self.walks.crossed(&self.limits.0)?;
         self.walks.clear();
         let wider = RATIOS[crossed.lane] > 1.0;

@@ -4,8 +4,9 @@ use sensor_monitor::anomaly::Series;
 
 use super::Quantity;
 use super::across::Axis;
+use super::follows::Follows;
 use super::play::{Cleared, Played, Spectra, seconds};
-use super::record::Record;
+use super::record::{Record, tally};
 use super::words::soak_words;
 use crate::plot::{Figure, Flag, Ink, Layer, Panel, Span};
 
@@ -157,6 +158,17 @@ fn notes(record: &Record, played: &Played) -> Vec<String> {
         notes.push(format!("{:.0} % learned: nothing was judged", 100.0 * played.progress));
     } else if played.anomalies.is_empty() {
         notes.push("no anomaly".into());
+    }
+    for (from, to, flaw) in played.lost.iter().take(MOST_NOTES) {
+        let to = to.map_or_else(|| "the end".into(), |to| record.time(to));
+        notes.push(format!("lost {} to {to}: {flaw}", record.time(*from)));
+    }
+    if record.qualities.keys().any(|q| !q.is_good()) {
+        notes.push(format!("{} of {} samples", tally(&record.qualities), record.samples));
+    }
+    notes.extend(Follows::of(played).and_then(|f| f.warning()));
+    for l in played.learned.iter().filter(|l| l.unsteady.is_some()) {
+        notes.push(format!("{}: not steady while it was learned", l.series));
     }
     if played.learned.iter().any(super::play::Learned::is_thin) {
         notes.push("learned from too few independent readings for the asked rate of false alarms".into());

@@ -7,7 +7,9 @@ use hal::clock::Mono;
 use hal::reason::ReasonCode;
 use hal::sensor::{Block, Flaw, Quality};
 use sensor_monitor::anomaly::{Anomaly, Series};
+use sensor_monitor::baseline::moved;
 use sensor_monitor::channel::{Channel, Event, Measure, Reading, Spec};
+use sensor_monitor::compare::Alignment;
 use sensor_monitor::estimate::spectrum::Spectrum;
 use sensor_monitor::monitor::{Monitor, News};
 use sensor_monitor::watch;
@@ -29,6 +31,8 @@ pub(super) struct Played {
     /// Of each series: seconds and share of what an alarm takes, NaN where it is not judged.
     pub(super) evidence: BTreeMap<Series, Vec<(f64, f64)>>,
     pub(super) learned: Vec<Learned>,
+    /// How the report follows the measurement.
+    pub(super) alignment: Option<Alignment>,
     pub(super) anomalies: Vec<Anomaly>,
     /// Of the anomaly in the same place: how often it went on while its alarm stood, and the last time.
     pub(super) further: Vec<Option<(u64, Anomaly)>>,
@@ -54,6 +58,10 @@ pub(super) struct Learned {
     pub(super) effective: f64,
     /// Readings averaged to one before they are judged.
     pub(super) block: u32,
+    /// Share of the readings that were the median exactly.
+    pub(super) share: f64,
+    /// When the level moved while it was learned, from where and to where.
+    pub(super) unsteady: Option<(Mono, f64, f64)>,
 }
 
 /// The end of an alarm, which may have had several reasons.
@@ -124,6 +132,7 @@ impl<'a> Player<'a> {
             residual: Vec::new(),
             evidence: BTreeMap::new(),
             learned: Vec::new(),
+            alignment: None,
             anomalies: Vec::new(),
             further: Vec::new(),
             cleared: Vec::new(),
@@ -149,7 +158,7 @@ impl<'a> Player<'a> {
             self.accept(*when);
             self.monitor.report(0, *when, *value, &mut self.news);
             self.out.reported.push((seconds(*when), *value));
-            self.note(Series::Reported, *when);
+            self.note(Series::Reported, *when, true);
             self.tell(*when);
         }
         self.accept(at);
@@ -211,6 +220,11 @@ impl<'a> Player<'a> {
             Event::Back => self.out.lost.iter_mut().filter(|l| l.1.is_none()).for_each(|l| l.1 = Some(at)),
             Event::Learned(series) => {
                 let Some(model) = self.monitor.channels()[0].model(series) else { return };
+                let readings = self.out.of(series);
+                let mut from: Vec<_> = readings.iter().rev().filter(|(_, v)| v.is_finite()).collect();
+                from.truncate(usize::try_from(model.samples()).unwrap_or(usize::MAX));
+                from.reverse();
+                let values: Vec<f64> = from.iter().map(|(_, value)| *value).collect();
                 self.out.learned.push(Learned {
                     series,
                     at,
@@ -219,6 +233,8 @@ impl<'a> Player<'a> {
                     readings: model.samples(),
                     effective: model.effective(),
                     block: model.block(),
+                    share: share(&values, model.median()),
+                    unsteady: moved(&values).map(|m| (instant(from[m.at].0), m.before, m.after)),
                 });
             }
         }
@@ -243,17 +259,18 @@ impl<'a> Player<'a> {
         *self.out.qualities.entry(reading.quality).or_insert(0) += 1;
         let value = if reading.quality.is_good() { reading.value } else { f64::NAN };
         self.out.readings.push((seconds(reading.at), value));
-        self.note(Series::Measured, reading.at);
+        self.note(Series::Measured, reading.at, reading.quality.is_good());
         let latest = self.monitor.channels()[0].latest(Series::Residual);
         if let Some((at, value)) = latest.filter(|(at, _)| self.last_residual != Some(*at)) {
             self.last_residual = Some(at);
             self.out.residual.push((seconds(at), value));
-            self.note(Series::Residual, at);
+            self.note(Series::Residual, at, true);
         }
     }
 
-    fn note(&mut self, series: Series, at: Mono) {
-        let evidence = self.monitor.channels()[0].evidence(series);
+    /// Keeps the evidence after a value; one that is not good was not judged.
+    fn note(&mut self, series: Series, at: Mono, is_good: bool) {
+        let evidence = self.monitor.channels()[0].evidence(series).filter(|_| is_good);
         let points = self.out.evidence.entry(series).or_default();
         if evidence.is_some() || points.last().is_some_and(|(_, last)| last.is_finite()) {
             points.push((seconds(at), evidence.unwrap_or(f64::NAN)));
@@ -278,10 +295,28 @@ impl<'a> Player<'a> {
         found.sort_by_key(|(a, _)| a.found_ns);
         (self.out.anomalies, self.out.further) = found.into_iter().unzip();
         self.out.cleared.sort_by_key(|c| c.at);
+        self.out.alignment = self.monitor.channels()[0].alignment();
         self.out.progress = self.monitor.channels()[0].progress();
         self.out.spectra = self.ear.map(Ear::spectra);
         self.out
     }
+}
+
+impl Played {
+    /// All values of a series so far.
+    fn of(&self, series: Series) -> &[(f64, f64)] {
+        match series {
+            Series::Measured => &self.readings,
+            Series::Reported => &self.reported,
+            Series::Residual => &self.residual,
+        }
+    }
+}
+
+/// Share of the values that are `one` exactly.
+#[allow(clippy::float_cmp)] // the same value is the point
+fn share(values: &[f64], one: f64) -> f64 {
+    values.iter().filter(|v| **v == one).count() as f64 / values.len().max(1) as f64
 }
 
 /// Gathers windows of good samples and the mean power of their spectra, while learning, without and in alarm.
@@ -364,6 +399,10 @@ fn parts(block: Block, most: usize) -> Vec<Block> {
 
 pub(super) fn seconds(at: Mono) -> f64 {
     at.0 as f64 / 1e9
+}
+
+fn instant(seconds: f64) -> Mono {
+    Mono((seconds * 1e9).round() as u64)
 }
 
 /// Readings kept for a report, at most: about 100 MiB with what belongs to them.

@@ -9,9 +9,11 @@ use std::time::Duration;
 use hal::clock::{Mono, Wall};
 use hal::sensor::replay::{Column, CsvSetup, FIRST_DATE_NS, Pace, Replay, Stretch, parse_time};
 use hal::sensor::{Block, Flaw, Quality, Source, SourceError};
+use sensor_monitor::anomaly::Figure;
 
 use super::ends::{Ends, Plateaus};
 use super::oddity;
+use super::rhythm::Rhythm;
 use crate::judge::Failure;
 
 /// The file and what a first look has shown.
@@ -84,6 +86,7 @@ impl Record {
             look.take(&block);
             Ok(())
         })?;
+        look.rhythm.settle(look.rows, look.covered_ns);
         let is_used = look.qualities.iter().any(|(quality, count)| quality.is_good() && *count > 0);
         if let Some(text) = oddity::falling(&source) {
             return Err(self.wrong(&text));
@@ -99,13 +102,14 @@ impl Record {
             return Err(self.wrong(&what));
         };
         self.notes = odd;
+        self.notes.extend(look.irregular());
         self.notes.extend(oddity::steps_back(&source));
         self.notes.extend(oddity::standing(&source));
         // A WAV file says itself where its range ends.
         if self.ends.is_none() && !self.is_wav {
             self.notes.extend(look.plateaus.notes());
         }
-        (self.period_ns, self.samples, self.rates) = (period_ns, look.rows, look.rates);
+        (self.period_ns, self.samples, self.rates) = (period_ns, look.rows, look.rhythm.rates);
         (self.last, self.covered) = (look.last.unwrap_or(Mono(0)), Duration::from_nanos(look.covered_ns));
         self.qualities = look.qualities;
         self.stretches = source.order().map_or(Vec::new(), |o| o.stretches().to_vec());
@@ -257,9 +261,7 @@ struct Look {
     rows: u64,
     qualities: BTreeMap<Quality, u64>,
     covered_ns: u64,
-    rates: Vec<(Mono, u64)>,
-    /// When another rate began whose step is not known yet.
-    changed: Option<Mono>,
+    rhythm: Rhythm,
     plateaus: Plateaus,
 }
 
@@ -277,15 +279,25 @@ impl Look {
         if end > 0 {
             self.note(block.period_ns, end as u64);
             self.covered_ns = self.covered_ns.saturating_add(block.period_ns.saturating_mul(end as u64));
-            if let Some(at) = self.changed.take().filter(|_| self.rates.len() < MOST_RATES) {
-                self.rates.push((at, block.period_ns));
-            }
+            self.rhythm.step(block.period_ns);
         }
         if block.quality == Quality::Uncertain(Flaw::RateChanged) {
-            self.changed = Some(block.at);
+            self.rhythm.changed(block.at, self.rows, self.covered_ns);
         }
         self.last = self.last.max(Some(block.time_of(end)));
         self.plateaus.take(block);
+    }
+
+    /// What to say of times that keep no rate.
+    fn irregular(&self) -> Option<String> {
+        let (shortest, longest) = (self.steps.keys().next()?, self.steps.keys().next_back()?);
+        (self.rhythm.jitters > 0).then(|| {
+            format!(
+                "its times are irregular, {} to {} s apart; a few steps alike are no change of the rate",
+                Figure(*shortest as f64 / 1e9),
+                Figure(*longest as f64 / 1e9)
+            )
+        })
     }
 
     fn note(&mut self, ns: u64, count: u64) {
@@ -365,5 +377,3 @@ fn head(path: &Path) -> Result<Vec<u8>, Failure> {
 const HEAD: u64 = 65_536;
 /// Different steps between samples that are counted.
 const MOST_STEPS: usize = 65_536;
-/// Changes of the rate that are told.
-const MOST_RATES: usize = 16;

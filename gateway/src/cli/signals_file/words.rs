@@ -3,6 +3,7 @@
 use sensor_monitor::anomaly::{Anomaly, Figure};
 use serde_json::{Value, json};
 
+use super::follows::Follows;
 use super::play::{Cleared, Learned, Played, Update};
 use super::record::{Record, tally};
 use crate::reasons;
@@ -26,7 +27,10 @@ pub(super) fn words(record: &Record, played: &Played) -> String {
         );
     }
     out += &format!("quality  {} of {} samples\n", tally(&record.qualities), record.samples);
-    if played.qualities != record.qualities {
+    if played.readings.is_empty() {
+        let window = played.spec.window.as_secs_f64();
+        out += &format!("readings none: nowhere do the samples last for a window of {} s\n", Figure(window));
+    } else if played.qualities != record.qualities {
         out += &format!("readings {}: {}\n", played.readings.len(), tally(&played.qualities));
     }
     out += &record.notes.iter().map(|note| format!("note     {note}\n")).collect::<String>();
@@ -35,6 +39,7 @@ pub(super) fn words(record: &Record, played: &Played) -> String {
         out += &format!("lost     {} to {to}: {flaw}\n", record.time(*from));
     }
     out += &played.learned.iter().map(|l| learned_words(record, l, &spec.unit)).collect::<String>();
+    out += &Follows::of(played).map_or(String::new(), |f| f.words());
     if played.progress < 1.0 {
         out += &format!(
             "learning {:.0} % of what was asked for; nothing is judged before it is whole (--learn)\n",
@@ -93,13 +98,24 @@ fn learned_words(record: &Record, l: &Learned, unit: &str) -> String {
     if l.is_thin() {
         out += "         too few for the asked rate of false alarms: expect more of them\n";
     }
+    if let Some((at, before, after)) = l.unsteady {
+        out += &format!(
+            "         not steady: its level moved from {} to {} about {} while it was learned. Less is found by such a \
+             baseline; learn from a steady stretch\n",
+            Figure(before),
+            Figure(after),
+            record.time(at)
+        );
+    }
     out
 }
 
 fn usual(l: &Learned, unit: &str) -> String {
-    let text = match l.scale > 0.0 {
-        true => format!("{} ± {} {unit}", Figure(l.median), Figure(l.scale)),
-        false => format!("{} {unit}", Figure(l.median)).trim_end().to_owned() + " without moving",
+    let median = format!("{} {unit}", Figure(l.median));
+    let text = match l.share {
+        share if share >= 1.0 => median.trim_end().to_owned() + " without moving",
+        share if share > 0.5 => format!("{} in {:.1} % of them", median.trim_end(), 100.0 * share),
+        _ => format!("{} ± {} {unit}", Figure(l.median), Figure(l.scale)),
     };
     text.trim_end().to_owned()
 }
@@ -132,13 +148,15 @@ pub(super) fn json(record: &Record, played: &Played) -> Value {
         json!({
             "series": l.series, "at": time(l.at), "median": l.median, "sigma": l.scale, "readings": l.readings,
             "effective": l.effective, "block": l.block, "thin": l.is_thin(),
+            "share_of_median": l.share, "moved_at": l.unsteady.map(|(at, ..)| time(at)),
         })
     };
     let anomaly = |(a, further): (&Anomaly, &Option<(u64, Anomaly)>)| {
         json!({
             "further": further.as_ref().map_or(0, |(count, _)| *count),
             "code": a.code.to_string(), "series": a.series, "found": time(a.found()), "since": time(a.since()),
-            "text": a.text(&played.spec.unit), "change": a.change, "value": a.value, "usual": a.usual,
+            "text": a.text(&played.spec.unit), "change": a.change, "value": a.value, "level": a.level,
+            "usual": a.usual,
             "causes": a.causes,
         })
     };
@@ -161,6 +179,7 @@ pub(super) fn json(record: &Record, played: &Played) -> Value {
         "unit": played.spec.unit,
         "progress": played.progress,
         "learned": played.learned.iter().map(learned).collect::<Vec<_>>(),
+        "follows": Follows::of(played).map(|f| f.json()),
         "lost": played.lost.iter().map(|(from, to, flaw)| json!({ "from": time(*from), "to": to.map(time), "flaw": flaw }))
             .collect::<Vec<_>>(),
         "updates": played.updates.iter().map(update).collect::<Vec<_>>(),
