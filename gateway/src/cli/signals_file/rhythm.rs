@@ -39,9 +39,8 @@ impl Rhythm {
         let is_other = is_long && self.mean.is_some_and(|m| (mean - m).abs() > SAME * m);
         match self.began.take() {
             Some((at, Some(period_ns))) if is_other => {
-                if self.rates.len() < MOST_RATES {
-                    self.rates.push((at, period_ns));
-                }
+                let room = MOST_RATES.saturating_sub(self.rates.len()).min(1);
+                self.rates.extend(std::iter::repeat_n((at, period_ns), room));
             }
             Some(_) => self.jitters += 1,
             None => {}
