@@ -140,13 +140,7 @@ impl Anomaly {
             1 => "one reading".into(),
             n => format!("{n} readings"),
         };
-        let effect = match (level.effect, level.interval) {
-            (Some(effect), Some((low, high))) => {
-                format!("{} sigma [{} to {}], ", Figure(effect), Figure(low), Figure(high))
-            }
-            (Some(effect), None) => format!("{} sigma, ", Figure(effect)),
-            (None, _) => String::new(),
-        };
+        let effect = level.effect.map_or(String::new(), |effect| format!("{} sigma, ", Figure(effect)));
         match level.basis {
             Basis::Median => format!("{to}{} ({effect}from {from})", figure(level.value)),
             Basis::Mean => format!("{to}{} in the mean ({effect}from {from})", figure(level.value)),

@@ -1,11 +1,12 @@
 //! Where a level went: what the readings since a change say together. A single reading says little: behind a small
-//! shift it lies on the wrong side nearly as often as on the right one.
+//! shift it lies on the wrong side nearly as often as on the right one. There is no interval: the moment of an alarm is
+//! chosen by what was large, and an interval that knows nothing of that leaves out the truth. The watch after an update
+//! has one, over a time that nobody chose.
 
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::Model;
 use crate::detect::Direction;
-use crate::watch::{MIN_READINGS, spread};
 
 /// A level after a change.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -16,8 +17,6 @@ pub struct Level {
     pub basis: Basis,
     /// How far that is from what is usual, in its standard deviations; `None` where it stood still.
     pub effect: Option<f64>,
-    /// Ends of the 95 % interval of `effect`, where there are enough readings.
-    pub interval: Option<(f64, f64)>,
     /// Readings it rests on.
     pub readings: u64,
 }
@@ -47,38 +46,24 @@ impl Level {
         sorted.sort_unstable_by(f64::total_cmp);
         let median = *sorted.get(sorted.len() / 2)?;
         let readings = sorted.len() as u64;
-        let independent = sorted.len() as f64 / model.correlation_time().max(1.0);
         let (scale, is_still) = (model.scale(), model.seen_scale() <= 0.0);
-        let level = |value, basis, shift: f64, error: f64| {
+        let level = |value, basis, shift: f64| {
             let effect = (!is_still).then_some(shift / scale);
-            let is_enough = sorted.len() >= MIN_READINGS && independent >= LEAST_INDEPENDENT;
-            let interval = effect.filter(|_| is_enough).map(|e| (e - SIDE * error, e + SIDE * error));
-            Level { value, basis, effect, interval, readings }
+            Level { value, basis, effect, readings }
         };
         if sign * (median - model.median()) > 0.0 {
-            let after = spread(&sorted, median) / scale;
-            // A median needs pi/2 times the readings of a mean.
-            let variance = 1.0 / model.effective().max(1.0) + after * after / independent;
-            let error = (std::f64::consts::FRAC_PI_2 * variance).sqrt();
-            return Some(level(median, Basis::Median, median - model.median(), error));
+            return Some(level(median, Basis::Median, median - model.median()));
         }
         if is_still {
             let beyond = sorted.iter().filter(|v| sign * (**v - model.median()) > 0.0).count();
             let share = beyond as f64 / readings as f64;
-            return (beyond > 0).then(|| level(share, Basis::Share, 0.0, 0.0));
+            return (beyond > 0).then(|| level(share, Basis::Share, 0.0));
         }
         let mean = sorted.iter().sum::<f64>() / readings as f64;
-        let squares: f64 = sorted.iter().map(|v| ((v - mean) / scale).powi(2)).sum();
-        let variance = squares / readings as f64 * (1.0 / model.effective().max(1.0) + 1.0 / independent);
         let shift = mean - model.mean();
-        (sign * shift > 0.0 && mean.is_finite()).then(|| level(mean, Basis::Mean, shift, variance.sqrt()))
+        (sign * shift > 0.0 && mean.is_finite()).then(|| level(mean, Basis::Mean, shift))
     }
 }
-
-/// Fewer independent readings give no interval.
-const LEAST_INDEPENDENT: f64 = 4.0;
-/// Standard errors on each side of a 95 % interval.
-const SIDE: f64 = 1.96;
 
 #[cfg(test)]
 mod tests {
@@ -93,17 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn the_level_of_many_readings_is_within_its_interval_and_of_few_has_none() {
+    fn the_level_of_many_readings_is_their_median_and_of_few_too() {
         let mut rng = Rng::new(3);
         let baseline = learned(|| 50.0 + 2.0 * rng.normal());
         let model = baseline.model().unwrap();
         let values: Vec<f64> = (0..1000).map(|_| 50.4 + 2.0 * rng.normal()).collect();
         let level = Level::of(&values, Direction::Up, model).unwrap();
-        let (low, high) = level.interval.unwrap();
-        assert!(low > 0.0 && low < 0.2 && 0.2 < high && high < 0.4, "{level:?}");
+        // 0.4 at 2.0, with five standard errors of a median of 1000 on both sides.
+        assert!((level.effect.unwrap() - 0.2).abs() < 5.0 * 1.2533 / 1000_f64.sqrt(), "{level:?}");
         assert_eq!((level.basis, level.readings), (Basis::Median, 1000));
         let far = Level::of(&[395.0, 396.0, 394.0], Direction::Up, model).unwrap();
-        assert!(far.interval.is_none() && (far.effect.unwrap() / 172.5 - 1.0).abs() < 0.05, "{far:?}");
+        assert!((far.effect.unwrap() / 172.5 - 1.0).abs() < 0.05, "{far:?}");
         assert_eq!(far.value, 395.0);
     }
 

@@ -47,6 +47,8 @@ pub enum News {
     Signal(usize, Event),
     /// A process signal changed in a soak: case of the update, signal, and what changed in words.
     ChangedAfterUpdate(u64, usize, String),
+    /// A soak is over in which something that matters had changed: case, and what all its readings say together.
+    Measured(u64, String),
     /// A soak is over and nothing that matters had changed: case, and what was seen in words.
     Quiet(u64, String),
 }
@@ -236,7 +238,8 @@ impl Monitor {
             lines.push(line);
         }
         match changed {
-            _ if soak.changed => {}
+            _ if soak.changed && lines.is_empty() => {}
+            _ if soak.changed => out.push(News::Measured(soak.case, lines.join("; "))),
             Some((channel, text)) => out.push(News::ChangedAfterUpdate(soak.case, channel, text)),
             None if lines.is_empty() => {
                 out.push(News::Quiet(soak.case, "no signal of this controller could be compared".into()));

@@ -111,7 +111,12 @@ impl Watch {
     /// The last word: what all readings say together. `None` when there were too few.
     pub fn conclude(mut self) -> Option<Finding> {
         match self.finding {
-            Some(finding) if finding.changed => Some(finding),
+            // By then more readings say how much.
+            Some(finding) if finding.changed => {
+                let last =
+                    self.compare(self.settings.alpha / 2.0).map(|last| Finding { changed: true, ..last });
+                last.or(Some(finding))
+            }
             _ => {
                 self.finding = self.compare(self.settings.alpha / 2.0);
                 self.finding

@@ -260,6 +260,9 @@ impl Signals {
                     let (plc, id) = (spec.plc.clone().unwrap_or_default(), spec.id.clone());
                     self.say(News::Changed(case, plc, id, text));
                 }
+                monitor::News::Measured(case, text) => {
+                    self.say(News::Told(case, format!("measured to the end of the watch: {text}")));
+                }
                 monitor::News::Quiet(case, text) => self.say(News::Quiet(case, text)),
             }
         }

@@ -183,7 +183,7 @@ impl AllSeries {
         let value = moved.quantity.shown(before + moved.shift, 0.0).0;
         let basis = if moved.quantity.is_rate() { Basis::Mean } else { Basis::Median };
         let effect = (model.seen_scale() > 0.0).then_some(moved.sigma);
-        Some(Level { value, basis, effect, interval: None, readings: TOGETHER as u64 })
+        Some(Level { value, basis, effect, readings: TOGETHER as u64 })
     }
 
     /// Median and standard deviation that were learned, as people read them.

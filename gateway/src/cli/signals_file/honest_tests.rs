@@ -30,17 +30,24 @@ fn one(seconds: u64, value: impl Fn(u64, f64) -> f64) -> String {
 }
 
 #[test]
-fn a_level_is_told_by_all_readings_since_it_moved_with_its_size_and_interval() {
-    let (words, value) = replay(&one(8000, |n, x| if n < 5000 { x } else { x + 0.4 }), "--updates 4990");
-    let found = &value["anomalies"][0];
-    let level = found["level"]["value"].as_f64().unwrap();
-    let effect = found["level"]["effect"].as_f64().unwrap();
-    // The moment was chosen by what was large: it leans that way.
-    assert!((0.1..1.6).contains(&level) && (effect - level).abs() < 0.2, "{words}");
-    assert!(found["level"]["readings"].as_u64() > Some(15), "{words}");
-    assert!((found["change"]["magnitude_sigma"].as_f64().unwrap() - effect.abs()).abs() < 1e-9, "{words}");
-    let told = value["updates"][0]["changed"].as_str().unwrap();
-    assert!(told.contains("rose to ") && told.contains(" sigma [") && told.contains(" readings)"), "{told}");
+fn a_level_is_told_by_all_readings_since_it_moved_and_an_update_by_its_whole_soak() {
+    let (words, value) = replay(&one(9000, |n, x| if n < 5000 { x } else { x + 0.4 }), "--updates 4990");
+    let level = &value["anomalies"][0]["level"];
+    let (reached, effect) = (level["value"].as_f64().unwrap(), level["effect"].as_f64().unwrap());
+    assert!(reached > 0.0 && (effect - reached).abs() < 0.2, "{words}");
+    assert!(level["readings"].as_u64() > Some(15), "{words}");
+    let magnitude = value["anomalies"][0]["change"]["magnitude_sigma"].as_f64().unwrap();
+    assert!((magnitude - effect.abs()).abs() < 1e-9, "{words}");
+    let update = &value["updates"][0];
+    let told = update["changed"].as_str().unwrap();
+    assert!(told.contains("rose to ") && told.contains(" readings)") && !told.contains('['), "{told}");
+    // The moment of the alarm was chosen by what was large; the end of the soak was not.
+    let measured = update["measured"].as_str().unwrap();
+    let (low, high) =
+        measured.split_once(" sigma [").unwrap().1.split_once(']').unwrap().0.split_once(" to ").unwrap();
+    let (low, high): (f64, f64) = (low.parse().unwrap(), high.parse().unwrap());
+    assert!(low < 0.4 && 0.4 < high && low > 0.2 && high < 0.6, "{measured}");
+    assert!(words.contains("to its end: ") && words.contains(measured), "{words}");
 }
 
 #[test]

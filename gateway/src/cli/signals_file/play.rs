@@ -75,6 +75,8 @@ pub(super) struct Cleared {
 pub(super) struct Update {
     pub(super) at: Mono,
     pub(super) changed: Option<String>,
+    /// After a change: what the whole soak said.
+    pub(super) measured: Option<String>,
     pub(super) quiet: Option<String>,
     /// The next update came within its soak.
     pub(super) is_overtaken: bool,
@@ -171,7 +173,13 @@ impl<'a> Player<'a> {
             let running = self.out.updates.last_mut().filter(|u| u.changed.is_none() && u.quiet.is_none());
             running.into_iter().for_each(|u| u.is_overtaken = true);
             self.monitor.accepted(self.out.updates.len() as u64, CONTROLLER, at);
-            self.out.updates.push(Update { at, changed: None, quiet: None, is_overtaken: false });
+            self.out.updates.push(Update {
+                at,
+                changed: None,
+                measured: None,
+                quiet: None,
+                is_overtaken: false,
+            });
         }
     }
 
@@ -194,6 +202,7 @@ impl<'a> Player<'a> {
             match item {
                 News::Signal(_, event) => self.event(event, at),
                 News::ChangedAfterUpdate(case, _, text) => self.update(case, |u| u.changed = Some(text)),
+                News::Measured(case, text) => self.update(case, |u| u.measured = Some(text)),
                 News::Quiet(case, text) => self.update(case, |u| u.quiet = Some(text)),
             }
         }

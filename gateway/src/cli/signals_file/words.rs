@@ -129,7 +129,10 @@ impl Learned {
 
 pub(super) fn soak_words(update: &Update) -> String {
     match (&update.changed, &update.quiet) {
-        (Some(text), _) => format!("changed: {text}"),
+        (Some(text), _) => {
+            let measured = update.measured.as_ref().map_or(String::new(), |m| format!("; to its end: {m}"));
+            format!("changed: {text}{measured}")
+        }
         (None, Some(text)) => format!("no change that matters: {text}"),
         (None, None) if update.is_overtaken => "the next update came within its soak".into(),
         (None, None) => "the record ends before its soak does".into(),
@@ -166,7 +169,7 @@ pub(super) fn json(record: &Record, played: &Played) -> Value {
     };
     let rate =
         |(at, ns): &(hal::clock::Mono, u64)| json!({ "from": time(*at), "period_s": *ns as f64 / 1e9 });
-    let update = |u: &Update| json!({ "at": time(u.at), "changed": u.changed, "quiet": u.quiet });
+    let update = |u: &Update| json!({ "at": time(u.at), "changed": u.changed, "measured": u.measured, "quiet": u.quiet });
     json!({
         "schema": 1,
         "record": {
