@@ -2,7 +2,8 @@
 //!
 //! Cases with their stories, receipts, identities, habits, soaks and the alarms of controllers go over. Releases and
 //! deliveries do not: the other box may have used them since the backup was made, and a delivery is begun by a person.
-//! What was under way is ended, and whoever is owed something is named.
+//! What was under way is ended, and whoever is owed something is named. Break-glass documents that were used go over as
+//! ended: on the spare they open nothing again.
 
 use std::path::Path;
 
@@ -69,6 +70,11 @@ fn copy(tx: &Tx<'_>) -> Result<(), StateError> {
     }
     // The gateway's own alarms are of the other box; its controllers' are of this one now.
     tx.run(doing, "INSERT OR REPLACE INTO main.alarms SELECT * FROM old.alarms WHERE source <> ''", [])?;
+    // What opened the other box opens this one no more; what this one accepted itself stays as it is.
+    tx.run(doing, "INSERT OR IGNORE INTO main.break_glass SELECT * FROM old.break_glass", [])?;
+    let ended = "UPDATE main.break_glass SET ended = accepted
+                 WHERE ended IS NULL AND id IN (SELECT id FROM old.break_glass)";
+    tx.run(doing, ended, [])?;
     // A receipt that is owed cannot be signed any more: the key for it is gone.
     tx.run(doing, "UPDATE main.receipts SET state = 'open' WHERE state = 'waiting'", [])?;
     tx.run(doing, "UPDATE main.soaks SET state = 'ended' WHERE state = 'open'", [])?;
@@ -103,7 +109,7 @@ fn end_what_was_under_way(tx: &Tx<'_>, now: Wall) -> Result<Vec<(CaseNumber, Str
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::super::testing::{Dir, at, open_case, staged};
-    use super::super::{delivery, meta, release};
+    use super::super::{break_glass, delivery, meta, release};
     use super::*;
 
     /// A database with a case that ended, one past its point of no return, and a release.
@@ -153,6 +159,34 @@ mod tests {
         );
         drop(db);
         assert_eq!(case::list(&dir.open().rows(), None, 9).unwrap().len(), 3, "it is durable");
+    }
+
+    #[test]
+    fn a_break_glass_document_that_opened_the_old_box_opens_its_spare_no_more() {
+        let used = break_glass::BrokenGlass {
+            id: "07".repeat(16),
+            plc: "pump".into(),
+            document: "{}".into(),
+            by: "uid 0".into(),
+            accepted: at(1),
+            until: at(100),
+            ended: None,
+            closed: None,
+            closing: None,
+        };
+        let dir = Dir::new();
+        let mut db = dir.open();
+        assert!(db.write("test", |tx| break_glass::accept(tx, &used)).unwrap());
+        let copy = dir.path("copy.db");
+        db.snapshot(&copy).unwrap();
+        let spare = Dir::new();
+        let mut db = spare.open();
+        for _ in 0..2 {
+            db.take_over(&copy, at(9), |_| Ok(())).unwrap();
+            assert!(!db.write("test", |tx| break_glass::accept(tx, &used)).unwrap());
+            assert_eq!(break_glass::in_force(&db.rows()).unwrap(), []);
+        }
+        assert_eq!(break_glass::unclosed(&db.rows(), "pump").unwrap().len(), 1, "a person closes it");
     }
 
     #[test]
