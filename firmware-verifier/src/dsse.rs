@@ -141,6 +141,9 @@ impl Envelope {
     }
 }
 
+/// How every message that is signed for an envelope starts.
+pub const PAE_START: &[u8] = b"DSSEv1 ";
+
 /// Pre-authentication encoding: both parts with their lengths, so that neither can pass for the other.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len());

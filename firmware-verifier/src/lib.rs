@@ -35,6 +35,7 @@ pub mod identity;
 pub mod looks;
 pub mod reasons;
 pub mod signature;
+pub mod statement;
 pub mod trust;
 pub mod verdict;
 pub mod version;

@@ -13,12 +13,16 @@ pub const SIGNATURE_FORMAT_UNKNOWN: ReasonCode = ReasonCode(1002);
 pub const SIGNATURE_LEGACY: ReasonCode = ReasonCode(1003);
 /// The signature file is of a known kind, but damaged.
 pub const SIGNATURE_FILE_DAMAGED: ReasonCode = ReasonCode(1004);
+/// A signed statement about the image that does not give it out.
+pub const STATEMENT_OTHER_KIND: ReasonCode = ReasonCode(1005);
 /// The signature is not one of this image.
 pub const SIGNATURE_MISMATCH: ReasonCode = ReasonCode(1010);
 /// The image's signature is good, its trusted comment's is not.
 pub const TRUSTED_COMMENT_CHANGED: ReasonCode = ReasonCode(1011);
 /// The signature is one that verifiers disagree about.
 pub const SIGNATURE_NOT_STRICT: ReasonCode = ReasonCode(1012);
+/// The log's entry beside the signature is of something else.
+pub const LOG_ENTRY_ELSEWHERE: ReasonCode = ReasonCode(1013);
 /// No trusted key made the signature.
 pub const SIGNER_UNKNOWN: ReasonCode = ReasonCode(1020);
 /// A trusted key made it, but not one for this product.
@@ -31,6 +35,8 @@ pub const SIGNER_NOT_YET_VALID: ReasonCode = ReasonCode(1031);
 pub const IMAGE_EMPTY: ReasonCode = ReasonCode(1040);
 /// The image is over the size limit.
 pub const IMAGE_TOO_LARGE: ReasonCode = ReasonCode(1041);
+/// The image's bytes are those of a signed document.
+pub const IMAGE_IS_A_DOCUMENT: ReasonCode = ReasonCode(1042);
 /// Policy or state has changed since the verdict.
 pub const VERDICT_OUTDATED: ReasonCode = ReasonCode(1050);
 /// The verdict's time is over.
@@ -106,9 +112,10 @@ pub const REASONS: &[Reason] = &[
     Reason {
         code: SIGNATURE_LEGACY,
         title: "outdated signature format",
-        meaning: "The minisign signature is of the old kind that does not hash the image first.",
-        cause: "It was made by minisign before 0.10, or with its legacy option.",
-        next: "have the image signed again with a current minisign",
+        meaning: "The signature is of an old kind: a minisign one that does not hash the image first, or a cosign bundle \
+                  with a certificate that only the log can date.",
+        cause: "It was made by minisign before 0.10 or with its legacy option, or by cosign before 3.",
+        next: "have the image signed again with a current minisign or cosign",
         who: Who::Vendor,
         exit: 11,
     },
@@ -118,6 +125,15 @@ pub const REASONS: &[Reason] = &[
         meaning: "The signature file is of a known kind, but cannot be read.",
         cause: "It was cut short or changed on the way, e.g. by an editor or a mail program.",
         next: "fetch the signature file again",
+        who: Who::Engineer,
+        exit: 11,
+    },
+    Reason {
+        code: STATEMENT_OTHER_KIND,
+        title: "statement releases nothing",
+        meaning: "The statement about this image is signed well, but it is of a kind by which nobody gives an image out.",
+        cause: "A list of parts or the result of a scan was given in the place of provenance.",
+        next: "give the vendor's provenance or release statement, or a signature of the image itself",
         who: Who::Engineer,
         exit: 11,
     },
@@ -145,6 +161,15 @@ pub const REASONS: &[Reason] = &[
         meaning: "The signature's numbers are outside what a signing tool makes; verifiers disagree about it.",
         cause: "It was crafted or damaged.",
         next: "fetch the signature again; if it stays so, treat the image as hostile",
+        who: Who::Vendor,
+        exit: 12,
+    },
+    Reason {
+        code: LOG_ENTRY_ELSEWHERE,
+        title: "log entry of something else",
+        meaning: "The bundle's entry of the transparency log is about another signature, image or key.",
+        cause: "Somebody put together parts of different bundles, perhaps to make an image look witnessed.",
+        next: "fetch the bundle again; if it stays so, ask the vendor, and treat the image as hostile",
         who: Who::Vendor,
         exit: 12,
     },
@@ -199,6 +224,15 @@ pub const REASONS: &[Reason] = &[
         meaning: "The image is larger than any controller firmware this version takes.",
         cause: "The wrong file was given, or somebody tries to exhaust the gateway.",
         next: "check that this is the image for the controller",
+        who: Who::Engineer,
+        exit: 11,
+    },
+    Reason {
+        code: IMAGE_IS_A_DOCUMENT,
+        title: "image is a signed document",
+        meaning: "The image consists of the bytes that are signed for a DSSE envelope, not of firmware.",
+        cause: "Somebody tries to pass the signature of a statement off as that of an image.",
+        next: "find out where the image came from, and treat it as hostile",
         who: Who::Engineer,
         exit: 11,
     },

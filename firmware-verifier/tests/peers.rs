@@ -86,6 +86,18 @@ fn what_openssl_signs_passes() {
     for signature in ["raw.sig", "base64.sig"] {
         play(&folder, ["a.pem", "b.pem"], signature, &image, r::SIGNATURE_MISMATCH);
     }
+    for key in ["ec-a", "ec-b"] {
+        run(
+            &folder,
+            &format!("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {key}.key"),
+        );
+        run(&folder, &format!("openssl pkey -in {key}.key -pubout -out {key}.pem"));
+    }
+    run(&folder, &format!("openssl dgst -sha256 -sign ec-a.key -out ec.sig {IMAGE}"));
+    run(&folder, "openssl base64 -in ec.sig -out ec-base64.sig");
+    for signature in ["ec.sig", "ec-base64.sig"] {
+        play(&folder, ["ec-a.pem", "ec-b.pem"], signature, &image, r::SIGNATURE_MISMATCH);
+    }
     let private = PublicKey::parse(&std::fs::read(folder.join("a.key")).unwrap());
     assert_eq!(private, Err(KeyFileError::Private));
     run(&folder, "openssl genpkey -algorithm rsa -out rsa.key");

@@ -1,4 +1,4 @@
-//! Public Ed25519 vectors: Wycheproof and ed25519-speccheck. They are not part of this repository; the
+//! Public vectors of signatures: Wycheproof (Ed25519, ECDSA P-256) and ed25519-speccheck. They are not part of this repository; the
 //! folder is `HEADGATE_VECTORS`, or `shared/vectors` beside the workspace.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -6,7 +6,9 @@
 use std::path::PathBuf;
 
 use ed25519_dalek::{Signature, VerifyingKey};
+use firmware_verifier::Digest;
 use firmware_verifier::signature::SignatureFile;
+use firmware_verifier::signature::ecdsa::EcdsaSignature;
 use firmware_verifier::signature::ed25519::{SignatureFault, StrictStream, verify};
 use firmware_verifier::trust::{KeyKind, PublicKey};
 use serde_json::Value;
@@ -74,6 +76,28 @@ fn wycheproof_is_met_in_full() {
     }
     println!("{valid} valid, {invalid} invalid; {never_parsed} never parsed, {not_below_order} by S");
     assert_eq!((valid, invalid), (88, 63));
+    assert_eq!(valid + invalid, file["numberOfTests"].as_u64().unwrap());
+}
+
+/// Values that are not strictly DER are no signature file; the rest is right or wrong as the vectors say.
+#[test]
+fn wycheproof_is_met_in_full_by_ecdsa() {
+    let Some(file) = vectors("wycheproof/ecdsa_secp256r1_sha256_test.json") else { return };
+    let (mut valid, mut invalid, mut never_parsed) = (0, 0, 0);
+    for group in file["testGroups"].as_array().unwrap() {
+        let key = PublicKey::parse(group["publicKeyPem"].as_str().unwrap().as_bytes()).unwrap();
+        assert_eq!(key.kind(), KeyKind::EcdsaP256);
+        for test in group["tests"].as_array().unwrap() {
+            let image = Digest::of(&hex(&test["msg"]));
+            let read = EcdsaSignature::from_der(&hex(&test["sig"]));
+            let good = read.as_ref().is_some_and(|signature| signature.is_by(&key, &image));
+            assert_eq!(good, test["result"] == "valid", "{} {}", test["tcId"], test["comment"]);
+            never_parsed += u32::from(read.is_none());
+            if good { valid += 1 } else { invalid += 1 }
+        }
+    }
+    println!("{valid} valid, {invalid} invalid; {never_parsed} never parsed");
+    assert!(valid > 100 && invalid > 100 && never_parsed > 50);
     assert_eq!(valid + invalid, file["numberOfTests"].as_u64().unwrap());
 }
 

@@ -4,6 +4,7 @@
 //! report what they can after a failure, so that one run shows everything there is to mend. Invariant: a
 //! [`Verified`] is made here alone, after all stages, for the digest of exactly the bytes absorbed.
 
+mod by_digest;
 pub(crate) mod evidence;
 mod identity;
 pub(crate) mod lane;
@@ -17,6 +18,7 @@ use hal::clock::Wall;
 
 use crate::digest::{Digest, DigestStream};
 use crate::document::Signed;
+use crate::dsse;
 use crate::identity::{ControllerIdentity, Observed, Product, Slot};
 use crate::reasons;
 use crate::signature::SignatureFile;
@@ -57,6 +59,7 @@ pub struct Gauntlet {
     store: TrustStore,
     now: Wall,
     len: u64,
+    head: Head,
     digest: DigestStream,
     signer: SignerCheck,
 }
@@ -80,7 +83,7 @@ impl Gauntlet {
         });
         let signer = SignerCheck::new(signatures, vouch, store, &request.product);
         let (store, digest) = (store.clone(), DigestStream::new());
-        Gauntlet { request, papers, ticket, store, now, len: 0, digest, signer }
+        Gauntlet { request, papers, ticket, store, now, len: 0, head: Head::default(), digest, signer }
     }
 
     /// Takes the next bytes of the image. Beyond [`MAX_IMAGE`] they are counted, no longer hashed.
@@ -92,6 +95,7 @@ impl Gauntlet {
     /// first. What it leaves is done here.
     pub fn absorb_with<R>(&mut self, bytes: &[u8], run: impl FnOnce(&mut Lane<'_>, &mut Lane<'_>) -> R) -> R {
         self.len = self.len.saturating_add(bytes.len() as u64);
+        self.head.absorb(bytes);
         let bytes = if self.len <= MAX_IMAGE { bytes } else { &[] };
         let (mut signature, mut digest) = lanes(bytes, &mut self.digest, self.signer.hashes());
         let result = run(&mut signature, &mut digest);
@@ -102,11 +106,11 @@ impl Gauntlet {
 
     /// The verdict on all bytes absorbed.
     pub fn finish(self) -> Verdict {
-        let Gauntlet { mut request, papers, ticket, store, now, len, digest, signer } = self;
+        let Gauntlet { mut request, papers, ticket, store, now, len, head, digest, signer } = self;
         let mut run =
             Run { digest: (len <= MAX_IMAGE).then(|| digest.finish()), evidence: vec![], first: None };
-        run.record(Stage::Intake, intake(len), None);
-        let held = run.digest.map(|digest| (digest, signer.finish()));
+        run.record(Stage::Intake, intake(len, &head), None);
+        let held = run.digest.map(|digest| (digest, signer.finish(&digest)));
         let revoked = held.as_ref().map(|(digest, held)| revocation::check(&store, digest, &held.signers));
         run.record(Stage::Revocation, revoked.unwrap_or(Ok(None)), None);
         let (slot, product) = (&request.slot, &request.product);
@@ -215,13 +219,35 @@ impl Run {
     }
 }
 
-/// Size limits.
-fn intake(len: u64) -> Stepped {
+/// Size limits, and bytes that are something else that vendors sign.
+fn intake(len: u64, head: &Head) -> Stepped {
     if len == 0 || len > MAX_IMAGE {
         return Err(Rejection::from_size(len).into());
     }
+    if head.is_signed_document() {
+        let found = "the bytes that are signed for a DSSE envelope".to_owned();
+        let expected = "a firmware image".to_owned();
+        return Err(Rejection::new(reasons::IMAGE_IS_A_DOCUMENT, found, expected).into());
+    }
     let expected = format!("1 to {MAX_IMAGE} bytes");
     Ok(Some(Finding { found: format!("an image of {len} bytes"), expected }))
+}
+
+/// The first bytes of the image.
+#[derive(Debug, Default)]
+struct Head(Vec<u8>);
+
+impl Head {
+    fn absorb(&mut self, bytes: &[u8]) {
+        let missing = dsse::PAE_START.len().saturating_sub(self.0.len());
+        self.0.extend(bytes.iter().take(missing));
+    }
+
+    /// A key that signs images and statements would otherwise let a statement's signature pass as that of an image
+    /// made of the same bytes.
+    fn is_signed_document(&self) -> bool {
+        self.0 == dsse::PAE_START
+    }
 }
 
 /// Words for who signed; nothing when the image was too large to be hashed.

@@ -7,6 +7,7 @@
 use hal::clock::Wall;
 
 use super::Fault;
+use super::by_digest::{ByDigest, Kind};
 use super::lane::Hashes;
 use super::papers::MAX_SIGNATURE_FILES;
 use crate::digest::Digest;
@@ -39,6 +40,7 @@ enum FileCheck {
         candidates: Vec<Anchor>,
         hash: Box<MinisignStream>,
     },
+    ByDigest(Box<ByDigest>),
 }
 
 /// Who signed, by what.
@@ -68,6 +70,9 @@ impl SignerCheck {
         let start = |signature| match signature {
             SignatureFile::Ed25519(raw) => ed25519(&raw, anchors, product, share),
             SignatureFile::Minisign(signature) => minisign(signature, anchors),
+            SignatureFile::Ecdsa(signature) => by_digest(Kind::Ecdsa(signature), anchors),
+            SignatureFile::Cosign(bundle) => by_digest(Kind::Cosign(bundle), anchors),
+            SignatureFile::Statement(envelope) => by_digest(Kind::Statement(envelope), anchors),
         };
         let settle = |signature| start(signature).unwrap_or_else(FileCheck::Settled);
         SignerCheck { files: signatures.into_iter().map(settle).collect(), vouch }
@@ -78,7 +83,7 @@ impl SignerCheck {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for file in &mut self.files {
             match file {
-                FileCheck::Settled(_) => {}
+                FileCheck::Settled(_) | FileCheck::ByDigest(_) => {}
                 FileCheck::Ed25519(streams) => {
                     let half = streams.len().div_ceil(2);
                     let (long, short) = streams.split_at_mut(half);
@@ -91,8 +96,8 @@ impl SignerCheck {
         (first, second)
     }
 
-    /// Whose signatures hold.
-    pub(super) fn finish(self) -> Holding {
+    /// Whose signatures hold, of the image with this digest.
+    pub(super) fn finish(self, image: &Digest) -> Holding {
         let (mut signers, mut faults) = (Vec::new(), Vec::new());
         let none = self.files.is_empty();
         for file in self.files {
@@ -102,6 +107,7 @@ impl SignerCheck {
                 FileCheck::Minisign { signature, candidates, hash } => {
                     minisign_signers(&signature, candidates, hash)
                 }
+                FileCheck::ByDigest(check) => check.signers(image),
             };
             match signed {
                 Ok(signed) => signers.extend(signed),
@@ -221,6 +227,10 @@ fn minisign(signature: Minisign, anchors: &TrustStore) -> Result<FileCheck, Faul
     Ok(FileCheck::Minisign { signature, candidates, hash: Box::default() })
 }
 
+fn by_digest(signature: Kind, anchors: &TrustStore) -> Result<FileCheck, Fault> {
+    Ok(FileCheck::ByDigest(Box::new(ByDigest::new(signature, anchors)?)))
+}
+
 fn ed25519_signers(streams: Vec<(Anchor, StrictStream)>) -> Result<Vec<Anchor>, Fault> {
     let tried = streams.len();
     let signed = |(anchor, stream): (Anchor, StrictStream)| stream.finish().is_ok().then_some(anchor);
@@ -298,12 +308,12 @@ pub(super) fn no_signature() -> Fault {
     Rejection::new(reasons::NO_SIGNATURE, "an image without a signature".to_owned(), expected).into()
 }
 
-fn unknown(found: String) -> Fault {
+pub(super) fn unknown(found: String) -> Fault {
     let expected = "a signature by one of the trust anchors".to_owned();
     Rejection::new(reasons::SIGNER_UNKNOWN, found, expected).into()
 }
 
-fn mismatch(found: String) -> Fault {
+pub(super) fn mismatch(found: String) -> Fault {
     let expected = "a signature of exactly these bytes by a trust anchor".to_owned();
     Rejection::new(reasons::SIGNATURE_MISMATCH, found, expected).into()
 }

@@ -6,20 +6,25 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::cosign::{CosignBundle, CosignFault};
+use super::ecdsa::EcdsaSignature;
 use super::ed25519::SIGNATURE_LEN;
 use super::minisign::Minisign;
+use crate::dsse::Envelope;
 use crate::hex;
 use crate::looks::{Looks, as_text};
 use crate::reasons;
 use crate::verdict::Rejection;
 use hal::reason::ReasonCode;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-/// Largest signature file read, in bytes. The longest accepted form, a minisign file with both comments
-/// at their limit, is below 17 KiB.
-pub const MAX_SIGNATURE_FILE: usize = 18 * 1024;
+/// Largest signature file read, in bytes. Provenance with its materials stays far below it.
+pub const MAX_SIGNATURE_FILE: usize = 192 * 1024;
 /// What [`SignatureFile::parse`] takes, for error texts and help.
-pub const ACCEPTED: &str = "a minisign .minisig file, or a detached Ed25519 signature as 64 raw bytes, \
-                            128 hexadecimal digits or base64";
+pub const ACCEPTED: &str = "a minisign .minisig file, a detached Ed25519 signature as 64 raw bytes, 128 hexadecimal \
+                            digits or base64, a detached ECDSA P-256 signature in DER or its base64 (cosign, \
+                            openssl), a cosign bundle with a key, or an in-toto statement in a DSSE envelope";
 
 /// A signature, read but not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +33,12 @@ pub enum SignatureFile {
     Ed25519([u8; SIGNATURE_LEN]),
     /// Minisign, prehashed.
     Minisign(Minisign),
+    /// Detached ECDSA P-256 over the image's SHA-256, as cosign and openssl make it.
+    Ecdsa(EcdsaSignature),
+    /// The same with what a transparency log said of it, as cosign wrote it until version 3.
+    Cosign(CosignBundle),
+    /// A DSSE envelope with an in-toto statement about the image.
+    Statement(Envelope),
 }
 
 impl SignatureFile {
@@ -40,8 +51,7 @@ impl SignatureFile {
         if let Some(text) = as_text(bytes) {
             return parse_text(text.trim(), bytes);
         }
-        let unknown = |_| SignatureFileError::Unknown { looks: Looks::of(bytes) };
-        <[u8; SIGNATURE_LEN]>::try_from(bytes).map(SignatureFile::Ed25519).map_err(unknown)
+        raw(bytes).ok_or_else(|| SignatureFileError::Unknown { looks: Looks::of(bytes) })
     }
 
     /// Its kind, in words.
@@ -49,7 +59,19 @@ impl SignatureFile {
         match self {
             SignatureFile::Ed25519(_) => "detached Ed25519 signature",
             SignatureFile::Minisign(_) => "minisign signature",
+            SignatureFile::Ecdsa(_) => "detached ECDSA P-256 signature",
+            SignatureFile::Cosign(_) => "cosign bundle",
+            SignatureFile::Statement(_) => "in-toto statement in a DSSE envelope",
         }
+    }
+}
+
+/// 64 bytes of Ed25519, or DER. What could be both is neither.
+fn raw(bytes: &[u8]) -> Option<SignatureFile> {
+    match (<[u8; SIGNATURE_LEN]>::try_from(bytes), EcdsaSignature::from_der(bytes)) {
+        (Ok(raw), None) => Some(SignatureFile::Ed25519(raw)),
+        (Err(_), Some(der)) => Some(SignatureFile::Ecdsa(der)),
+        _ => None,
     }
 }
 
@@ -57,15 +79,38 @@ fn parse_text(text: &str, bytes: &[u8]) -> Result<SignatureFile, SignatureFileEr
     if text.starts_with(MINISIGN) && text.lines().count() != MINISIGN_PUB_LINES {
         return Minisign::parse(text).map(SignatureFile::Minisign);
     }
+    if text.starts_with('{') {
+        return parse_json(text, bytes);
+    }
     if let Some(raw) = hex::decode(text) {
         return Ok(SignatureFile::Ed25519(raw));
     }
     // `base64` of coreutils and openssl break lines, the standard alphabet has no blanks.
     let packed: String = text.lines().collect();
-    match STANDARD.decode(packed).map(<[u8; SIGNATURE_LEN]>::try_from) {
-        Ok(Ok(raw)) => Ok(SignatureFile::Ed25519(raw)),
-        _ => Err(SignatureFileError::Unknown { looks: Looks::of(bytes) }),
+    let unknown = || SignatureFileError::Unknown { looks: Looks::of(bytes) };
+    STANDARD.decode(packed).ok().and_then(|decoded| raw(&decoded)).ok_or_else(unknown)
+}
+
+/// JSON is told apart by the one field that its kind cannot be without. Two such fields are two meanings.
+fn parse_json(text: &str, bytes: &[u8]) -> Result<SignatureFile, SignatureFileError> {
+    let fields: Fields = serde_json::from_str(text).map_err(|_| SignatureFileError::Json)?;
+    match (fields.payload_type, fields.base64_signature) {
+        (Some(_), None) => Envelope::parse(text.as_bytes())
+            .map(SignatureFile::Statement)
+            .map_err(|e| SignatureFileError::Envelope(e.to_string())),
+        (None, Some(_)) => Ok(SignatureFile::Cosign(CosignBundle::parse(text)?)),
+        (Some(_), Some(_)) => Err(SignatureFileError::Ambiguous),
+        (None, None) => Err(SignatureFileError::Unknown { looks: Looks::of(bytes) }),
     }
+}
+
+/// What is looked at to tell the kinds apart.
+#[derive(Deserialize)]
+struct Fields {
+    #[serde(rename = "payloadType")]
+    payload_type: Option<IgnoredAny>,
+    #[serde(rename = "base64Signature")]
+    base64_signature: Option<IgnoredAny>,
 }
 
 /// A file that is no signature this crate can check.
@@ -106,19 +151,38 @@ pub enum SignatureFileError {
     /// Minisign with a comment beyond the limit.
     #[error("a minisign signature with a comment longer than minisign itself allows")]
     MinisignComment,
+    /// No JSON.
+    #[error("a JSON document that cannot be read")]
+    Json,
+    /// JSON that is an envelope and a bundle at once.
+    #[error("a JSON document that is a DSSE envelope and a cosign bundle at once")]
+    Ambiguous,
+    /// An envelope that cannot be read.
+    #[error("{0}")]
+    Envelope(String),
+    /// A cosign bundle that cannot be taken.
+    #[error(transparent)]
+    Cosign(#[from] CosignFault),
 }
 
 impl SignatureFileError {
     /// The reason code.
     pub fn code(&self) -> ReasonCode {
         match self {
-            SignatureFileError::TooLarge { .. } | SignatureFileError::Unknown { .. } => {
-                reasons::SIGNATURE_FORMAT_UNKNOWN
+            SignatureFileError::TooLarge { .. }
+            | SignatureFileError::Unknown { .. }
+            | SignatureFileError::Ambiguous
+            | SignatureFileError::Cosign(CosignFault::EntryKind(_)) => reasons::SIGNATURE_FORMAT_UNKNOWN,
+            SignatureFileError::Legacy | SignatureFileError::Cosign(CosignFault::Certificate) => {
+                reasons::SIGNATURE_LEGACY
             }
-            SignatureFileError::Legacy => reasons::SIGNATURE_LEGACY,
+            SignatureFileError::Cosign(CosignFault::OtherSignature) => reasons::LOG_ENTRY_ELSEWHERE,
             SignatureFileError::MinisignLines { .. }
             | SignatureFileError::MinisignLine { .. }
-            | SignatureFileError::MinisignComment => reasons::SIGNATURE_FILE_DAMAGED,
+            | SignatureFileError::MinisignComment
+            | SignatureFileError::Json
+            | SignatureFileError::Envelope(_)
+            | SignatureFileError::Cosign(CosignFault::Damaged(_)) => reasons::SIGNATURE_FILE_DAMAGED,
         }
     }
 

@@ -214,7 +214,7 @@ pub enum AnchorError {
     },
     /// A key of a kind that cannot serve in this role.
     #[error(
-        "{kind} key as {role}: images are signed by Ed25519 and minisign keys, documents by Ed25519 and P-256 keys"
+        "{kind} key as {role}: minisign keys sign no documents, and a gateway's own key is an Ed25519 key"
     )]
     Role {
         /// The role.

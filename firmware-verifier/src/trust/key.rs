@@ -26,7 +26,7 @@ pub const KEY_NUMBER_LEN: usize = 8;
 pub enum KeyKind {
     /// Detached Ed25519 over the image itself, or over a document (DSSE).
     Ed25519,
-    /// ECDSA P-256 with SHA-256 over a document (DSSE); never over an image.
+    /// ECDSA P-256 with SHA-256 over the image (cosign, openssl), or over a document (DSSE).
     EcdsaP256,
     /// Minisign, prehashed.
     Minisign {

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hal::reason::ReasonCode;
 
-use super::key::{KEY_LEN, KEY_NUMBER_LEN, KeyError, KeyKind, PublicKey};
+use super::key::{KEY_LEN, KEY_NUMBER_LEN, KeyError, KeyKind, P256_LEN, PublicKey};
 use crate::hex;
 use crate::looks::{Looks, as_text};
 use crate::reasons;
@@ -15,8 +15,8 @@ use crate::reasons;
 /// Largest key file read, in bytes. The longest accepted form, PEM with comments, is below 300.
 pub const MAX_KEY_FILE: usize = 4 * 1024;
 /// What [`PublicKey::parse`] takes, for error texts and help.
-pub const ACCEPTED: &str = "an Ed25519 public key in PEM (openssl pkey -pubout), its 32 raw bytes, \
-                            its 64 hexadecimal digits, or a minisign .pub file";
+pub const ACCEPTED: &str = "an Ed25519 or ECDSA P-256 public key in PEM (openssl pkey -pubout, cosign.pub), the 32 raw \
+                            bytes or 64 hexadecimal digits of an Ed25519 key, or a minisign .pub file";
 
 impl PublicKey {
     /// Reads a key file: see [`ACCEPTED`].
@@ -59,11 +59,14 @@ fn parse_pem(body: &str) -> Result<PublicKey, KeyFileError> {
     let base64 = body.strip_suffix(PEM_END).ok_or(KeyFileError::Pem)?;
     let packed: String = base64.lines().map(str::trim).collect();
     let der = STANDARD.decode(packed).map_err(|_| KeyFileError::Pem)?;
-    let raw = der.strip_prefix(SPKI_ED25519).and_then(|raw| <[u8; KEY_LEN]>::try_from(raw).ok());
-    match raw {
-        Some(raw) => Ok(PublicKey::new(KeyKind::Ed25519, raw)?),
-        None => Err(KeyFileError::OtherAlgorithm { found: algorithm(&der) }),
+    for (prefix, kind, len) in
+        [(SPKI_ED25519, KeyKind::Ed25519, KEY_LEN), (SPKI_P256, KeyKind::EcdsaP256, P256_LEN)]
+    {
+        if let Some(raw) = der.strip_prefix(prefix).filter(|raw| raw.len() == len) {
+            return Ok(PublicKey::new(kind, raw)?);
+        }
     }
+    Err(KeyFileError::OtherAlgorithm { found: algorithm(&der) })
 }
 
 /// One base64 line: `Ed`, key number, key.
@@ -82,7 +85,9 @@ fn algorithm(der: &[u8]) -> &'static str {
     let has = |oid: &[u8]| start.windows(oid.len()).any(|w| w == oid);
     match () {
         () if has(b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01") => "RSA",
-        () if has(b"\x2a\x86\x48\xce\x3d\x02\x01") => "ECDSA (elliptic curve)",
+        () if has(b"\x2a\x86\x48\xce\x3d\x02\x01") => {
+            "ECDSA on another curve than P-256, or in another encoding"
+        }
         () if has(b"\x06\x03\x2b\x65\x71") => "Ed448",
         () if has(b"\x06\x03\x2b\x65\x6e") => "X25519 (for key agreement, it cannot sign)",
         () => "an unknown algorithm",
@@ -118,7 +123,7 @@ pub enum KeyFileError {
     #[error("the PEM public key is damaged, or more than one is in the file; accepted is {ACCEPTED}")]
     Pem,
     /// A public key of another algorithm.
-    #[error("the public key is for {found}, not Ed25519; accepted is {ACCEPTED}")]
+    #[error("the public key is for {found}; accepted is {ACCEPTED}")]
     OtherAlgorithm {
         /// Which one.
         found: &'static str,
@@ -143,6 +148,11 @@ const PEM_END: &str = "-----END PUBLIC KEY-----";
 const COMMENT: &str = "untrusted comment:";
 /// RFC 8410 §4: SubjectPublicKeyInfo of Ed25519 up to the key itself.
 const SPKI_ED25519: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// RFC 5480 §2: SubjectPublicKeyInfo of an uncompressed P-256 point up to the point itself.
+const SPKI_P256: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
 
 #[cfg(test)]
 mod tests {
@@ -190,7 +200,7 @@ mod tests {
             (b"".into(), "an empty file"),
             (pem("PRIVATE KEY", &raw).into(), "PRIVATE key: take it off this box"),
             (pem("CERTIFICATE", &raw).into(), "X.509 certificate"),
-            (rsa.into(), "for RSA, not Ed25519"),
+            (rsa.into(), "is for RSA"),
             (twice.into(), "more than one"),
             (HEX[..32].into(), "hexadecimal digits of another length"),
             (b"ssh-ed25519 AAAAC3Nza".into(), "OpenSSH public key"),

@@ -20,11 +20,11 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether a key of this kind can serve: P-256 signs no image, minisign no document.
+    /// Whether a key of this kind can serve: minisign signs no document, and a gateway's own key is Ed25519.
     pub fn takes(self, key: &PublicKey) -> bool {
         match key.kind() {
             KeyKind::Ed25519 => true,
-            KeyKind::EcdsaP256 => !matches!(self, Role::Vendor | Role::Gateway),
+            KeyKind::EcdsaP256 => self != Role::Gateway,
             KeyKind::Minisign { .. } => self == Role::Vendor,
         }
     }

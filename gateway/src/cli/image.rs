@@ -26,7 +26,7 @@ pub(super) struct Verify {
     /// Check it against this public key alone, without configuration, TPM or network. May be repeated.
     #[arg(long, value_name = "FILE", conflicts_with = "plc")]
     anchor: Vec<PathBuf>,
-    /// Signature file; without it, IMAGE.minisig or IMAGE.sig.
+    /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json or .intoto.jsonl.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Security version of the image, to hold against the floor of its product.
@@ -40,7 +40,7 @@ pub(super) struct Stage {
     image: PathBuf,
     #[command(flatten)]
     of: super::OfPlc,
-    /// Signature file; without it, IMAGE.minisig or IMAGE.sig.
+    /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json or .intoto.jsonl.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Version, for people.
@@ -222,7 +222,7 @@ fn signature(image: &Path, given: Option<&Path>) -> Result<Option<Vec<u8>>, Fail
         return read_small(path).map(Some);
     }
     // A name is bytes, not always text.
-    let beside = [".minisig", ".sig"].map(|end| {
+    let beside = BESIDE.map(|end| {
         let mut name = image.as_os_str().to_owned();
         name.push(end);
         PathBuf::from(name)
@@ -239,6 +239,8 @@ fn window(text: &str) -> Result<(Wall, Wall), String> {
     Ok((time(from)?, time(to)?))
 }
 
+/// How the names of signature files end, in the order in which they are looked for.
+const BESIDE: [&str; 5] = [".minisig", ".sig", ".bundle", ".sigstore.json", ".intoto.jsonl"];
 /// What an image can be.
 const CLASSES: [&str; 2] = ["firmware", "program"];
 /// In place of a controller, for an image that was checked against given keys.

@@ -1,0 +1,113 @@
+//! Signatures that are checked when the image's SHA-256 is known: none of them reads the image again.
+
+use super::Fault;
+use super::signer::{mismatch, unknown};
+use crate::digest::Digest;
+use crate::dsse::Envelope;
+use crate::reasons;
+use crate::signature::cosign::CosignBundle;
+use crate::signature::ecdsa::EcdsaSignature;
+use crate::statement::{PAYLOAD_TYPE, RELEASING, Statement, StatementError};
+use crate::trust::{Anchor, KeyKind, TrustStore};
+use crate::verdict::Rejection;
+
+/// A signature, and who may have made it.
+pub(super) struct ByDigest {
+    signature: Kind,
+    candidates: Vec<Anchor>,
+}
+
+pub(super) enum Kind {
+    Ecdsa(EcdsaSignature),
+    Cosign(CosignBundle),
+    Statement(Envelope),
+}
+
+impl ByDigest {
+    pub(super) fn new(signature: Kind, anchors: &TrustStore) -> Result<ByDigest, Fault> {
+        let documents = matches!(signature, Kind::Statement(_));
+        let may = |anchor: &&Anchor| match anchor.key().kind() {
+            KeyKind::EcdsaP256 => true,
+            KeyKind::Ed25519 => documents,
+            KeyKind::Minisign { .. } => false,
+        };
+        let candidates: Vec<Anchor> = anchors.anchors().iter().filter(may).cloned().collect();
+        match (candidates.is_empty(), documents) {
+            (false, _) => Ok(ByDigest { signature, candidates }),
+            (true, false) => {
+                Err(unknown("an ECDSA P-256 signature, and no P-256 key among the trust anchors".to_owned()))
+            }
+            (true, true) => Err(unknown(
+                "a DSSE envelope, and no Ed25519 or P-256 key among the trust anchors".to_owned(),
+            )),
+        }
+    }
+
+    /// Whose signature of this image it is.
+    pub(super) fn signers(self, image: &Digest) -> Result<Vec<Anchor>, Fault> {
+        let ByDigest { signature, candidates } = self;
+        match signature {
+            Kind::Ecdsa(signature) => ecdsa(&signature, candidates, image),
+            Kind::Cosign(bundle) => {
+                let signers = ecdsa(bundle.signature(), candidates, image)?;
+                match signers.iter().find(|anchor| !bundle.log_agrees(anchor.key(), image)) {
+                    Some(anchor) => Err(elsewhere(anchor, image)),
+                    None => Ok(signers),
+                }
+            }
+            Kind::Statement(envelope) => statement(&envelope, candidates, image),
+        }
+    }
+}
+
+fn ecdsa(signature: &EcdsaSignature, candidates: Vec<Anchor>, image: &Digest) -> Result<Vec<Anchor>, Fault> {
+    let tried = candidates.len();
+    let signers: Vec<Anchor> = candidates.into_iter().filter(|a| signature.is_by(a.key(), image)).collect();
+    match signers.is_empty() {
+        true => Err(mismatch(format!(
+            "an ECDSA signature that is not of this image by any of {tried} keys tried"
+        ))),
+        false => Ok(signers),
+    }
+}
+
+/// The signature first: what nobody trusted has signed is not read.
+fn statement(envelope: &Envelope, candidates: Vec<Anchor>, image: &Digest) -> Result<Vec<Anchor>, Fault> {
+    let tried = candidates.len();
+    let signed = envelope.verify(candidates.iter().map(Anchor::key));
+    let signers: Vec<Anchor> = candidates.into_iter().filter(|a| signed.contains(a.key())).collect();
+    if signers.is_empty() {
+        return Err(mismatch(format!("a DSSE envelope that none of {tried} keys tried has signed")));
+    }
+    if envelope.payload_type() != PAYLOAD_TYPE {
+        let found = format!("a signed envelope of type {:?}", clip(envelope.payload_type()));
+        return Err(
+            Rejection::new(reasons::STATEMENT_OTHER_KIND, found, format!("type {PAYLOAD_TYPE}")).into()
+        );
+    }
+    let statement = Statement::parse(envelope.payload()).map_err(damaged)?;
+    if !statement.is_about(image) {
+        return Err(mismatch(format!("a signed statement about {}", statement.subjects_text())));
+    }
+    if !statement.releases() {
+        let found = format!("a signed statement of type {:?}", clip(statement.predicate_type()));
+        let expected = format!("one of {}", RELEASING.join(", "));
+        return Err(Rejection::new(reasons::STATEMENT_OTHER_KIND, found, expected).into());
+    }
+    Ok(signers)
+}
+
+fn damaged(error: StatementError) -> Fault {
+    let expected = "an in-toto statement about the image".to_owned();
+    Rejection::new(reasons::SIGNATURE_FILE_DAMAGED, error.to_string(), expected).into()
+}
+
+fn elsewhere(anchor: &Anchor, image: &Digest) -> Fault {
+    let found = format!("a good signature by {anchor}, beside a log entry of another image or key");
+    let expected = format!("a log entry of {image} by that key, or none");
+    Rejection::new(reasons::LOG_ENTRY_ELSEWHERE, found, expected).into()
+}
+
+fn clip(text: &str) -> String {
+    text.chars().take(80).collect()
+}
