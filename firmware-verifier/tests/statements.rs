@@ -183,5 +183,5 @@ fn a_cosign_bundle_needs_its_log_entry_to_be_of_this_image_and_key() {
 }
 
 fn pem(key: &PublicKey) -> String {
-    hal::tpm::SiteKeyPublic::new(key.as_bytes().try_into().unwrap()).unwrap().to_pem()
+    hal::tpm::SiteKeyPublic::new(key.as_bytes()).unwrap().to_pem()
 }
