@@ -27,6 +27,8 @@ pub const LOG_ENTRY_ELSEWHERE: ReasonCode = ReasonCode(1013);
 pub const SIGNER_UNKNOWN: ReasonCode = ReasonCode(1020);
 /// A trusted key made it, but not one for this product.
 pub const SIGNER_NOT_ALLOWED: ReasonCode = ReasonCode(1021);
+/// The signer's certificate is for something else than signing code.
+pub const CERTIFICATE_PURPOSE: ReasonCode = ReasonCode(1022);
 /// The signer's key is past its time.
 pub const SIGNER_EXPIRED: ReasonCode = ReasonCode(1030);
 /// The signer's key is before its time.
@@ -43,6 +45,8 @@ pub const VERDICT_OUTDATED: ReasonCode = ReasonCode(1050);
 pub const VERDICT_EXPIRED: ReasonCode = ReasonCode(1051);
 /// The time is needed and not known.
 pub const CLOCK_UNTRUSTED: ReasonCode = ReasonCode(1060);
+/// The revocation list of the signer's authority is past its time.
+pub const LIST_EXPIRED: ReasonCode = ReasonCode(1062);
 /// More keys would have to be tried than is allowed.
 pub const TOO_MANY_CANDIDATES: ReasonCode = ReasonCode(1061);
 /// The trust store cannot be opened.
@@ -192,6 +196,15 @@ pub const REASONS: &[Reason] = &[
         exit: 13,
     },
     Reason {
+        code: CERTIFICATE_PURPOSE,
+        title: "certificate for another purpose",
+        meaning: "The signer's certificate says what it is for, and signing code is not among it.",
+        cause: "A certificate for mail or for servers was used, perhaps one that was stolen.",
+        next: "have the image signed with a certificate for code signing",
+        who: Who::Vendor,
+        exit: 13,
+    },
+    Reason {
         code: SIGNER_EXPIRED,
         title: "signer's key expired",
         meaning: "The signature is good, but its key is no longer trusted.",
@@ -270,6 +283,15 @@ pub const REASONS: &[Reason] = &[
         cause: "Old anchors were never removed, or many have a wide scope.",
         next: "remove anchors that are no longer used, or narrow their scopes",
         who: Who::Approver,
+        exit: 70,
+    },
+    Reason {
+        code: LIST_EXPIRED,
+        title: "revocation list out of date",
+        meaning: "The authority's revocation list is past its time, so nobody can tell whether the certificate still counts.",
+        cause: "No newer list was imported.",
+        next: "fetch the authority's current list and `headgate trust crl` it",
+        who: Who::Integrator,
         exit: 70,
     },
     Reason {

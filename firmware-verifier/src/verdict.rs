@@ -82,6 +82,16 @@ pub enum VerifierError {
         /// What the clock says.
         now: Wall,
     },
+    /// The list that would say whether the signer's certificate was revoked is too old.
+    #[error(
+        "the revocation list of the authority of {anchor} is past its time at {now}; import the current one"
+    )]
+    ListExpired {
+        /// The signer.
+        anchor: String,
+        /// What the clock says.
+        now: Wall,
+    },
     /// More keys than are tried for one image.
     #[error(
         "{found} keys may sign for this product, more than {max}; remove unused anchors or narrow their scopes"
@@ -115,6 +125,7 @@ impl VerifierError {
     pub fn code(&self) -> ReasonCode {
         match self {
             VerifierError::ClockUntrusted { .. } => reasons::CLOCK_UNTRUSTED,
+            VerifierError::ListExpired { .. } => reasons::LIST_EXPIRED,
             VerifierError::TooManyCandidates { .. } | VerifierError::TooManySignatures { .. } => {
                 reasons::TOO_MANY_CANDIDATES
             }

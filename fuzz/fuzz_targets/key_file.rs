@@ -1,7 +1,8 @@
-//! Key files: every kind of bytes is a strong public key or refused with words.
+//! Key files, certificates of authorities and revocation lists: every kind of bytes is a strong public key, an authority,
+//! or refused with words; no list is taken that nobody pinned has signed.
 #![no_main]
 
-use firmware_verifier::trust::PublicKey;
+use firmware_verifier::trust::{Certified, Crl, PublicKey};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -9,4 +10,8 @@ fuzz_target!(|data: &[u8]| {
         Ok(key) => assert_eq!(PublicKey::new(key.kind(), key.as_bytes()), Ok(key)),
         Err(error) => assert!(!error.to_string().is_empty()),
     }
+    if let Ok(pinned) = Certified::read(data, "release") {
+        assert_eq!(Certified::new(pinned.authority(), "release"), Ok(pinned));
+    }
+    assert!(Crl::read(data, std::iter::empty()).is_err());
 });

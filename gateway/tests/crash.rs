@@ -100,7 +100,8 @@ impl World {
         let key = self.vendor.verifying_key().to_bytes().to_vec();
         let (name, vendor, models) = ("acme".into(), "acme".into(), vec!["m".into()]);
         let role = firmware_verifier::trust::Role::Vendor;
-        let request = Request::TrustAdd { key, name, role, vendor, models, from: None, until: None };
+        let request =
+            Request::TrustAdd { key, signer: None, name, role, vendor, models, from: None, until: None };
         judge.ask(request, None).map(drop)
     }
 
@@ -110,7 +111,19 @@ impl World {
         let (role, vendor, models) = (Role::Approver, "*".into(), vec!["*".into()]);
         let (from, until) = (None, None);
         judge
-            .ask(Request::TrustAdd { key, name: "ann".into(), role, vendor, models, from, until }, None)
+            .ask(
+                Request::TrustAdd {
+                    key,
+                    signer: None,
+                    name: "ann".into(),
+                    role,
+                    vendor,
+                    models,
+                    from,
+                    until,
+                },
+                None,
+            )
             .map(drop)
     }
 

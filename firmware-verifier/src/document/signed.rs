@@ -144,8 +144,8 @@ pub(crate) fn open<'a, C: Content>(
 /// Those of `keys` that signed.
 pub(crate) fn signers<'a>(envelope: &Envelope, keys: impl Iterator<Item = &'a Anchor>) -> Vec<Anchor> {
     let keys: Vec<&Anchor> = keys.collect();
-    let signed = envelope.verify(keys.iter().map(|anchor| anchor.key()));
-    keys.into_iter().filter(|anchor| signed.contains(anchor.key())).cloned().collect()
+    let signed = envelope.verify(keys.iter().filter_map(|anchor| anchor.key()));
+    keys.into_iter().filter(|anchor| anchor.key().is_some_and(|key| signed.contains(key))).cloned().collect()
 }
 
 /// Why a document does not count.

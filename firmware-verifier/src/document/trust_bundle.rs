@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Content, DocumentError, MAX_LIST, Moment, field};
 use crate::digest::Digest;
-use crate::trust::anchor::stored_key;
+use crate::trust::anchor::stored_credential;
 use crate::trust::record::MAX_REASON;
 use crate::trust::{Anchor, AnchorError, KeyId, Role, Scope, Thresholds};
 
@@ -32,11 +32,11 @@ pub struct TrustBundle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// Its point in hexadecimal.
+    /// Its point in hexadecimal, or the certificate of an authority (DER).
     pub key: String,
     /// Minisign's number in hexadecimal.
     pub key_number: Option<String>,
-    /// `ed25519`, `ecdsa-p256` or `minisign`.
+    /// `ed25519`, `ecdsa-p256`, `minisign` or `x509`.
     pub kind: String,
     /// Its models; the single `*` for all, and for roles that sign no images.
     pub models: Vec<String>,
@@ -44,6 +44,9 @@ pub struct NewKey {
     pub name: String,
     /// What it counts for.
     pub role: Role,
+    /// The signer's name below an authority, for `x509`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
     /// The first moment it is trusted at.
     pub valid_from: Option<Moment>,
     /// The first moment it is no longer trusted at.
@@ -55,7 +58,8 @@ pub struct NewKey {
 impl NewKey {
     /// The anchor it becomes, once all of it is right.
     pub fn anchor(&self, added: hal::clock::Wall) -> Result<Anchor, AnchorError> {
-        let key = stored_key(&self.kind, &self.key, self.key_number.as_deref())?;
+        let NewKey { kind, key, key_number, signer, .. } = self;
+        let key = stored_credential((kind, key), key_number.as_deref(), signer.as_deref())?;
         let scope = Scope::of_role(self.role, &self.vendor, &self.models)?;
         let anchor = Anchor::made(self.role, key, &self.name, scope, added)?;
         anchor.valid(self.valid_from.map(Moment::wall), self.valid_until.map(Moment::wall))

@@ -8,7 +8,7 @@ use crate::reasons;
 use crate::signature::cosign::CosignBundle;
 use crate::signature::ecdsa::EcdsaSignature;
 use crate::statement::{PAYLOAD_TYPE, RELEASING, Statement, StatementError};
-use crate::trust::{Anchor, KeyKind, TrustStore};
+use crate::trust::{Anchor, KeyKind, PublicKey, TrustStore};
 use crate::verdict::Rejection;
 
 /// A signature, and who may have made it.
@@ -26,10 +26,10 @@ pub(super) enum Kind {
 impl ByDigest {
     pub(super) fn new(signature: Kind, anchors: &TrustStore) -> Result<ByDigest, Fault> {
         let documents = matches!(signature, Kind::Statement(_));
-        let may = |anchor: &&Anchor| match anchor.key().kind() {
-            KeyKind::EcdsaP256 => true,
-            KeyKind::Ed25519 => documents,
-            KeyKind::Minisign { .. } => false,
+        let may = |anchor: &&Anchor| match anchor.key().map(PublicKey::kind) {
+            Some(KeyKind::EcdsaP256) => true,
+            Some(KeyKind::Ed25519) => documents,
+            Some(KeyKind::Minisign { .. }) | None => false,
         };
         let candidates: Vec<Anchor> = anchors.anchors().iter().filter(may).cloned().collect();
         match (candidates.is_empty(), documents) {
@@ -50,7 +50,7 @@ impl ByDigest {
             Kind::Ecdsa(signature) => ecdsa(&signature, candidates, image),
             Kind::Cosign(bundle) => {
                 let signers = ecdsa(bundle.signature(), candidates, image)?;
-                match signers.iter().find(|anchor| !bundle.log_agrees(anchor.key(), image)) {
+                match signers.iter().find(|anchor| !has_key(anchor, |key| bundle.log_agrees(key, image))) {
                     Some(anchor) => Err(elsewhere(anchor, image)),
                     None => Ok(signers),
                 }
@@ -62,7 +62,8 @@ impl ByDigest {
 
 fn ecdsa(signature: &EcdsaSignature, candidates: Vec<Anchor>, image: &Digest) -> Result<Vec<Anchor>, Fault> {
     let tried = candidates.len();
-    let signers: Vec<Anchor> = candidates.into_iter().filter(|a| signature.is_by(a.key(), image)).collect();
+    let signers: Vec<Anchor> =
+        candidates.into_iter().filter(|a| has_key(a, |key| signature.is_by(key, image))).collect();
     match signers.is_empty() {
         true => Err(mismatch(format!(
             "an ECDSA signature that is not of this image by any of {tried} keys tried"
@@ -74,8 +75,9 @@ fn ecdsa(signature: &EcdsaSignature, candidates: Vec<Anchor>, image: &Digest) ->
 /// The signature first: what nobody trusted has signed is not read.
 fn statement(envelope: &Envelope, candidates: Vec<Anchor>, image: &Digest) -> Result<Vec<Anchor>, Fault> {
     let tried = candidates.len();
-    let signed = envelope.verify(candidates.iter().map(Anchor::key));
-    let signers: Vec<Anchor> = candidates.into_iter().filter(|a| signed.contains(a.key())).collect();
+    let signed = envelope.verify(candidates.iter().filter_map(Anchor::key));
+    let signers: Vec<Anchor> =
+        candidates.into_iter().filter(|a| has_key(a, |key| signed.contains(key))).collect();
     if signers.is_empty() {
         return Err(mismatch(format!("a DSSE envelope that none of {tried} keys tried has signed")));
     }
@@ -106,6 +108,10 @@ fn elsewhere(anchor: &Anchor, image: &Digest) -> Fault {
     let found = format!("a good signature by {anchor}, beside a log entry of another image or key");
     let expected = format!("a log entry of {image} by that key, or none");
     Rejection::new(reasons::LOG_ENTRY_ELSEWHERE, found, expected).into()
+}
+
+fn has_key(anchor: &Anchor, is: impl FnOnce(&PublicKey) -> bool) -> bool {
+    anchor.key().is_some_and(is)
 }
 
 fn clip(text: &str) -> String {

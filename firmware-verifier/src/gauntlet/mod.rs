@@ -5,6 +5,7 @@
 //! [`Verified`] is made here alone, after all stages, for the digest of exactly the bytes absorbed.
 
 mod by_digest;
+mod certified;
 pub(crate) mod evidence;
 mod identity;
 pub(crate) mod lane;
@@ -110,7 +111,7 @@ impl Gauntlet {
         let mut run =
             Run { digest: (len <= MAX_IMAGE).then(|| digest.finish()), evidence: vec![], first: None };
         run.record(Stage::Intake, intake(len, &head), None);
-        let held = run.digest.map(|digest| (digest, signer.finish(&digest)));
+        let held = run.digest.map(|digest| (digest, signer.finish(&digest, now)));
         let revoked = held.as_ref().map(|(digest, held)| revocation::check(&store, digest, &held.signers));
         run.record(Stage::Revocation, revoked.unwrap_or(Ok(None)), None);
         let (slot, product) = (&request.slot, &request.product);

@@ -8,6 +8,7 @@ use hal::clock::Wall;
 
 use super::Fault;
 use super::by_digest::{ByDigest, Kind};
+use super::certified::CertifiedCheck;
 use super::lane::Hashes;
 use super::papers::MAX_SIGNATURE_FILES;
 use crate::digest::Digest;
@@ -17,7 +18,7 @@ use crate::reasons;
 use crate::signature::SignatureFile;
 use crate::signature::ed25519::{SIGNATURE_LEN, SignatureFault, StrictStream};
 use crate::signature::minisign::{Minisign, MinisignFault, MinisignStream};
-use crate::trust::{Anchor, KeyKind, Role, TrustStore};
+use crate::trust::{Anchor, KeyKind, PublicKey, Role, TrustStore};
 use crate::verdict::{Basis, Rejection, VerifierError};
 
 /// Most anchors tried for all raw Ed25519 signatures of an image: each costs one SHA-512 of the image.
@@ -41,6 +42,7 @@ enum FileCheck {
         hash: Box<MinisignStream>,
     },
     ByDigest(Box<ByDigest>),
+    Certified(Box<CertifiedCheck>),
 }
 
 /// Who signed, by what.
@@ -73,6 +75,9 @@ impl SignerCheck {
             SignatureFile::Ecdsa(signature) => by_digest(Kind::Ecdsa(signature), anchors),
             SignatureFile::Cosign(bundle) => by_digest(Kind::Cosign(bundle), anchors),
             SignatureFile::Statement(envelope) => by_digest(Kind::Statement(envelope), anchors),
+            SignatureFile::Cms(cms) => {
+                Ok(FileCheck::Certified(Box::new(CertifiedCheck::new(*cms, anchors)?)))
+            }
         };
         let settle = |signature| start(signature).unwrap_or_else(FileCheck::Settled);
         SignerCheck { files: signatures.into_iter().map(settle).collect(), vouch }
@@ -83,7 +88,7 @@ impl SignerCheck {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for file in &mut self.files {
             match file {
-                FileCheck::Settled(_) | FileCheck::ByDigest(_) => {}
+                FileCheck::Settled(_) | FileCheck::ByDigest(_) | FileCheck::Certified(_) => {}
                 FileCheck::Ed25519(streams) => {
                     let half = streams.len().div_ceil(2);
                     let (long, short) = streams.split_at_mut(half);
@@ -97,7 +102,7 @@ impl SignerCheck {
     }
 
     /// Whose signatures hold, of the image with this digest.
-    pub(super) fn finish(self, image: &Digest) -> Holding {
+    pub(super) fn finish(self, image: &Digest, now: Wall) -> Holding {
         let (mut signers, mut faults) = (Vec::new(), Vec::new());
         let none = self.files.is_empty();
         for file in self.files {
@@ -108,6 +113,7 @@ impl SignerCheck {
                     minisign_signers(&signature, candidates, hash)
                 }
                 FileCheck::ByDigest(check) => check.signers(image),
+                FileCheck::Certified(check) => check.signers(image, now),
             };
             match signed {
                 Ok(signed) => signers.extend(signed),
@@ -197,7 +203,7 @@ fn ed25519(
     product: &Product,
     max: usize,
 ) -> Result<FileCheck, Fault> {
-    let keys = anchors.anchors().iter().filter(|a| a.key().kind() == KeyKind::Ed25519);
+    let keys = anchors.anchors().iter().filter(|a| is_kind(a, KeyKind::Ed25519));
     let (mine, others): (Vec<&Anchor>, Vec<&Anchor>) = keys.partition(|a| is_for(a, product));
     if mine.len() > max {
         let found = mine.len();
@@ -209,7 +215,7 @@ fn ed25519(
         return Err(unknown(found));
     }
     let start = |a: &Anchor| {
-        let key = a.key().edwards().ok_or(SignatureFault::Key)?;
+        let key = a.key().and_then(PublicKey::edwards).ok_or(SignatureFault::Key)?;
         StrictStream::new(key, raw).map(|stream| (a.clone(), stream))
     };
     candidates.into_iter().map(start).collect::<Result<_, _>>().map(FileCheck::Ed25519).map_err(not_strict)
@@ -218,8 +224,7 @@ fn ed25519(
 /// Candidates for a minisign signature: the anchors with its key number.
 fn minisign(signature: Minisign, anchors: &TrustStore) -> Result<FileCheck, Fault> {
     let kind = KeyKind::Minisign { key_number: *signature.key_number() };
-    let candidates: Vec<Anchor> =
-        anchors.anchors().iter().filter(|a| a.key().kind() == kind).cloned().collect();
+    let candidates: Vec<Anchor> = anchors.anchors().iter().filter(|a| is_kind(a, kind)).cloned().collect();
     if candidates.is_empty() {
         let number = signature.key_number_text();
         return Err(unknown(format!("a signature by minisign key {number}, which is no trust anchor")));
@@ -250,7 +255,8 @@ fn minisign_signers(
     let mut signers = Vec::new();
     let mut worst = None;
     for anchor in candidates {
-        match signature.verify(anchor.key(), &hash) {
+        let Some(key) = anchor.key() else { continue };
+        match signature.verify(key, &hash) {
             Ok(()) => signers.push(anchor),
             Err(fault) => worst = Some(minisign_fault(fault, &anchor)),
         }
@@ -273,6 +279,10 @@ fn minisign_fault(fault: MinisignFault, anchor: &Anchor) -> Fault {
         }
         MinisignFault::Image(fault) | MinisignFault::Comment(fault) => not_strict(fault),
     }
+}
+
+fn is_kind(anchor: &Anchor, kind: KeyKind) -> bool {
+    anchor.key().is_some_and(|key| key.kind() == kind)
 }
 
 /// Only vendors sign images.

@@ -6,6 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::cms::{Cms, CmsFault};
 use super::cosign::{CosignBundle, CosignFault};
 use super::ecdsa::EcdsaSignature;
 use super::ed25519::SIGNATURE_LEN;
@@ -24,7 +25,8 @@ pub const MAX_SIGNATURE_FILE: usize = 192 * 1024;
 /// What [`SignatureFile::parse`] takes, for error texts and help.
 pub const ACCEPTED: &str = "a minisign .minisig file, a detached Ed25519 signature as 64 raw bytes, 128 hexadecimal \
                             digits or base64, a detached ECDSA P-256 signature in DER or its base64 (cosign, \
-                            openssl), a cosign bundle with a key, or an in-toto statement in a DSSE envelope";
+                            openssl), a cosign bundle with a key, an in-toto statement in a DSSE envelope, or a \
+                            CMS signature in DER or PEM";
 
 /// A signature, read but not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub enum SignatureFile {
     Cosign(CosignBundle),
     /// A DSSE envelope with an in-toto statement about the image.
     Statement(Envelope),
+    /// CMS signed data, detached or with the image inside.
+    Cms(Box<Cms>),
 }
 
 impl SignatureFile {
@@ -51,7 +55,11 @@ impl SignatureFile {
         if let Some(text) = as_text(bytes) {
             return parse_text(text.trim(), bytes);
         }
-        raw(bytes).ok_or_else(|| SignatureFileError::Unknown { looks: Looks::of(bytes) })
+        match raw(bytes) {
+            Some(signature) => Ok(signature),
+            None if is_cms(bytes) => Ok(SignatureFile::Cms(Box::new(Cms::parse(bytes)?))),
+            None => Err(SignatureFileError::Unknown { looks: Looks::of(bytes) }),
+        }
     }
 
     /// Its kind, in words.
@@ -62,8 +70,15 @@ impl SignatureFile {
             SignatureFile::Ecdsa(_) => "detached ECDSA P-256 signature",
             SignatureFile::Cosign(_) => "cosign bundle",
             SignatureFile::Statement(_) => "in-toto statement in a DSSE envelope",
+            SignatureFile::Cms(_) => "CMS signature",
         }
     }
+}
+
+/// A SEQUENCE whose first element names CMS signed data: not every SEQUENCE, so that a key is called a key.
+fn is_cms(bytes: &[u8]) -> bool {
+    let start = bytes.get(..MAX_HEAD).unwrap_or(bytes);
+    bytes.first() == Some(&0x30) && start.windows(SIGNED_DATA.len()).any(|w| w == SIGNED_DATA)
 }
 
 /// 64 bytes of Ed25519, or DER. What could be both is neither.
@@ -78,6 +93,14 @@ fn raw(bytes: &[u8]) -> Option<SignatureFile> {
 fn parse_text(text: &str, bytes: &[u8]) -> Result<SignatureFile, SignatureFileError> {
     if text.starts_with(MINISIGN) && text.lines().count() != MINISIGN_PUB_LINES {
         return Minisign::parse(text).map(SignatureFile::Minisign);
+    }
+    if let Some(label) =
+        text.strip_prefix(PEM_BEGIN).and_then(|rest| rest.split_once("-----")).map(|(label, _)| label)
+        && CMS_LABELS.contains(&label)
+    {
+        let der =
+            x509_cert::der::pem::decode_vec(text.as_bytes()).map_err(|_| CmsFault::Damaged("its PEM"))?.1;
+        return Ok(SignatureFile::Cms(Box::new(Cms::parse(&der)?)));
     }
     if text.starts_with('{') {
         return parse_json(text, bytes);
@@ -163,6 +186,9 @@ pub enum SignatureFileError {
     /// A cosign bundle that cannot be taken.
     #[error(transparent)]
     Cosign(#[from] CosignFault),
+    /// A CMS signature that cannot be taken.
+    #[error(transparent)]
+    Cms(#[from] CmsFault),
 }
 
 impl SignatureFileError {
@@ -172,6 +198,7 @@ impl SignatureFileError {
             SignatureFileError::TooLarge { .. }
             | SignatureFileError::Unknown { .. }
             | SignatureFileError::Ambiguous
+            | SignatureFileError::Cms(CmsFault::Kind | CmsFault::Hash(_) | CmsFault::Algorithm(_))
             | SignatureFileError::Cosign(CosignFault::EntryKind(_)) => reasons::SIGNATURE_FORMAT_UNKNOWN,
             SignatureFileError::Legacy | SignatureFileError::Cosign(CosignFault::Certificate) => {
                 reasons::SIGNATURE_LEGACY
@@ -182,6 +209,7 @@ impl SignatureFileError {
             | SignatureFileError::MinisignComment
             | SignatureFileError::Json
             | SignatureFileError::Envelope(_)
+            | SignatureFileError::Cms(_)
             | SignatureFileError::Cosign(CosignFault::Damaged(_)) => reasons::SIGNATURE_FILE_DAMAGED,
         }
     }
@@ -192,6 +220,13 @@ impl SignatureFileError {
     }
 }
 
+const PEM_BEGIN: &str = "-----BEGIN ";
+/// PEM labels of signed data (RFC 7468 §8, §9).
+const CMS_LABELS: [&str; 2] = ["CMS", "PKCS7"];
+/// id-signedData (RFC 5652 §5.1), as an OBJECT IDENTIFIER.
+const SIGNED_DATA: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
+/// Bytes before the end of it, at most: the SEQUENCE with a length of four bytes.
+const MAX_HEAD: usize = 5 + SIGNED_DATA.len();
 const MINISIGN: &str = "untrusted comment:";
 /// A minisign public key starts as a signature does, but has two lines.
 const MINISIGN_PUB_LINES: usize = 2;
@@ -234,7 +269,7 @@ mod tests {
         let cases: Vec<(Vec<u8>, &str)> = vec![
             (b"".into(), "an empty file"),
             (b"-----BEGIN CERTIFICATE-----\n".into(), "X.509 certificate"),
-            (b"-----BEGIN PKCS7-----\n".into(), "PKCS#7"),
+            (b"-----BEGIN PKCS7-----\n".into(), "a CMS signature: its PEM"),
             (b"\x30\x82\x01\x00".into(), "PKCS#7"),
             (b"{\"messageSignature\":{}}".into(), "sigstore bundle"),
             (b"\x7fELF\x02\x01\0".into(), "firmware image (ELF)"),

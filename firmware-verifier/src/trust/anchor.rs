@@ -1,11 +1,12 @@
-//! A trust anchor: a public key, whose it is, what it may sign for, and when.
+//! A trust anchor: a public key or a certified signer, whose it is, what it may sign for, and when.
 //!
-//! Invariant: an [`Anchor`] that exists has a strong key, one role, and a name; a vendor's has one vendor
+//! Invariant: an [`Anchor`] that exists has a sound credential, one role, and a name; a vendor's has one vendor
 //! and at least one model, and no other has a scope to be mistaken for a limit.
 
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
+use super::credential::{Certified, Credential, CredentialError, MAX_AUTHORITY, X509};
 use super::key::{KeyError, KeyId, KeyKind, P256_LEN, PublicKey};
 use super::role::Role;
 use crate::hex;
@@ -83,12 +84,12 @@ impl std::fmt::Display for Scope {
     }
 }
 
-/// A key that is trusted within a scope and a span of time.
+/// Who is trusted within a scope and a span of time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "AnchorText", into = "AnchorText")]
 pub struct Anchor {
     role: Role,
-    key: PublicKey,
+    credential: Credential,
     name: String,
     scope: Scope,
     valid_from: Option<Wall>,
@@ -98,11 +99,16 @@ pub struct Anchor {
 
 impl Anchor {
     /// A vendor's anchor without limits in time.
-    pub fn new(key: PublicKey, name: &str, scope: Scope, added: Wall) -> Result<Anchor, AnchorError> {
+    pub fn new(
+        credential: impl Into<Credential>,
+        name: &str,
+        scope: Scope,
+        added: Wall,
+    ) -> Result<Anchor, AnchorError> {
         if scope == Scope::everything() {
             return Err(AnchorError::Pattern { found: scope.vendor });
         }
-        Anchor::made(Role::Vendor, key, name, scope, added)
+        Anchor::made(Role::Vendor, credential.into(), name, scope, added)
     }
 
     /// An anchor of another role than a vendor's, without limits in time.
@@ -110,23 +116,23 @@ impl Anchor {
         match role {
             Role::Vendor => Err(AnchorError::Pattern { found: ANY_MODEL.to_owned() }),
             Role::Site | Role::Approver | Role::Gateway => {
-                Anchor::made(role, key, name, Scope::everything(), added)
+                Anchor::made(role, key.into(), name, Scope::everything(), added)
             }
         }
     }
 
     pub(crate) fn made(
         role: Role,
-        key: PublicKey,
+        credential: Credential,
         name: &str,
         scope: Scope,
         added: Wall,
     ) -> Result<Anchor, AnchorError> {
-        if !role.takes(&key) {
-            return Err(AnchorError::Role { role, kind: key.kind() });
+        if !role.takes(&credential) {
+            return Err(AnchorError::Role { role, kind: credential.kind() });
         }
         let name = required("name", name)?;
-        Ok(Anchor { role, key, name, scope, valid_from: None, valid_until: None, added })
+        Ok(Anchor { role, credential, name, scope, valid_from: None, valid_until: None, added })
     }
 
     /// The same anchor, trusted from `from` on and before `until`.
@@ -148,14 +154,19 @@ impl Anchor {
         begun && self.valid_until.is_none_or(|until| now.trusted && now.ms < until.ms)
     }
 
-    /// The name of its key.
+    /// The name of its key, or of its certified signer.
     pub fn id(&self) -> KeyId {
-        self.key.id()
+        self.credential.id()
     }
 
-    /// Its key.
-    pub fn key(&self) -> &PublicKey {
-        &self.key
+    /// What its signatures are checked with.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// Its key, where it has one.
+    pub fn key(&self) -> Option<&PublicKey> {
+        self.credential.key()
     }
 
     /// Whose key it is, as people call it.
@@ -186,7 +197,7 @@ impl Anchor {
 
 impl std::fmt::Display for Anchor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (name, kind, id) = (&self.name, self.key.kind(), self.id());
+        let (name, kind, id) = (&self.name, &self.credential, self.id());
         match self.role {
             Role::Vendor => write!(f, "{name:?} ({kind}, key {id}, for {})", self.scope),
             Role::Site | Role::Approver | Role::Gateway => {
@@ -214,13 +225,13 @@ pub enum AnchorError {
     },
     /// A key of a kind that cannot serve in this role.
     #[error(
-        "{kind} key as {role}: minisign keys sign no documents, and a gateway's own key is an Ed25519 key"
+        "{kind} as {role}: minisign keys and certificates sign images alone, and a gateway's own key is an Ed25519 key"
     )]
     Role {
         /// The role.
         role: Role,
         /// The kind.
-        kind: KeyKind,
+        kind: &'static str,
     },
     /// A scope for a key that signs no images.
     #[error("{role} keys have no products; write \"*\" for vendor and models")]
@@ -242,6 +253,9 @@ pub enum AnchorError {
     /// A key that cannot be trusted.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A certificate that cannot be trusted.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// A stored text of another shape.
     #[error("stored anchor: {field} {found:?} cannot be read")]
     Stored {
@@ -266,6 +280,9 @@ struct AnchorText {
     /// Absent for a vendor: that was the only role in schema 1, whose anchors are read the same way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     role: Option<Role>,
+    /// The name of a certified signer; `key` is then the authority's certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signer: Option<String>,
     valid_from: Option<Wall>,
     valid_until: Option<Wall>,
     vendor: String,
@@ -273,17 +290,21 @@ struct AnchorText {
 
 impl From<Anchor> for AnchorText {
     fn from(anchor: Anchor) -> AnchorText {
-        let (kind, key_number) = match anchor.key.kind() {
-            KeyKind::Ed25519 => ("ed25519", None),
-            KeyKind::EcdsaP256 => ("ecdsa-p256", None),
-            KeyKind::Minisign { key_number } => ("minisign", Some(hex::encode(&key_number))),
+        let (key, signer) = match &anchor.credential {
+            Credential::Key(key) => (key.as_bytes(), None),
+            Credential::Certified(signer) => (signer.authority(), Some(signer.signer().to_owned())),
+        };
+        let key_number = match anchor.key().map(PublicKey::kind) {
+            Some(KeyKind::Minisign { key_number }) => Some(hex::encode(&key_number)),
+            Some(KeyKind::Ed25519 | KeyKind::EcdsaP256) | None => None,
         };
         AnchorText {
             added: anchor.added,
             id: anchor.id(),
-            key: hex::encode(anchor.key.as_bytes()),
-            kind: kind.to_owned(),
+            key: hex::encode(key),
+            kind: anchor.credential.kind().to_owned(),
             key_number,
+            signer,
             models: anchor.scope.models,
             name: anchor.name,
             role: (anchor.role != Role::Vendor).then_some(anchor.role),
@@ -297,7 +318,8 @@ impl From<Anchor> for AnchorText {
 impl TryFrom<AnchorText> for Anchor {
     type Error = AnchorError;
     fn try_from(text: AnchorText) -> Result<Anchor, AnchorError> {
-        let key = stored_key(&text.kind, &text.key, text.key_number.as_deref())?;
+        let AnchorText { kind, key, key_number, signer, .. } = &text;
+        let key = stored_credential((kind, key), key_number.as_deref(), signer.as_deref())?;
         if key.id() != text.id {
             return Err(stored("id", &text.id.to_string()));
         }
@@ -307,19 +329,24 @@ impl TryFrom<AnchorText> for Anchor {
     }
 }
 
-/// A key from its texts: kind, hexadecimal point, and minisign's number.
-pub(crate) fn stored_key(kind: &str, key: &str, number: Option<&str>) -> Result<PublicKey, AnchorError> {
-    let kind = match (kind, number) {
-        ("ed25519", None) => KeyKind::Ed25519,
-        ("ecdsa-p256", None) => KeyKind::EcdsaP256,
-        ("minisign", Some(number)) => {
+/// A credential from its texts: kind, point or certificate in hexadecimal, minisign's number, a certified signer's name.
+pub(crate) fn stored_credential(
+    (kind, key): (&str, &str),
+    number: Option<&str>,
+    signer: Option<&str>,
+) -> Result<Credential, AnchorError> {
+    let bytes = |max| hex::decode_vec(key, max).ok_or_else(|| stored("key", key));
+    let kind = match (kind, number, signer) {
+        ("ed25519", None, None) => KeyKind::Ed25519,
+        ("ecdsa-p256", None, None) => KeyKind::EcdsaP256,
+        ("minisign", Some(number), None) => {
             let key_number = hex::decode(number).ok_or_else(|| stored("key_number", number))?;
             KeyKind::Minisign { key_number }
         }
+        (X509, None, Some(signer)) => return Ok(Certified::new(&bytes(MAX_AUTHORITY)?, signer)?.into()),
         _ => return Err(stored("kind", kind)),
     };
-    let bytes = hex::decode_vec(key, P256_LEN).ok_or_else(|| stored("key", key))?;
-    Ok(PublicKey::new(kind, bytes)?)
+    Ok(PublicKey::new(kind, bytes(P256_LEN)?)?.into())
 }
 
 fn stored(field: &'static str, found: &str) -> AnchorError {
@@ -380,13 +407,13 @@ mod tests {
     fn an_anchor_needs_a_name_and_a_span_that_ends_later() {
         let at = |ms| Some(Wall::trusted(ms));
         assert!(matches!(anchor().valid(at(5), at(5)), Err(AnchorError::Span { .. })));
-        let (key, scope) = (*anchor().key(), anchor().scope().clone());
+        let (key, scope) = (*anchor().key().unwrap(), anchor().scope().clone());
         assert!(matches!(Anchor::new(key, "", scope, Wall::trusted(0)), Err(AnchorError::Text(_))));
     }
 
     #[test]
     fn each_role_takes_the_kinds_it_can_use_and_no_other_scope() {
-        let key = *anchor().key();
+        let key = *anchor().key().unwrap();
         let site = Anchor::with_role(Role::Site, key, "site", Wall::trusted(0)).unwrap();
         assert_eq!((site.role(), site.scope()), (Role::Site, &Scope::everything()));
         let json = serde_json::to_string(&site).unwrap();

@@ -49,7 +49,7 @@ pub struct Changes {
 pub struct KeyChange {
     /// Its id.
     pub id: KeyId,
-    /// SHA-256 of its point.
+    /// SHA-256 of its point, or of its authority's certificate.
     pub fingerprint: Digest,
     /// Whose it is.
     pub name: String,
@@ -65,7 +65,7 @@ impl From<&Anchor> for KeyChange {
     fn from(anchor: &Anchor) -> KeyChange {
         KeyChange {
             id: anchor.id(),
-            fingerprint: Digest::of(anchor.key().as_bytes()),
+            fingerprint: anchor.credential().fingerprint(),
             name: anchor.name().to_owned(),
             role: anchor.role(),
             scope: anchor.scope().to_string(),
@@ -261,6 +261,7 @@ mod tests {
             models: vec![models.into()],
             name: format!("new {seed}"),
             role,
+            signer: None,
             valid_from: None,
             valid_until: None,
             vendor: vendor.into(),

@@ -147,7 +147,7 @@ impl KeyId {
         KeyId(bytes)
     }
 
-    fn of(key: &[u8]) -> KeyId {
+    pub(super) fn of(key: &[u8]) -> KeyId {
         let [a, b, c, d, e, f, g, h, ..] = *Digest::of(key).as_bytes();
         KeyId([a, b, c, d, e, f, g, h])
     }

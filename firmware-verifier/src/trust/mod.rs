@@ -3,6 +3,8 @@
 
 pub mod anchor;
 pub mod bundle;
+pub mod credential;
+pub mod crl;
 pub mod key;
 pub mod key_file;
 pub mod record;
@@ -14,6 +16,8 @@ pub mod threshold;
 
 pub use anchor::{Anchor, AnchorError, Scope};
 pub use bundle::{BundleError, Changes};
+pub use credential::{Certified, Credential, CredentialError};
+pub use crl::{Crl, CrlError};
 pub use key::{KeyError, KeyId, KeyKind, PublicKey};
 pub use key_file::KeyFileError;
 pub use record::{Floor, Revocation};

@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::key::{KeyKind, PublicKey};
+use super::credential::Credential;
+use super::key::KeyKind;
 
 /// What an anchor's signatures count for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,12 +21,13 @@ pub enum Role {
 }
 
 impl Role {
-    /// Whether a key of this kind can serve: minisign signs no document, and a gateway's own key is Ed25519.
-    pub fn takes(self, key: &PublicKey) -> bool {
-        match key.kind() {
-            KeyKind::Ed25519 => true,
-            KeyKind::EcdsaP256 => self != Role::Gateway,
-            KeyKind::Minisign { .. } => self == Role::Vendor,
+    /// Whether a credential of this kind can serve: minisign keys and certificates sign images alone, and a gateway's
+    /// own key is Ed25519.
+    pub fn takes(self, credential: &Credential) -> bool {
+        match credential.key().map(|key| key.kind()) {
+            Some(KeyKind::Ed25519) => true,
+            Some(KeyKind::EcdsaP256) => self != Role::Gateway,
+            Some(KeyKind::Minisign { .. }) | None => self == Role::Vendor,
         }
     }
 }

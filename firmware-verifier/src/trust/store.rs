@@ -11,6 +11,8 @@ use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
 use super::anchor::Anchor;
+use super::credential::{Certified, Credential};
+use super::crl::{Crl, CrlError};
 use super::key::KeyId;
 use super::record::{Floor, MAX_REASON, Revocation, Used};
 use super::role::Role;
@@ -31,6 +33,8 @@ pub const MAX_REVOKED_DIGESTS: usize = 1024;
 pub const MAX_FLOORS: usize = 256;
 /// Most one-shot documents remembered until they expire.
 pub const MAX_USED: usize = 1024;
+/// Most bytes of certificates and revocation lists together: their text is up to twice as long.
+pub const MAX_WEIGHT: usize = 192 * 1024;
 /// Largest stored form in bytes. A full store with the longest names is below it.
 pub const MAX_STORE: usize = 1024 * 1024;
 
@@ -50,6 +54,7 @@ pub struct TrustStore {
     pub(super) used: BTreeMap<DocumentId, Used>,
     pub(super) config: Option<Digest>,
     pub(super) since: Option<Wall>,
+    pub(super) crls: BTreeMap<Digest, Crl>,
 }
 
 impl TrustStore {
@@ -140,6 +145,33 @@ impl TrustStore {
     /// The digest of the configuration that was approved last.
     pub fn config(&self) -> Option<Digest> {
         self.config
+    }
+
+    /// The revocation list of the authority whose certificate has this SHA-256.
+    pub fn crl(&self, authority: &Digest) -> Option<&Crl> {
+        self.crls.get(authority)
+    }
+
+    /// Every revocation list.
+    pub fn crls(&self) -> impl Iterator<Item = &Crl> {
+        self.crls.values()
+    }
+
+    /// Goes by a newer list of an authority that is pinned: the next generation.
+    pub fn import_crl(&mut self, file: &[u8]) -> Result<Crl, TrustStoreError> {
+        let pinned = |anchor: &'_ Anchor| match anchor.credential() {
+            Credential::Certified(pinned) => Some(pinned.as_ref().clone()),
+            Credential::Key(_) => None,
+        };
+        let pinned: Vec<Certified> = self.anchors.iter().filter_map(pinned).collect();
+        let list = Crl::read(file, pinned.iter())?;
+        if let Some(old) = self.crls.get(list.authority()).filter(|old| old.issued() >= list.issued()) {
+            return Err(TrustStoreError::OldList { found: list.issued(), have: old.issued() });
+        }
+        self.change(|next| {
+            next.crls.insert(*list.authority(), list.clone());
+            Ok(list)
+        })
     }
 
     /// When this box took the place of another; one-shot documents from before do not count.
@@ -280,6 +312,11 @@ impl TrustStore {
         }
     }
 
+    fn weight(&self) -> usize {
+        let certificates: usize = self.anchors.iter().map(|a| a.credential().weight()).sum();
+        self.crls.values().fold(certificates, |sum, list| sum.saturating_add(list.der().len()))
+    }
+
     /// Few enough of everything, in order, none twice.
     pub(super) fn check(&self) -> Result<(), TrustStoreError> {
         use TrustStoreError::{Duplicate, Full, NotCanonical};
@@ -289,6 +326,7 @@ impl TrustStore {
             ("revoked images", self.revoked_digests.len(), MAX_REVOKED_DIGESTS),
             ("security-version floors", self.floors.len(), MAX_FLOORS),
             ("used documents", self.used.len(), MAX_USED),
+            ("bytes of certificates and their lists", self.weight(), MAX_WEIGHT),
         ] {
             if found > max {
                 return Err(Full { what, max });
@@ -324,6 +362,17 @@ pub enum TrustStoreError {
         id: KeyId,
         /// The name it has.
         name: String,
+    },
+    /// No list to go by.
+    #[error(transparent)]
+    Crl(#[from] CrlError),
+    /// A list that is not newer.
+    #[error("the list was issued at {found} (seconds since 1970), and one of {have} counts already")]
+    OldList {
+        /// When it was issued.
+        found: u64,
+        /// When the one that counts was.
+        have: u64,
     },
     /// No anchor has this key.
     #[error("no anchor has key {id}; `trust show` lists them")]
@@ -415,6 +464,8 @@ impl TrustStoreError {
             | E::Worn
             | E::SiteKey { .. }
             | E::Approver { .. }
+            | E::Crl(_)
+            | E::OldList { .. }
             | E::FloorNotRaised { .. } => reasons::TRUST_CHANGE_REFUSED,
             E::TooLarge { .. } | E::Schema { .. } | E::NotCanonical | E::Cbor(_) => {
                 reasons::TRUST_STORE_UNREADABLE
@@ -509,10 +560,12 @@ pub(crate) mod tests {
 
     #[test]
     fn site_keys_are_added_first_and_then_only_by_a_bundle() {
-        let site =
-            |seed: u8| Anchor::with_role(Role::Site, *plain(seed).key(), "site", Wall::trusted(0)).unwrap();
-        let other =
-            |role, seed: u8| Anchor::with_role(role, *plain(seed).key(), "other", Wall::trusted(0)).unwrap();
+        let site = |seed: u8| {
+            Anchor::with_role(Role::Site, *plain(seed).key().unwrap(), "site", Wall::trusted(0)).unwrap()
+        };
+        let other = |role, seed: u8| {
+            Anchor::with_role(role, *plain(seed).key().unwrap(), "other", Wall::trusted(0)).unwrap()
+        };
         let mut store = store(1);
         store.add(other(Role::Approver, 7)).unwrap();
         store.add(site(9)).unwrap();

@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
 use super::anchor::Anchor;
+use super::crl::Crl;
 use super::key::KeyId;
 use super::record::{Floor, Revocation, Used};
 use super::role::Role;
@@ -38,6 +41,7 @@ impl TrustStore {
             used: self.used.clone(),
             config: self.config,
             since: self.since,
+            crls: self.crls.iter().map(|(of, list)| (*of, STANDARD.encode(list.der()))).collect(),
         })
     }
 
@@ -77,9 +81,16 @@ fn second(bytes: &[u8]) -> Result<TrustStore, TrustStoreError> {
         used: read.used,
         config: read.config,
         since: read.since,
+        crls: read.crls.into_iter().map(list).collect::<Result<_, _>>()?,
     };
     store.check()?;
     if store.to_cbor()? == bytes { Ok(store) } else { Err(TrustStoreError::NotCanonical) }
+}
+
+fn list((of, text): (Digest, String)) -> Result<(Digest, Crl), TrustStoreError> {
+    let der = STANDARD.decode(text).ok();
+    let list = der.and_then(|der| Crl::stored(der, of)).ok_or(TrustStoreError::NotCanonical)?;
+    Ok((of, list))
 }
 
 /// A `Value` keeps map keys in canonical order, whatever the order of the fields.
@@ -104,6 +115,9 @@ struct Document {
     /// Not there in a box that replaced none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<Wall>,
+    /// Revocation lists in base64, by the SHA-256 of their authority's certificate.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    crls: BTreeMap<Digest, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -147,6 +161,7 @@ mod tests {
             used: BTreeMap::new(),
             config: None,
             since: None,
+            crls: BTreeMap::new(),
         };
         change(&mut document);
         canonical(document).unwrap()
@@ -166,7 +181,7 @@ mod tests {
         let again = read.to_cbor().unwrap();
         assert_ne!(again, old);
         assert_eq!(TrustStore::from_cbor(&again).unwrap(), read);
-        let site = Anchor::with_role(Role::Site, *plain(1).key(), "site", Wall::trusted(0)).unwrap();
+        let site = Anchor::with_role(Role::Site, *plain(1).key().unwrap(), "site", Wall::trusted(0)).unwrap();
         let odd = canonical(one(1, TAG, vec![site])).unwrap();
         assert!(matches!(TrustStore::from_cbor(&odd), Err(TrustStoreError::NotCanonical)));
     }

@@ -23,9 +23,9 @@ pub const MAX_THRESHOLD: u8 = 16;
 /// Most vendors with a threshold of their own.
 pub const MAX_VENDORS: usize = 64;
 
-/// The number of distinct public keys among `signers`, whatever their names or kinds.
+/// The number of distinct keys and certified signers among `signers`, whatever their names or kinds.
 pub fn distinct_keys<'a>(signers: impl IntoIterator<Item = &'a Anchor>) -> usize {
-    signers.into_iter().map(|anchor| anchor.key().as_bytes()).collect::<BTreeSet<_>>().len()
+    signers.into_iter().map(|anchor| anchor.credential().identity()).collect::<BTreeSet<_>>().len()
 }
 
 /// How many distinct keys must sign: 1 to [`MAX_THRESHOLD`].

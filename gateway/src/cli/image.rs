@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use firmware_verifier::identity::{Product, Slot};
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::trust::{Anchor, PublicKey, Scope, TrustStore};
+use firmware_verifier::trust::{Anchor, Scope, TrustStore};
 use firmware_verifier::{Gauntlet, Verdict};
 use hal::clock::{Clock, Wall};
 
@@ -26,7 +26,10 @@ pub(super) struct Verify {
     /// Check it against this public key alone, without configuration, TPM or network. May be repeated.
     #[arg(long, value_name = "FILE", conflicts_with = "plc")]
     anchor: Vec<PathBuf>,
-    /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json or .intoto.jsonl.
+    /// The anchors are certificates of authorities; the name of the signer below them.
+    #[arg(long, value_name = "NAME", requires = "anchor", value_parser = super::typed::line)]
+    signer: Option<String>,
+    /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Security version of the image, to hold against the floor of its product.
@@ -40,7 +43,7 @@ pub(super) struct Stage {
     image: PathBuf,
     #[command(flatten)]
     of: super::OfPlc,
-    /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json or .intoto.jsonl.
+    /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Version, for people.
@@ -126,7 +129,7 @@ pub(super) fn verify(context: &Context, v: &Verify) -> Result<Said, Failure> {
             let (plc, security_version) = (plc.clone(), v.security_version);
             context.ask_with_image(&Request::Verify { plc, security_version, signature }, &v.image)
         }
-        None => against_anchors(&v.image, signature, &v.anchor),
+        None => against_anchors(&v.image, signature, (&v.anchor, v.signer.as_deref())),
     }
 }
 
@@ -176,16 +179,20 @@ pub(super) fn release(context: &Context, v: Release) -> Result<Said, Failure> {
 }
 
 /// A one-off check with given keys: the gate's own code, but not the gate's verdict.
-fn against_anchors(image: &Path, signature: Option<Vec<u8>>, keys: &[PathBuf]) -> Result<Said, Failure> {
+fn against_anchors(
+    image: &Path,
+    signature: Option<Vec<u8>>,
+    (keys, signer): (&[PathBuf], Option<&str>),
+) -> Result<Said, Failure> {
     let now = Clock::system().wall();
     let usage = |e: &dyn std::fmt::Display| Failure::usage(e.to_string());
     let mut anchors = Vec::new();
     for path in keys {
-        let key = PublicKey::parse(&read_small(path)?)
-            .map_err(|e| Failure::new(e.code(), format!("{}: {e}", path.display())))?;
+        let credential = crate::judge::credential(&read_small(path)?, signer)
+            .map_err(|e| Failure { text: format!("{}: {}", path.display(), e.text), ..e })?;
         let scope = Scope::new("any", &["*"]).map_err(|e| usage(&e))?;
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        anchors.push(Anchor::new(key, &name, scope, now).map_err(|e| usage(&e))?);
+        anchors.push(Anchor::new(credential, &name, scope, now).map_err(|e| usage(&e))?);
     }
     let store = TrustStore::with(1, anchors).map_err(|e| Failure::new(e.code(), e.to_string()))?;
     let signature =
@@ -240,7 +247,7 @@ fn window(text: &str) -> Result<(Wall, Wall), String> {
 }
 
 /// How the names of signature files end, in the order in which they are looked for.
-const BESIDE: [&str; 5] = [".minisig", ".sig", ".bundle", ".sigstore.json", ".intoto.jsonl"];
+const BESIDE: [&str; 6] = [".minisig", ".sig", ".bundle", ".sigstore.json", ".intoto.jsonl", ".p7s"];
 /// What an image can be.
 const CLASSES: [&str; 2] = ["firmware", "program"];
 /// In place of a controller, for an image that was checked against given keys.

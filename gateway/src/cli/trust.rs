@@ -17,11 +17,16 @@ use crate::judge::{Answered, Failure, Request, threshold_words};
 pub(super) enum Trust {
     /// Keys, thresholds, floors and revocations.
     Show,
-    /// Trust a public key: Ed25519 as PEM, 32 bytes or hexadecimal; a minisign key for a vendor, a P-256 key in
-    /// PEM for the other roles. After the first site key, others come by a trust bundle alone.
+    /// Trust a public key: Ed25519 as PEM, 32 bytes or hexadecimal; P-256 as PEM; for a vendor a minisign key, too, or
+    /// with --signer the certificate of an authority. After the first site key, site keys and approvers come by a trust
+    /// bundle alone.
     Add {
         /// The key file.
         key: PathBuf,
+        /// KEY is an authority's certificate; trust the signer of this name below it: a common name, or a whole
+        /// subject (CN=release,O=Acme).
+        #[arg(long, value_name = "NAME", value_parser = super::typed::line)]
+        signer: Option<String>,
         /// A name for people.
         #[arg(long, value_parser = super::typed::line)]
         name: String,
@@ -40,6 +45,11 @@ pub(super) enum Trust {
         /// First moment after its validity.
         #[arg(long, value_name = "TIME")]
         until: Option<Wall>,
+    },
+    /// Go by a revocation list (CRL) of an authority that is pinned. From then on it has to be renewed in time.
+    Crl {
+        /// The list, PEM or DER.
+        list: PathBuf,
     },
     /// No longer trust a key.
     Remove {
@@ -87,10 +97,11 @@ pub(super) enum Trust {
 pub(super) fn trust(context: &Context, verb: Trust) -> Result<Said, Failure> {
     context.ask(&match verb {
         Trust::Show => Request::TrustShow,
-        Trust::Add { key, name, role, vendor, model, from, until } => {
+        Trust::Add { key, signer, name, role, vendor, model, from, until } => {
             let (vendor, models) = scope(role, vendor, model)?;
-            Request::TrustAdd { key: read_small(&key)?, name, role, vendor, models, from, until }
+            Request::TrustAdd { key: read_small(&key)?, signer, name, role, vendor, models, from, until }
         }
+        Trust::Crl { list } => Request::TrustCrl { list: read_small(&list)? },
         Trust::Import { bundle, yes } => Request::TrustImport { bundle: read_envelope(&bundle)?, yes },
         Trust::Revoke { what, reason, out } => return revoke(context, what, reason, out),
         Trust::Remove { id } => Request::TrustRemove { id },
@@ -142,6 +153,9 @@ pub(super) fn store_words(store: &TrustRow) -> String {
     let mut out = format!("generation {}, trust bundle {}\n", store.generation, store.bundle);
     out += &format!("signers needed: {}\n", threshold_words(&store.thresholds));
     out += &store.anchors.iter().map(anchor_words).collect::<String>();
+    for list in &store.lists {
+        out += &format!("revocation list of {} for {}\n", list.issued, list.of.join(", "));
+    }
     for floor in &store.floors {
         let crate::judge::rows::FloorRow { vendor, model, value, raised, by } = floor;
         out += &format!("floor {value} for {vendor} {model}, raised {raised} by {by}\n");
@@ -160,7 +174,8 @@ fn anchor_words(a: &AnchorRow) -> String {
         Role::Vendor => format!("{} {}  ", a.vendor, a.models.join(",")),
         Role::Site | Role::Approver | Role::Gateway => String::new(),
     };
-    format!("  {}  {:8}  {:10}  {}  {scope}{until}\n", a.id, a.role.to_string(), a.kind, a.name)
+    let signer = a.signer.as_ref().map(|name| format!("signer {name:?}  ")).unwrap_or_default();
+    format!("  {}  {:8}  {:10}  {}  {signer}{scope}{until}\n", a.id, a.role.to_string(), a.kind, a.name)
 }
 
 /// What a trust bundle changes, for people.

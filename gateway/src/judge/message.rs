@@ -212,8 +212,11 @@ pub enum Request {
     TrustShow,
     /// Add an anchor.
     TrustAdd {
-        /// The key file.
+        /// The key file, or the certificate of an authority.
         key: Vec<u8>,
+        /// The signer below that authority.
+        #[serde(default)]
+        signer: Option<String>,
         /// A name for people.
         name: String,
         /// What its signatures count for.
@@ -226,6 +229,11 @@ pub enum Request {
         from: Option<Wall>,
         /// Until when.
         until: Option<Wall>,
+    },
+    /// Go by a revocation list of a pinned authority.
+    TrustCrl {
+        /// The list.
+        list: Vec<u8>,
     },
     /// Remove an anchor.
     TrustRemove {

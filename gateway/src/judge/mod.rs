@@ -68,6 +68,7 @@ pub(crate) use import::threshold_words;
 pub use message::{Answered, Asked, Failure, Inbox, Message, Request};
 pub(crate) use mint::{rejected, verdict_failure};
 pub use thread::run;
+pub(crate) use trust::credential;
 pub(crate) use walk::walk;
 
 /// Who acts when nobody has asked.

@@ -175,12 +175,26 @@ pub struct TrustRow {
     pub thresholds: Thresholds,
     /// Every anchor.
     pub anchors: Vec<AnchorRow>,
+    /// Revocation lists of authorities.
+    #[serde(default)]
+    pub lists: Vec<ListRow>,
     /// Every security-version floor.
     pub floors: Vec<FloorRow>,
     /// Keys that never count again.
     pub revoked_keys: Vec<RevokedRow>,
     /// Images that are never to be installed again.
     pub revoked_digests: Vec<RevokedRow>,
+}
+
+/// The revocation list of an authority.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ListRow {
+    /// SHA-256 of the authority's certificate.
+    pub authority: String,
+    /// When it was issued.
+    pub issued: Wall,
+    /// Names of the signers below that authority.
+    pub of: Vec<String>,
 }
 
 /// A security-version floor.
@@ -238,8 +252,11 @@ pub struct AnchorRow {
     pub id: String,
     /// Name.
     pub name: String,
-    /// Kind of key.
+    /// Kind of key, or `x509`.
     pub kind: String,
+    /// The signer below an authority.
+    #[serde(default)]
+    pub signer: Option<String>,
     /// What its signatures count for.
     pub role: Role,
     /// Vendor it may sign for.

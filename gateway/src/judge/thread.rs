@@ -143,9 +143,10 @@ impl Judge {
             Request::HeldApprove { case, approval } => self.held_approve(&case, &approval),
             Request::HeldRefuse { case, reason } => self.held_refuse(&case, &reason),
             Request::TrustShow => self.trust_show(),
-            Request::TrustAdd { key, name, role, vendor, models, from, until } => {
-                self.trust_add(&key, &name, (role, &vendor, &models), (from, until))
+            Request::TrustAdd { key, signer, name, role, vendor, models, from, until } => {
+                self.trust_add((&key, signer.as_deref()), &name, (role, &vendor, &models), (from, until))
             }
+            Request::TrustCrl { list } => self.trust_crl(&list),
             Request::TrustImport { bundle, yes } => self.trust_import(&bundle, yes),
             Request::TrustRevoke { what, reason } => self.trust_revoke(&what, &reason),
             Request::TrustRemove { id } => self.trust_remove(&id),

@@ -1,15 +1,16 @@
 //! The trust store on disk: sealed with the TPM's key, never older than the TPM's counter says.
 
 use aws_lc_rs::rand;
+use firmware_verifier::reasons as of_images;
 use firmware_verifier::trust::{
-    Anchor, Floor, KeyId, KeyKind, PublicKey, Revocation, Role, Scope, TrustStore,
+    Anchor, Certified, Credential, Crl, Floor, KeyId, PublicKey, Revocation, Role, Scope, TrustStore,
 };
 use hal::clock::Wall;
 use hal::tpm::SiteKeyPublic;
 use zeroize::Zeroizing;
 
 use super::message::{Answered, Failure};
-use super::rows::{AnchorRow, FloorRow, RevokedRow, TrustRow};
+use super::rows::{AnchorRow, FloorRow, ListRow, RevokedRow, TrustRow};
 use super::{Judge, refusal};
 use crate::audit::Kind;
 use crate::reasons as why;
@@ -44,10 +45,10 @@ impl Judge {
         let row = |a: &Anchor| AnchorRow {
             id: a.id().to_string(),
             name: a.name().to_string(),
-            kind: match a.key().kind() {
-                KeyKind::Ed25519 => "ed25519".into(),
-                KeyKind::EcdsaP256 => "ecdsa-p256".into(),
-                KeyKind::Minisign { .. } => "minisign".into(),
+            kind: a.credential().kind().into(),
+            signer: match a.credential() {
+                Credential::Certified(certified) => Some(certified.signer().to_owned()),
+                Credential::Key(_) => None,
             },
             vendor: a.scope().vendor().to_string(),
             models: a.scope().models().to_vec(),
@@ -70,24 +71,30 @@ impl Judge {
             anchors: store.anchors().iter().map(row).collect(),
             floors: store.floors().iter().map(floor).collect(),
             revoked_keys: store.revoked_keys().map(|(id, r)| revoked(id.to_string(), r)).collect(),
+            lists: store.crls().map(|list| list_row(store, list)).collect(),
             revoked_digests: store.revoked_digests().map(|(d, r)| revoked(d.to_hex(), r)).collect(),
         })))
     }
 
     pub(super) fn trust_add(
         &mut self,
-        key: &[u8],
+        (key, signer): (&[u8], Option<&str>),
         name: &str,
         (role, vendor, models): (Role, &str, &[String]),
         valid: (Option<Wall>, Option<Wall>),
     ) -> Result<Answered, Failure> {
-        let key = public_key(key, role)?;
         let models: Vec<&str> = models.iter().map(String::as_str).collect();
         let anchor = match role {
             Role::Vendor => {
-                Scope::new(vendor, &models).and_then(|scope| Anchor::new(key, name, scope, self.now()))
+                let credential = credential(key, signer)?;
+                Scope::new(vendor, &models).and_then(|scope| Anchor::new(credential, name, scope, self.now()))
             }
-            Role::Site | Role::Approver => Anchor::with_role(role, key, name, self.now()),
+            Role::Site | Role::Approver if signer.is_some() => {
+                return Err(Failure::usage(format!(
+                    "{role} keys are keys; certified signers sign images alone"
+                )));
+            }
+            Role::Site | Role::Approver => Anchor::with_role(role, public_key(key, role)?, name, self.now()),
             Role::Gateway => return Err(Failure::usage("a gateway makes its own key, in its TPM")),
         };
         let anchor = anchor.and_then(|a| a.valid(valid.0, valid.1));
@@ -103,6 +110,17 @@ impl Judge {
         let id = anchor_id.to_string();
         self.write_trust(store)?;
         self.note(Kind::Trust, &id, &text);
+        Ok(Answered::Done { text })
+    }
+
+    /// Goes by a newer revocation list; what it revokes counts no more from now on.
+    pub(super) fn trust_crl(&mut self, list: &[u8]) -> Result<Answered, Failure> {
+        let mut store = self.trust_copy()?;
+        let list = store.import_crl(list).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        let of: Vec<&str> = names_below(&store, &list).collect();
+        let text = format!("revocation list of {}, for {}", issued(&list), of.join(", "));
+        self.write_trust(store)?;
+        self.note(Kind::Trust, &list.authority().to_hex(), &text);
         Ok(Answered::Done { text })
     }
 
@@ -169,6 +187,32 @@ impl Judge {
         })?;
         Ok(())
     }
+}
+
+/// A vendor's credential: a key, or an authority's certificate with the name of a signer below it.
+pub(crate) fn credential(file: &[u8], signer: Option<&str>) -> Result<Credential, Failure> {
+    match signer {
+        Some(signer) => {
+            let read = Certified::read(file, signer).map(Credential::from);
+            read.map_err(|e| Failure::new(of_images::KEY_FILE_REFUSED, e.to_string()))
+        }
+        None => public_key(file, Role::Vendor).map(Credential::from),
+    }
+}
+
+/// Names of the anchors whose authority issued the list.
+fn names_below<'a>(store: &'a TrustStore, list: &'a Crl) -> impl Iterator<Item = &'a str> {
+    let below = |anchor: &&Anchor| anchor.credential().fingerprint() == *list.authority();
+    store.anchors().iter().filter(below).map(Anchor::name)
+}
+
+fn list_row(store: &TrustStore, list: &Crl) -> ListRow {
+    let of = names_below(store, list).map(str::to_owned).collect();
+    ListRow { authority: list.authority().to_hex(), issued: issued(list), of }
+}
+
+fn issued(list: &Crl) -> Wall {
+    Wall::trusted(i64::try_from(list.issued()).unwrap_or(i64::MAX).saturating_mul(1000))
 }
 
 /// A key file; one that signs documents may also be of the kind that approves boot states.
