@@ -389,6 +389,18 @@ pub fn image() -> Vec<u8> {
     std::fs::read(IMAGE).unwrap_or_else(|e| panic!("{IMAGE}: {e}: deploy/setup.sh installs it"))
 }
 
+/// A folder of the public vectors; `None` when they are not here, which CI does not allow.
+pub fn vectors(path: &str) -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
+    let folder = std::env::var_os("HEADGATE_VECTORS").map_or(beside, PathBuf::from).join(path);
+    if folder.exists() {
+        return Some(folder);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is missing", folder.display());
+    eprintln!("skipped: {} is missing", folder.display());
+    None
+}
+
 /// SHA-256.
 pub fn digest(bytes: &[u8]) -> [u8; 32] {
     *gateway::protocol::Digest::of(bytes).as_bytes()

@@ -2,7 +2,7 @@
 //! what was released before.
 
 use firmware_verifier::Digest;
-use headgate_tests::{Bench, image};
+use headgate_tests::{Bench, eventually, image};
 
 fn old_firmware() -> Vec<u8> {
     image().iter().take(4096).map(|b| b ^ 0x5A).collect()
@@ -91,6 +91,9 @@ fn an_image_signed_with_a_certificate_lands_until_its_authority_revokes_it() {
     bench.headgate(&["release", &digest, "--plc", "pump-3", "--ticket", "CHG-1", "--uses", "2"]);
     bench.headgate(&["deliver", &digest, "--plc", "pump-3"]);
     plc.wait_flash(&new_firmware());
+    eventually("the delivery to end", || {
+        bench.headgate(&["explain", "C-000001"]).contains(": done").then_some(())
+    });
 
     bench.openssl(&["ca", "-config", "ca.cnf", "-revoke", "release.pem"]);
     bench.openssl(&["ca", "-config", "ca.cnf", "-gencrl", "-out", "revoked.crl"]);
@@ -108,4 +111,40 @@ fn an_image_signed_with_a_certificate_lands_until_its_authority_revokes_it() {
     bench.start();
     let (exit, _) = bench.refused(&verify);
     assert_eq!(exit, 14, "and after a restart");
+}
+
+/// The conformance suite's bundle of a second-generation log, with the keys of its instance.
+#[test]
+fn a_sigstore_identity_is_pinned_with_its_instance_and_its_issuer() {
+    let Some(suite) = headgate_tests::vectors("sigstore-conformance-sample/bundle-verify") else { return };
+    let mut bench = Bench::new();
+    bench.controller("pump-3", "generic-file-record", "match", &old_firmware());
+    bench.start();
+    let copy = |from: &str, to: &str| bench.write(to, &std::fs::read(suite.join(from)).expect("a vector"));
+    copy("a.txt", "a.bin");
+    copy("rekor2-happy-path/bundle.sigstore.json", "a.bin.sigstore.json");
+    copy("rekor2-happy-path/trusted_root.json", "root.json");
+    let identity = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/\
+                    extremely-dangerous-oidc-beacon.yml@refs/heads/main";
+    let issuer = "https://token.actions.githubusercontent.com";
+    let verify = ["verify", "a.bin", "--plc", "pump-3"];
+    let pin = |identity: &str, name: &str| {
+        let who = ["--identity", identity, "--issuer", issuer, "--name", name];
+        bench.headgate(
+            &[&["trust", "add", "root.json"], &who[..], &["--vendor", "acme", "--model", "*"]].concat(),
+        )
+    };
+    pin("somebody@example.com", "somebody");
+    let (exit, error) = bench.refused(&verify);
+    assert!(exit == 13 && error.contains("HG-1020") && error.contains("another identity"), "{exit} {error}");
+    pin(identity, "acme builds");
+    bench.headgate(&verify);
+    let shown = bench.headgate(&["trust", "show"]);
+    assert!(shown.contains("sigstore") && shown.contains(identity), "{shown}");
+    let alone = ["verify", "a.bin", "--anchor", "root.json", "--identity", identity, "--issuer", issuer];
+    bench.headgate(&alone);
+    bench.write("b.bin", b"another");
+    let other = ["verify", "b.bin", "--plc", "pump-3", "--signature", "a.bin.sigstore.json"];
+    let (exit, error) = bench.refused(&other);
+    assert!(exit == 12 && error.contains("HG-1010"), "{exit} {error}");
 }

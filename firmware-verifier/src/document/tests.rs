@@ -73,6 +73,7 @@ fn bundle() -> TrustBundle {
             models: vec!["px".into()],
             name: "new".into(),
             role: Role::Vendor,
+            issuer: None,
             signer: None,
             valid_from: None,
             valid_until: Some(Moment::new(NOW)),

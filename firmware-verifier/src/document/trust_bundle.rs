@@ -32,11 +32,14 @@ pub struct TrustBundle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// Its point in hexadecimal, or the certificate of an authority (DER).
+    /// Who vouches for the identity in `signer`, for `sigstore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Its point in hexadecimal, or the certificate of an authority (DER), or the file with sigstore's keys.
     pub key: String,
     /// Minisign's number in hexadecimal.
     pub key_number: Option<String>,
-    /// `ed25519`, `ecdsa-p256`, `minisign` or `x509`.
+    /// `ed25519`, `ecdsa-p256`, `minisign`, `x509` or `sigstore`.
     pub kind: String,
     /// Its models; the single `*` for all, and for roles that sign no images.
     pub models: Vec<String>,
@@ -44,7 +47,7 @@ pub struct NewKey {
     pub name: String,
     /// What it counts for.
     pub role: Role,
-    /// The signer's name below an authority, for `x509`.
+    /// The signer's name below an authority, for `x509`; the identity, for `sigstore`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
     /// The first moment it is trusted at.
@@ -58,8 +61,9 @@ pub struct NewKey {
 impl NewKey {
     /// The anchor it becomes, once all of it is right.
     pub fn anchor(&self, added: hal::clock::Wall) -> Result<Anchor, AnchorError> {
-        let NewKey { kind, key, key_number, signer, .. } = self;
-        let key = stored_credential((kind, key), key_number.as_deref(), signer.as_deref())?;
+        let NewKey { kind, key, key_number, signer, issuer, .. } = self;
+        let named = (signer.as_deref(), issuer.as_deref());
+        let key = stored_credential((kind, key), key_number.as_deref(), named)?;
         let scope = Scope::of_role(self.role, &self.vendor, &self.models)?;
         let anchor = Anchor::made(self.role, key, &self.name, scope, added)?;
         anchor.valid(self.valid_from.map(Moment::wall), self.valid_until.map(Moment::wall))

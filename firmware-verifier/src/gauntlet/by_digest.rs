@@ -81,13 +81,18 @@ fn statement(envelope: &Envelope, candidates: Vec<Anchor>, image: &Digest) -> Re
     if signers.is_empty() {
         return Err(mismatch(format!("a DSSE envelope that none of {tried} keys tried has signed")));
     }
-    if envelope.payload_type() != PAYLOAD_TYPE {
-        let found = format!("a signed envelope of type {:?}", clip(envelope.payload_type()));
+    released(envelope.payload_type(), envelope.payload(), image).map(|()| signers)
+}
+
+/// Whether what somebody trusted has signed gives out this image.
+pub(super) fn released(payload_type: &str, payload: &[u8], image: &Digest) -> Result<(), Fault> {
+    if payload_type != PAYLOAD_TYPE {
+        let found = format!("a signed envelope of type {:?}", clip(payload_type));
         return Err(
             Rejection::new(reasons::STATEMENT_OTHER_KIND, found, format!("type {PAYLOAD_TYPE}")).into()
         );
     }
-    let statement = Statement::parse(envelope.payload()).map_err(damaged)?;
+    let statement = Statement::parse(payload).map_err(damaged)?;
     if !statement.is_about(image) {
         return Err(mismatch(format!("a signed statement about {}", statement.subjects_text())));
     }
@@ -96,7 +101,7 @@ fn statement(envelope: &Envelope, candidates: Vec<Anchor>, image: &Digest) -> Re
         let expected = format!("one of {}", RELEASING.join(", "));
         return Err(Rejection::new(reasons::STATEMENT_OTHER_KIND, found, expected).into());
     }
-    Ok(signers)
+    Ok(())
 }
 
 fn damaged(error: StatementError) -> Fault {

@@ -13,6 +13,7 @@ pub(crate) mod papers;
 mod revocation;
 mod rollback;
 pub(crate) mod signer;
+mod sigstore;
 pub(crate) mod verified;
 
 use hal::clock::Wall;

@@ -11,6 +11,7 @@ use super::by_digest::{ByDigest, Kind};
 use super::certified::CertifiedCheck;
 use super::lane::Hashes;
 use super::papers::MAX_SIGNATURE_FILES;
+use super::sigstore::SigstoreCheck;
 use crate::digest::Digest;
 use crate::document::{DocumentError, Signed, Vouch};
 use crate::identity::{Product, Slot};
@@ -43,6 +44,7 @@ enum FileCheck {
     },
     ByDigest(Box<ByDigest>),
     Certified(Box<CertifiedCheck>),
+    Sigstore(Box<SigstoreCheck>),
 }
 
 /// Who signed, by what.
@@ -75,6 +77,9 @@ impl SignerCheck {
             SignatureFile::Ecdsa(signature) => by_digest(Kind::Ecdsa(signature), anchors),
             SignatureFile::Cosign(bundle) => by_digest(Kind::Cosign(bundle), anchors),
             SignatureFile::Statement(envelope) => by_digest(Kind::Statement(envelope), anchors),
+            SignatureFile::Sigstore(bundle) => {
+                Ok(FileCheck::Sigstore(Box::new(SigstoreCheck::new(*bundle, anchors)?)))
+            }
             SignatureFile::Cms(cms) => {
                 Ok(FileCheck::Certified(Box::new(CertifiedCheck::new(*cms, anchors)?)))
             }
@@ -88,7 +93,10 @@ impl SignerCheck {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         for file in &mut self.files {
             match file {
-                FileCheck::Settled(_) | FileCheck::ByDigest(_) | FileCheck::Certified(_) => {}
+                FileCheck::Settled(_)
+                | FileCheck::ByDigest(_)
+                | FileCheck::Certified(_)
+                | FileCheck::Sigstore(_) => {}
                 FileCheck::Ed25519(streams) => {
                     let half = streams.len().div_ceil(2);
                     let (long, short) = streams.split_at_mut(half);
@@ -114,6 +122,7 @@ impl SignerCheck {
                 }
                 FileCheck::ByDigest(check) => check.signers(image),
                 FileCheck::Certified(check) => check.signers(image, now),
+                FileCheck::Sigstore(check) => check.signers(image),
             };
             match signed {
                 Ok(signed) => signers.extend(signed),

@@ -11,6 +11,7 @@ use super::cosign::{CosignBundle, CosignFault};
 use super::ecdsa::EcdsaSignature;
 use super::ed25519::SIGNATURE_LEN;
 use super::minisign::Minisign;
+use super::sigstore::{SigstoreBundle, SigstoreFault};
 use crate::dsse::Envelope;
 use crate::hex;
 use crate::looks::{Looks, as_text};
@@ -25,7 +26,7 @@ pub const MAX_SIGNATURE_FILE: usize = 192 * 1024;
 /// What [`SignatureFile::parse`] takes, for error texts and help.
 pub const ACCEPTED: &str = "a minisign .minisig file, a detached Ed25519 signature as 64 raw bytes, 128 hexadecimal \
                             digits or base64, a detached ECDSA P-256 signature in DER or its base64 (cosign, \
-                            openssl), a cosign bundle with a key, an in-toto statement in a DSSE envelope, or a \
+                            openssl), a sigstore bundle, a cosign bundle with a key, an in-toto statement in a DSSE envelope, or a \
                             CMS signature in DER or PEM";
 
 /// A signature, read but not yet checked.
@@ -43,6 +44,8 @@ pub enum SignatureFile {
     Statement(Envelope),
     /// CMS signed data, detached or with the image inside.
     Cms(Box<Cms>),
+    /// Sigstore bundle, with a key or an identity.
+    Sigstore(Box<SigstoreBundle>),
 }
 
 impl SignatureFile {
@@ -71,6 +74,7 @@ impl SignatureFile {
             SignatureFile::Cosign(_) => "cosign bundle",
             SignatureFile::Statement(_) => "in-toto statement in a DSSE envelope",
             SignatureFile::Cms(_) => "CMS signature",
+            SignatureFile::Sigstore(_) => "sigstore bundle",
         }
     }
 }
@@ -117,13 +121,14 @@ fn parse_text(text: &str, bytes: &[u8]) -> Result<SignatureFile, SignatureFileEr
 /// JSON is told apart by the one field that its kind cannot be without. Two such fields are two meanings.
 fn parse_json(text: &str, bytes: &[u8]) -> Result<SignatureFile, SignatureFileError> {
     let fields: Fields = serde_json::from_str(text).map_err(|_| SignatureFileError::Json)?;
-    match (fields.payload_type, fields.base64_signature) {
-        (Some(_), None) => Envelope::parse(text.as_bytes())
+    match (fields.payload_type, fields.base64_signature, fields.verification_material) {
+        (None, None, Some(_)) => Ok(SignatureFile::Sigstore(Box::new(SigstoreBundle::parse(text)?))),
+        (Some(_), None, None) => Envelope::parse(text.as_bytes())
             .map(SignatureFile::Statement)
             .map_err(|e| SignatureFileError::Envelope(e.to_string())),
-        (None, Some(_)) => Ok(SignatureFile::Cosign(CosignBundle::parse(text)?)),
-        (Some(_), Some(_)) => Err(SignatureFileError::Ambiguous),
-        (None, None) => Err(SignatureFileError::Unknown { looks: Looks::of(bytes) }),
+        (None, Some(_), None) => Ok(SignatureFile::Cosign(CosignBundle::parse(text)?)),
+        (None, None, None) => Err(SignatureFileError::Unknown { looks: Looks::of(bytes) }),
+        _ => Err(SignatureFileError::Ambiguous),
     }
 }
 
@@ -134,6 +139,8 @@ struct Fields {
     payload_type: Option<IgnoredAny>,
     #[serde(rename = "base64Signature")]
     base64_signature: Option<IgnoredAny>,
+    #[serde(rename = "verificationMaterial")]
+    verification_material: Option<IgnoredAny>,
 }
 
 /// A file that is no signature this crate can check.
@@ -177,8 +184,8 @@ pub enum SignatureFileError {
     /// No JSON.
     #[error("a JSON document that cannot be read")]
     Json,
-    /// JSON that is an envelope and a bundle at once.
-    #[error("a JSON document that is a DSSE envelope and a cosign bundle at once")]
+    /// JSON that is an envelope and a bundle at once, or two bundles.
+    #[error("a JSON document that is more than one of DSSE envelope, cosign bundle and sigstore bundle")]
     Ambiguous,
     /// An envelope that cannot be read.
     #[error("{0}")]
@@ -189,6 +196,9 @@ pub enum SignatureFileError {
     /// A CMS signature that cannot be taken.
     #[error(transparent)]
     Cms(#[from] CmsFault),
+    /// A sigstore bundle that cannot be taken.
+    #[error(transparent)]
+    Sigstore(#[from] SigstoreFault),
 }
 
 impl SignatureFileError {
@@ -210,6 +220,7 @@ impl SignatureFileError {
             | SignatureFileError::Json
             | SignatureFileError::Envelope(_)
             | SignatureFileError::Cms(_)
+            | SignatureFileError::Sigstore(_)
             | SignatureFileError::Cosign(CosignFault::Damaged(_)) => reasons::SIGNATURE_FILE_DAMAGED,
         }
     }

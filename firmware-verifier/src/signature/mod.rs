@@ -7,5 +7,6 @@ pub mod ecdsa;
 pub mod ed25519;
 pub mod file;
 pub mod minisign;
+pub mod sigstore;
 
 pub use file::{SignatureFile, SignatureFileError};

@@ -6,7 +6,9 @@
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
-use super::credential::{Certified, Credential, CredentialError, MAX_AUTHORITY, X509};
+use super::credential::{
+    Certified, Credential, CredentialError, Keyless, MAX_AUTHORITY, MAX_ROOT, SIGSTORE, X509,
+};
 use super::key::{KeyError, KeyId, KeyKind, P256_LEN, PublicKey};
 use super::role::Role;
 use crate::hex;
@@ -272,6 +274,9 @@ pub enum AnchorError {
 struct AnchorText {
     added: Wall,
     id: KeyId,
+    /// Who vouches for the identity in `signer`; `key` is then the file with sigstore's keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
     key: String,
     kind: String,
     key_number: Option<String>,
@@ -290,10 +295,14 @@ struct AnchorText {
 
 impl From<Anchor> for AnchorText {
     fn from(anchor: Anchor) -> AnchorText {
-        let (key, signer) = match &anchor.credential {
-            Credential::Key(key) => (key.as_bytes(), None),
-            Credential::Certified(signer) => (signer.authority(), Some(signer.signer().to_owned())),
+        let (key, signer, issuer) = match &anchor.credential {
+            Credential::Key(key) => (key.as_bytes(), None, None),
+            Credential::Certified(signer) => (signer.authority(), Some(signer.signer()), None),
+            Credential::Keyless(signer) => {
+                (signer.root(), Some(signer.identity_text()), Some(signer.issuer()))
+            }
         };
+        let (signer, issuer) = (signer.map(str::to_owned), issuer.map(str::to_owned));
         let key_number = match anchor.key().map(PublicKey::kind) {
             Some(KeyKind::Minisign { key_number }) => Some(hex::encode(&key_number)),
             Some(KeyKind::Ed25519 | KeyKind::EcdsaP256) | None => None,
@@ -304,6 +313,7 @@ impl From<Anchor> for AnchorText {
             key: hex::encode(key),
             kind: anchor.credential.kind().to_owned(),
             key_number,
+            issuer,
             signer,
             models: anchor.scope.models,
             name: anchor.name,
@@ -318,8 +328,9 @@ impl From<Anchor> for AnchorText {
 impl TryFrom<AnchorText> for Anchor {
     type Error = AnchorError;
     fn try_from(text: AnchorText) -> Result<Anchor, AnchorError> {
-        let AnchorText { kind, key, key_number, signer, .. } = &text;
-        let key = stored_credential((kind, key), key_number.as_deref(), signer.as_deref())?;
+        let AnchorText { kind, key, key_number, signer, issuer, .. } = &text;
+        let named = (signer.as_deref(), issuer.as_deref());
+        let key = stored_credential((kind, key), key_number.as_deref(), named)?;
         if key.id() != text.id {
             return Err(stored("id", &text.id.to_string()));
         }
@@ -329,21 +340,27 @@ impl TryFrom<AnchorText> for Anchor {
     }
 }
 
-/// A credential from its texts: kind, point or certificate in hexadecimal, minisign's number, a certified signer's name.
+/// A credential from its texts: kind; point, certificate or file in hexadecimal; minisign's number; a signer's name and who
+/// vouches for it.
 pub(crate) fn stored_credential(
     (kind, key): (&str, &str),
     number: Option<&str>,
-    signer: Option<&str>,
+    (signer, issuer): (Option<&str>, Option<&str>),
 ) -> Result<Credential, AnchorError> {
     let bytes = |max| hex::decode_vec(key, max).ok_or_else(|| stored("key", key));
-    let kind = match (kind, number, signer) {
-        ("ed25519", None, None) => KeyKind::Ed25519,
-        ("ecdsa-p256", None, None) => KeyKind::EcdsaP256,
-        ("minisign", Some(number), None) => {
+    let kind = match (kind, number, signer, issuer) {
+        ("ed25519", None, None, None) => KeyKind::Ed25519,
+        ("ecdsa-p256", None, None, None) => KeyKind::EcdsaP256,
+        ("minisign", Some(number), None, None) => {
             let key_number = hex::decode(number).ok_or_else(|| stored("key_number", number))?;
             KeyKind::Minisign { key_number }
         }
-        (X509, None, Some(signer)) => return Ok(Certified::new(&bytes(MAX_AUTHORITY)?, signer)?.into()),
+        (X509, None, Some(signer), None) => {
+            return Ok(Certified::new(&bytes(MAX_AUTHORITY)?, signer)?.into());
+        }
+        (SIGSTORE, None, Some(identity), Some(issuer)) => {
+            return Ok(Keyless::new(&bytes(MAX_ROOT)?, identity, issuer)?.into());
+        }
         _ => return Err(stored("kind", kind)),
     };
     Ok(PublicKey::new(kind, bytes(P256_LEN)?)?.into())

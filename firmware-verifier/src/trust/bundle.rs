@@ -261,6 +261,7 @@ mod tests {
             models: vec![models.into()],
             name: format!("new {seed}"),
             role,
+            issuer: None,
             signer: None,
             valid_from: None,
             valid_until: None,

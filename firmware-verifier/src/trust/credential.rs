@@ -1,9 +1,13 @@
-//! What shows that somebody signed: a key of his own, or a name that an authority certifies.
+//! What shows that somebody signed: a key of his own, a name that an authority certifies, or an identity that sigstore's
+//! authority certified for the few minutes in which it signed.
 //!
 //! Invariant: a [`Certified`] has the certificate of an authority (X.509 v3, RFC 5280 §4.2.1.9) and the name of one
-//! signer below it. The authority alone is no signer: it certifies others, too.
+//! signer below it; a [`Keyless`] has the keys of an instance of sigstore, and who vouched for which identity. Neither
+//! authority alone is a signer: it certifies others, too.
 
 use rustls_pki_types::CertificateDer;
+use sigstore_verify::Verifier;
+use sigstore_verify::trust_root::TrustedRoot;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{PrintableStringRef, TeletexStringRef, Utf8StringRef};
 use x509_cert::der::oid::db::rfc4519::CN;
@@ -13,9 +17,13 @@ use x509_cert::name::Name;
 
 use super::key::{KeyId, KeyKind, PublicKey};
 use crate::digest::Digest;
-use crate::identity::{IdentityError, required};
+use crate::identity::IdentityError;
 use crate::signature::der_scan;
 
+/// Largest file with sigstore's keys in bytes; that of the public instance has about 7 KiB.
+pub const MAX_ROOT: usize = 32 * 1024;
+/// Longest name of a signer, identity or issuer in bytes: an address of a build workflow has some 150.
+pub const MAX_NAME: usize = 512;
 /// Largest certificate of an authority in bytes.
 pub const MAX_AUTHORITY: usize = 4 * 1024;
 
@@ -26,6 +34,8 @@ pub enum Credential {
     Key(PublicKey),
     /// A signer whom an authority certifies (CMS signatures).
     Certified(Box<Certified>),
+    /// An identity that signs without a key of its own (sigstore).
+    Keyless(Box<Keyless>),
 }
 
 impl Credential {
@@ -33,7 +43,7 @@ impl Credential {
     pub fn key(&self) -> Option<&PublicKey> {
         match self {
             Credential::Key(key) => Some(key),
-            Credential::Certified(_) => None,
+            Credential::Certified(_) | Credential::Keyless(_) => None,
         }
     }
 
@@ -42,15 +52,17 @@ impl Credential {
         match self {
             Credential::Key(key) => key.id(),
             Credential::Certified(signer) => KeyId::of(&signer.identity()),
+            Credential::Keyless(signer) => KeyId::of(&signer.identity()),
         }
     }
 
-    /// What two people compare on the telephone: SHA-256 of the point of a key, or of the authority's certificate, as
-    /// `openssl x509 -fingerprint -sha256` prints it.
+    /// What two people compare on the telephone: SHA-256 of the point of a key, of the authority's certificate, as
+    /// `openssl x509 -fingerprint -sha256` prints it, or of the file with sigstore's keys.
     pub fn fingerprint(&self) -> Digest {
         match self {
             Credential::Key(key) => Digest::of(key.as_bytes()),
             Credential::Certified(signer) => Digest::of(&signer.authority),
+            Credential::Keyless(signer) => Digest::of(&signer.root),
         }
     }
 
@@ -59,6 +71,7 @@ impl Credential {
         match self {
             Credential::Key(key) => key.as_bytes().to_vec(),
             Credential::Certified(signer) => signer.identity(),
+            Credential::Keyless(signer) => signer.identity(),
         }
     }
 
@@ -71,6 +84,7 @@ impl Credential {
                 KeyKind::Minisign { .. } => "minisign",
             },
             Credential::Certified(_) => X509,
+            Credential::Keyless(_) => SIGSTORE,
         }
     }
 
@@ -79,6 +93,7 @@ impl Credential {
         match self {
             Credential::Key(_) => 0,
             Credential::Certified(signer) => signer.authority.len(),
+            Credential::Keyless(signer) => signer.root.len(),
         }
     }
 }
@@ -95,11 +110,18 @@ impl From<Certified> for Credential {
     }
 }
 
+impl From<Keyless> for Credential {
+    fn from(signer: Keyless) -> Credential {
+        Credential::Keyless(Box::new(signer))
+    }
+}
+
 impl std::fmt::Display for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Credential::Key(key) => key.kind().fmt(f),
             Credential::Certified(signer) => write!(f, "x509 signer {:?}", signer.signer),
+            Credential::Keyless(signer) => write!(f, "sigstore identity {:?}", signer.identity),
         }
     }
 }
@@ -128,7 +150,7 @@ impl Certified {
                 subject: subject_text(&read.tbs_certificate.subject),
             });
         }
-        Ok(Certified { authority: authority.to_vec(), signer: required("signer", signer)? })
+        Ok(Certified { authority: authority.to_vec(), signer: named("signer", signer)? })
     }
 
     /// The same from a file: one certificate in DER, or in PEM with nothing behind it.
@@ -168,6 +190,73 @@ impl Certified {
     }
 }
 
+/// An identity, below the keys of an instance of sigstore (its `trusted_root.json`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keyless {
+    root: Vec<u8>,
+    identity: String,
+    issuer: String,
+}
+
+impl Keyless {
+    /// `root` is the file; `identity` what the certificate's subject alternative name must be, a mail address or URI;
+    /// `issuer` the provider that must have vouched for it.
+    pub fn new(root: &[u8], identity: &str, issuer: &str) -> Result<Keyless, CredentialError> {
+        if root.len() > MAX_ROOT {
+            return Err(CredentialError::RootTooLarge { found: root.len() });
+        }
+        let refused = |why: String| CredentialError::NoRoot { why: why.chars().take(200).collect() };
+        let read = trusted_root(root).map_err(refused)?;
+        if read.certificate_authorities.is_empty() {
+            return Err(refused("it names no certificate authority".to_owned()));
+        }
+        Verifier::new(&read).map_err(|e| refused(e.to_string()))?;
+        let (identity, issuer) = (named("identity", identity)?, named("issuer", issuer)?);
+        Ok(Keyless { root: root.to_vec(), identity, issuer })
+    }
+
+    /// The file with sigstore's keys.
+    pub fn root(&self) -> &[u8] {
+        &self.root
+    }
+
+    /// The identity.
+    pub fn identity_text(&self) -> &str {
+        &self.identity
+    }
+
+    /// Who vouches for it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Without the file: under newer keys it is the same signer.
+    fn identity(&self) -> Vec<u8> {
+        [SIGSTORE.as_bytes(), &[0], self.issuer.as_bytes(), &[0], self.identity.as_bytes()].concat()
+    }
+}
+
+/// A name as certificates have it: one line, compared byte for byte.
+fn named(field: &'static str, text: &str) -> Result<String, IdentityError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(IdentityError::Empty { field });
+    }
+    if text.len() > MAX_NAME {
+        return Err(IdentityError::TooLong { field, len: text.len() });
+    }
+    match text.chars().any(char::is_control) {
+        true => Err(IdentityError::Control { field, found: text.chars().take(40).collect() }),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// Reads `trusted_root.json`.
+pub(crate) fn trusted_root(json: &[u8]) -> Result<TrustedRoot, String> {
+    let text = std::str::from_utf8(json).map_err(|_| "it is not text".to_owned())?;
+    TrustedRoot::from_json(text).map_err(|e| e.to_string())
+}
+
 /// A subject for people: at most 200 characters, none of them a control character.
 pub(crate) fn subject_text(subject: &Name) -> String {
     subject.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
@@ -190,6 +279,8 @@ fn common_names(subject: &Name) -> Vec<Option<String>> {
 const PEM_BEGIN: &str = "-----BEGIN ";
 /// How a [`Certified`] is stored.
 pub(super) const X509: &str = "x509";
+/// How a [`Keyless`] is stored.
+pub(super) const SIGSTORE: &str = "sigstore";
 
 /// What cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -211,6 +302,18 @@ pub enum CredentialError {
     NoAuthority {
         /// Whose it is.
         subject: String,
+    },
+    /// Over the limit.
+    #[error("a trusted_root.json of {found} bytes; at most {MAX_ROOT} are taken")]
+    RootTooLarge {
+        /// Its size.
+        found: usize,
+    },
+    /// Not what sigstore's clients go by.
+    #[error("not the trusted_root.json of a sigstore instance: {why}")]
+    NoRoot {
+        /// Why.
+        why: String,
     },
     /// A name that is none.
     #[error(transparent)]

@@ -39,6 +39,18 @@ impl PublicKey {
     }
 }
 
+impl PublicKey {
+    /// The SubjectPublicKeyInfo in DER (RFC 5280 §4.1.2.7); a minisign key has none, as it signs in its own format only.
+    pub fn to_spki(&self) -> Option<Vec<u8>> {
+        let prefix = match self.kind() {
+            KeyKind::Ed25519 => SPKI_ED25519,
+            KeyKind::EcdsaP256 => SPKI_P256,
+            KeyKind::Minisign { .. } => return None,
+        };
+        Some([prefix, self.as_bytes()].concat())
+    }
+}
+
 fn parse_text(text: &str, looks: Looks) -> Result<PublicKey, KeyFileError> {
     if let Some(raw) = hex::decode::<KEY_LEN>(text) {
         return Ok(PublicKey::new(KeyKind::Ed25519, raw)?);

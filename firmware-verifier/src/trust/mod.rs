@@ -16,7 +16,7 @@ pub mod threshold;
 
 pub use anchor::{Anchor, AnchorError, Scope};
 pub use bundle::{BundleError, Changes};
-pub use credential::{Certified, Credential, CredentialError};
+pub use credential::{Certified, Credential, CredentialError, Keyless};
 pub use crl::{Crl, CrlError};
 pub use key::{KeyError, KeyId, KeyKind, PublicKey};
 pub use key_file::KeyFileError;

@@ -161,7 +161,7 @@ impl TrustStore {
     pub fn import_crl(&mut self, file: &[u8]) -> Result<Crl, TrustStoreError> {
         let pinned = |anchor: &'_ Anchor| match anchor.credential() {
             Credential::Certified(pinned) => Some(pinned.as_ref().clone()),
-            Credential::Key(_) => None,
+            Credential::Key(_) | Credential::Keyless(_) => None,
         };
         let pinned: Vec<Certified> = self.anchors.iter().filter_map(pinned).collect();
         let list = Crl::read(file, pinned.iter())?;

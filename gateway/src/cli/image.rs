@@ -14,7 +14,7 @@ use hal::clock::{Clock, Wall};
 use super::{Context, Said, open_image, read_small};
 use crate::judge::message::EvidenceRow;
 use crate::judge::rows::{Terms, VerdictRow};
-use crate::judge::{Answered, Failure, Request, walk};
+use crate::judge::{Answered, Failure, Named, Request, walk};
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -26,9 +26,8 @@ pub(super) struct Verify {
     /// Check it against this public key alone, without configuration, TPM or network. May be repeated.
     #[arg(long, value_name = "FILE", conflicts_with = "plc")]
     anchor: Vec<PathBuf>,
-    /// The anchors are certificates of authorities; the name of the signer below them.
-    #[arg(long, value_name = "NAME", requires = "anchor", value_parser = super::typed::line)]
-    signer: Option<String>,
+    #[command(flatten)]
+    signer: super::trust::SignerArgs,
     /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
@@ -122,14 +121,14 @@ pub(super) struct OnPlc {
     pub(super) plc: String,
 }
 
-pub(super) fn verify(context: &Context, v: &Verify) -> Result<Said, Failure> {
+pub(super) fn verify(context: &Context, v: Verify) -> Result<Said, Failure> {
     let signature = signature(&v.image, v.signature.as_deref())?;
-    match &v.plc {
+    match v.plc {
         Some(plc) => {
-            let (plc, security_version) = (plc.clone(), v.security_version);
+            let security_version = v.security_version;
             context.ask_with_image(&Request::Verify { plc, security_version, signature }, &v.image)
         }
-        None => against_anchors(&v.image, signature, (&v.anchor, v.signer.as_deref())),
+        None => against_anchors(&v.image, signature, (&v.anchor, v.signer.named().as_ref())),
     }
 }
 
@@ -182,7 +181,7 @@ pub(super) fn release(context: &Context, v: Release) -> Result<Said, Failure> {
 fn against_anchors(
     image: &Path,
     signature: Option<Vec<u8>>,
-    (keys, signer): (&[PathBuf], Option<&str>),
+    (keys, signer): (&[PathBuf], Option<&Named>),
 ) -> Result<Said, Failure> {
     let now = Clock::system().wall();
     let usage = |e: &dyn std::fmt::Display| Failure::usage(e.to_string());

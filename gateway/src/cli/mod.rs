@@ -191,7 +191,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Status => context.ask(&Request::Status),
         Verb::Doctor => doctor::doctor(context),
         Verb::Explain(v) => explain::explain(context, &v),
-        Verb::Verify(v) => image::verify(context, &v),
+        Verb::Verify(v) => image::verify(context, v),
         Verb::Stage(v) => image::stage(context, v),
         Verb::Countersign(v) => countersign::countersign(context, v),
         Verb::Vault(v) => image::vault(context, v),

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Args, Subcommand};
 use firmware_verifier::dsse::MAX_ENVELOPE;
 use firmware_verifier::trust::Role;
 use hal::clock::Wall;
@@ -11,22 +11,45 @@ use serde_json::json;
 
 use super::{Context, Said, read_at_most, read_small, read_text, write_new};
 use crate::judge::rows::{AnchorRow, ChangesRow, TrustRow};
-use crate::judge::{Answered, Failure, Request, threshold_words};
+use crate::judge::{Answered, Failure, Named, Request, threshold_words};
+
+/// Who signs, where the file is no key of his own.
+#[derive(Debug, Args)]
+pub(super) struct SignerArgs {
+    /// The file is an authority's certificate; the signer of this name below it: a common name, or a whole subject
+    /// (CN=release,O=Acme).
+    #[arg(long, value_name = "NAME", value_parser = super::typed::long_line, conflicts_with_all = ["identity", "issuer"])]
+    signer: Option<String>,
+    /// The file is the trusted_root.json of a sigstore instance; who signs without a key, by mail address or URI.
+    #[arg(long, value_name = "WHO", value_parser = super::typed::long_line, requires = "issuer")]
+    identity: Option<String>,
+    /// The provider that vouches for the identity.
+    #[arg(long, value_name = "URL", value_parser = super::typed::long_line, requires = "identity")]
+    issuer: Option<String>,
+}
+
+impl SignerArgs {
+    pub(super) fn named(self) -> Option<Named> {
+        match (self.signer, self.identity, self.issuer) {
+            (Some(signer), ..) => Some(Named::Certified(signer)),
+            (None, Some(identity), Some(issuer)) => Some(Named::Keyless { identity, issuer }),
+            (None, ..) => None,
+        }
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Trust {
     /// Keys, thresholds, floors and revocations.
     Show,
     /// Trust a public key: Ed25519 as PEM, 32 bytes or hexadecimal; P-256 as PEM; for a vendor a minisign key, too, or
-    /// with --signer the certificate of an authority. After the first site key, site keys and approvers come by a trust
+    /// with --signer the certificate of an authority, with --identity sigstore's trusted_root.json. After the first site key, site keys and approvers come by a trust
     /// bundle alone.
     Add {
         /// The key file.
         key: PathBuf,
-        /// KEY is an authority's certificate; trust the signer of this name below it: a common name, or a whole
-        /// subject (CN=release,O=Acme).
-        #[arg(long, value_name = "NAME", value_parser = super::typed::line)]
-        signer: Option<String>,
+        #[command(flatten)]
+        signer: SignerArgs,
         /// A name for people.
         #[arg(long, value_parser = super::typed::line)]
         name: String,
@@ -99,6 +122,7 @@ pub(super) fn trust(context: &Context, verb: Trust) -> Result<Said, Failure> {
         Trust::Show => Request::TrustShow,
         Trust::Add { key, signer, name, role, vendor, model, from, until } => {
             let (vendor, models) = scope(role, vendor, model)?;
+            let signer = signer.named();
             Request::TrustAdd { key: read_small(&key)?, signer, name, role, vendor, models, from, until }
         }
         Trust::Crl { list } => Request::TrustCrl { list: read_small(&list)? },

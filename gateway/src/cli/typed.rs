@@ -1,14 +1,25 @@
 //! Texts typed on the command line: one rule for tickets, names, reasons and versions.
 
+use firmware_verifier::trust::credential::MAX_NAME;
+
 /// One line: not empty, at most [`MAX`] characters, none of them a control character. It ends up in cases,
 /// lists and logs, where an escape sequence would be carried out by the terminal that shows it.
 pub(super) fn line(text: &str) -> Result<String, String> {
+    line_of(text, MAX)
+}
+
+/// As [`line`], for names in certificates, which are longer.
+pub(super) fn long_line(text: &str) -> Result<String, String> {
+    line_of(text, MAX_NAME)
+}
+
+fn line_of(text: &str, max: usize) -> Result<String, String> {
     let len = text.chars().count();
     if text.trim().is_empty() {
-        return Err("it is empty; write 1 to 200 characters".into());
+        return Err(format!("it is empty; write 1 to {max} characters"));
     }
-    if len > MAX {
-        return Err(format!("{len} characters; at most {MAX}"));
+    if len > max {
+        return Err(format!("{len} characters; at most {max}"));
     }
     match text.chars().find(|c| super::print::is_control(*c)) {
         Some(c) => Err(format!("the control character {c:?}; write one line of text")),

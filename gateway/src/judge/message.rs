@@ -44,6 +44,21 @@ pub struct Asked {
     pub caller: String,
 }
 
+/// A signer below an authority.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Named {
+    /// A name in certificates of an authority (CMS).
+    Certified(String),
+    /// An identity and who vouches for it (sigstore).
+    Keyless {
+        /// Mail address or URI.
+        identity: String,
+        /// The provider.
+        issuer: String,
+    },
+}
+
 /// What a command asks for. Travels over the management socket as one line of JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "do")]
@@ -212,11 +227,11 @@ pub enum Request {
     TrustShow,
     /// Add an anchor.
     TrustAdd {
-        /// The key file, or the certificate of an authority.
+        /// The key file, or what certifies the signer.
         key: Vec<u8>,
-        /// The signer below that authority.
+        /// Who that is, where `key` is no key of his own.
         #[serde(default)]
-        signer: Option<String>,
+        signer: Option<Named>,
         /// A name for people.
         name: String,
         /// What its signatures count for.

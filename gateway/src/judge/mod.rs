@@ -65,7 +65,7 @@ pub(crate) use configuration::settle_change;
 pub use gate::GateStatus;
 pub use held::{ApproverRow, HeldRow};
 pub(crate) use import::threshold_words;
-pub use message::{Answered, Asked, Failure, Inbox, Message, Request};
+pub use message::{Answered, Asked, Failure, Inbox, Message, Named, Request};
 pub(crate) use mint::{rejected, verdict_failure};
 pub use thread::run;
 pub(crate) use trust::credential;

@@ -144,7 +144,7 @@ impl Judge {
             Request::HeldRefuse { case, reason } => self.held_refuse(&case, &reason),
             Request::TrustShow => self.trust_show(),
             Request::TrustAdd { key, signer, name, role, vendor, models, from, until } => {
-                self.trust_add((&key, signer.as_deref()), &name, (role, &vendor, &models), (from, until))
+                self.trust_add((&key, signer.as_ref()), &name, (role, &vendor, &models), (from, until))
             }
             Request::TrustCrl { list } => self.trust_crl(&list),
             Request::TrustImport { bundle, yes } => self.trust_import(&bundle, yes),

@@ -3,13 +3,13 @@
 use aws_lc_rs::rand;
 use firmware_verifier::reasons as of_images;
 use firmware_verifier::trust::{
-    Anchor, Certified, Credential, Crl, Floor, KeyId, PublicKey, Revocation, Role, Scope, TrustStore,
+    Anchor, Certified, Credential, Crl, Floor, KeyId, Keyless, PublicKey, Revocation, Role, Scope, TrustStore,
 };
 use hal::clock::Wall;
 use hal::tpm::SiteKeyPublic;
 use zeroize::Zeroizing;
 
-use super::message::{Answered, Failure};
+use super::message::{Answered, Failure, Named};
 use super::rows::{AnchorRow, FloorRow, ListRow, RevokedRow, TrustRow};
 use super::{Judge, refusal};
 use crate::audit::Kind;
@@ -48,6 +48,7 @@ impl Judge {
             kind: a.credential().kind().into(),
             signer: match a.credential() {
                 Credential::Certified(certified) => Some(certified.signer().to_owned()),
+                Credential::Keyless(keyless) => Some(keyless.identity_text().to_owned()),
                 Credential::Key(_) => None,
             },
             vendor: a.scope().vendor().to_string(),
@@ -78,7 +79,7 @@ impl Judge {
 
     pub(super) fn trust_add(
         &mut self,
-        (key, signer): (&[u8], Option<&str>),
+        (key, signer): (&[u8], Option<&Named>),
         name: &str,
         (role, vendor, models): (Role, &str, &[String]),
         valid: (Option<Wall>, Option<Wall>),
@@ -189,15 +190,16 @@ impl Judge {
     }
 }
 
-/// A vendor's credential: a key, or an authority's certificate with the name of a signer below it.
-pub(crate) fn credential(file: &[u8], signer: Option<&str>) -> Result<Credential, Failure> {
-    match signer {
-        Some(signer) => {
-            let read = Certified::read(file, signer).map(Credential::from);
-            read.map_err(|e| Failure::new(of_images::KEY_FILE_REFUSED, e.to_string()))
+/// A vendor's credential: a key, or who certifies the signer of this name.
+pub(crate) fn credential(file: &[u8], signer: Option<&Named>) -> Result<Credential, Failure> {
+    let read = match signer {
+        None => return public_key(file, Role::Vendor).map(Credential::from),
+        Some(Named::Certified(signer)) => Certified::read(file, signer).map(Credential::from),
+        Some(Named::Keyless { identity, issuer }) => {
+            Keyless::new(file, identity, issuer).map(Credential::from)
         }
-        None => public_key(file, Role::Vendor).map(Credential::from),
-    }
+    };
+    read.map_err(|e| Failure::new(of_images::KEY_FILE_REFUSED, e.to_string()))
 }
 
 /// Names of the anchors whose authority issued the list.
