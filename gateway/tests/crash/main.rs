@@ -6,5 +6,8 @@
 mod commands;
 mod replace;
 mod spent;
+mod tpm_dies;
 #[allow(dead_code)]
+#[path = "../../../hal/tests/tpm_bench/wire.rs"]
+mod wire;
 mod world;
