@@ -134,7 +134,7 @@ fn only_looks(request: &Request) -> bool {
             | R::Learned { .. }
             | R::Signals
             | R::AuditList { .. }
-            | R::AuditVerify
+            | R::AuditVerify { .. }
             | R::ConfigCompare { .. }
             | R::Doctor
     )

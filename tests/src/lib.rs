@@ -74,6 +74,20 @@ impl Bench {
         Some(Bench::in_folder(dir, Some(disk)))
     }
 
+    /// A box of a new site: not provisioned.
+    pub fn unprovisioned() -> Bench {
+        let bench = Bench::bare(tempfile::tempdir().expect("a temporary folder"), None);
+        bench.headgate(&["site-key", "new"]);
+        bench
+    }
+
+    /// Provisions it and has its boot state approved.
+    pub fn provision(&self) {
+        self.headgate(&["init", "--site-key", "site.pub"]);
+        self.headgate(&["site-key", "sign", "approval-request.json"]);
+        self.headgate(&["trust", "approve-pcrs", "approval.json"]);
+    }
+
     /// A box with a TPM of its own and the name of this one, of the same site: not provisioned.
     pub fn spare(&self) -> Bench {
         let spare = Bench::bare(tempfile::tempdir().expect("a temporary folder"), None);
@@ -86,9 +100,7 @@ impl Bench {
     fn in_folder(dir: tempfile::TempDir, disk: Option<disk::Disk>) -> Bench {
         let bench = Bench::bare(dir, disk);
         bench.headgate(&["site-key", "new"]);
-        bench.headgate(&["init", "--site-key", "site.pub"]);
-        bench.headgate(&["site-key", "sign", "approval-request.json"]);
-        bench.headgate(&["trust", "approve-pcrs", "approval.json"]);
+        bench.provision();
         bench
     }
 
@@ -101,11 +113,16 @@ impl Bench {
             tpm.tcti()
         );
         let bench = Bench { gateway: None, sims: Vec::new(), disk, tpm, config, dir };
-        for pcr in [0, 2, 4, 7] {
-            bench.extend(pcr, "the firmware this bench booted");
-        }
+        bench.boot();
         bench.write_config();
         bench
+    }
+
+    /// Measures what every start of this box measures.
+    pub fn boot(&self) {
+        for pcr in [0, 2, 4, 7] {
+            self.extend(pcr, "the firmware this bench booted");
+        }
     }
 
     /// Adds a simulated controller that runs `firmware`, with the process allow-list of a small plant.

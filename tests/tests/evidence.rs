@@ -181,6 +181,72 @@ fn an_old_disk_a_deleted_store_and_a_counter_that_moved_are_told_apart() {
     shut(&mut bench, &plc, "HG-7012");
 }
 
+/// Keeps the data and the TPM's memory as they are now, or puts them back: what the provider of a virtual machine can do.
+fn snapshot(bench: &mut Bench, from: [&str; 2], to: [&str; 2]) {
+    bench.tpm.kill();
+    for (from, to) in from.iter().zip(to) {
+        copy(&bench.path(from), &bench.path(to));
+    }
+    bench.tpm.restart().expect("it starts");
+    bench.boot();
+}
+
+/// The newest checkpoint of an exported log.
+fn checkpoint(bench: &Bench, log: &str) -> String {
+    let files = std::fs::read_dir(bench.path(log).join("checkpoints")).expect("a folder").flatten();
+    let names = files.map(|file| file.file_name().into_string().expect("a number"));
+    let size =
+        |name: &String| name.chars().filter(char::is_ascii_digit).collect::<String>().parse::<u64>().ok();
+    let newest = names.max_by_key(size).expect("a checkpoint");
+    format!("{log}/checkpoints/{newest}")
+}
+
+#[test]
+fn a_disk_and_a_tpm_put_back_together_open_the_gate_and_a_checkpoint_kept_elsewhere_tells() {
+    let (mut bench, _plc) = bench();
+    bench.headgate(&["audit", "export", "early"]);
+    let early = &checkpoint(&bench, "early");
+    let (live, kept) = (["data", "tpm"], ["data-kept", "tpm-kept"]);
+    snapshot(&mut bench, live, kept);
+    let anchor = bench.json(&["trust", "show"])["anchors"][0]["id"].as_str().expect("an id").to_owned();
+    bench.headgate(&["trust", "remove", &anchor]);
+    bench.headgate(&["audit", "export", "late"]);
+    let late = &checkpoint(&bench, "late");
+    let against = |bench: &Bench, log: &str, seen: &str| {
+        let path = |name: &str| bench.path(name).display().to_string();
+        python("audit.py", &["verify", &path(log), "--seen", &path(seen)])
+    };
+    for seen in [early, late] {
+        let said = against(&bench, "late", seen);
+        assert_eq!(said.code, 0, "what has only grown holds against {seen}: {}", said.text);
+    }
+
+    snapshot(&mut bench, kept, live);
+    bench.start();
+    let shown = bench.json(&["trust", "show"]);
+    assert_eq!(
+        shown["anchors"].as_array().map(Vec::len),
+        Some(1),
+        "the key that was removed is back: {shown}"
+    );
+    bench.headgate(&["audit", "verify"]);
+    bench.headgate(&["audit", "export", "back"]);
+    let said = against(&bench, "back", early);
+    assert_eq!(said.code, 0, "an older checkpoint tells nothing: {}", said.text);
+    let said = against(&bench, "back", late);
+    assert_eq!(said.code, 1, "the box that went back in time is told: {}", said.text);
+    // The command says the same, and a log that has grown past the checkpoint again differs from it.
+    bench.headgate(&["audit", "verify", "--against", early]);
+    let (code, error) = bench.refused(&["audit", "verify", "--against", late]);
+    assert!(code == 71 && error.contains("HG-7013") && error.contains("checkpoint"), "{code} {error}");
+    for n in 0..8 {
+        bench.headgate(&["backup", "-o", &format!("{n}.backup")]);
+    }
+    let (code, error) = bench.refused(&["audit", "verify", "--against", late]);
+    assert!(code == 71 && error.contains("HG-7013"), "longer, and another one: {code} {error}");
+    assert!(bench.json(&["status"])["gate"]["open"] == true, "asking changes nothing");
+}
+
 #[test]
 fn changes_of_trust_are_counted_against_what_the_tpms_memory_is_good_for() {
     let (bench, _plc) = bench();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{Context, Said};
+use super::{Context, Said, read_text};
 use crate::judge::rows::{AuditReport, AuditRow};
 use crate::judge::{Failure, Request};
 
@@ -17,7 +17,12 @@ pub(super) enum Audit {
         last: u64,
     },
     /// Read the whole log and check every hash and signature.
-    Verify,
+    Verify {
+        /// A checkpoint that was kept elsewhere: the log must continue it. Tells a box that was put back in time, TPM and
+        /// all.
+        #[arg(long, value_name = "CHECKPOINT")]
+        against: Option<PathBuf>,
+    },
     /// Write the log, its checkpoints and its key into a new folder, for whoever checks it with other tools.
     Export {
         /// The folder; it must not be there.
@@ -34,7 +39,9 @@ pub(super) enum Audit {
 pub(super) fn audit(context: &Context, verb: Audit) -> Result<Said, Failure> {
     context.ask(&match verb {
         Audit::List { last } => Request::AuditList { last },
-        Audit::Verify => Request::AuditVerify,
+        Audit::Verify { against } => {
+            Request::AuditVerify { against: against.as_deref().map(read_text).transpose()? }
+        }
         Audit::Export { to } => {
             // The gateway that runs has another working folder.
             let to =

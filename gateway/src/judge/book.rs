@@ -352,21 +352,40 @@ impl Judge {
         Ok(found)
     }
 
-    /// Reads the whole log and checks every hash and signature.
-    pub(super) fn audit_verify(&mut self) -> Result<Answered, Failure> {
+    /// Reads the whole log and checks every hash and signature, and that it continues the checkpoint `against`, which was
+    /// kept elsewhere. That one alone tells of a disk that was put back together with the state of its TPM.
+    pub(super) fn audit_verify(&mut self, against: Option<&str>) -> Result<Answered, Failure> {
         self.whole_book()?;
         let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
         let provisioned = self.provisioned().map_err(super::trust::gate_failure)?.ok_or_else(missing)?;
         let key = self.log_key(&provisioned).map_err(Failure::internal)?;
         let seen = self.seen_checkpoint();
         let report = Log::verify(&self.store, &key, seen.as_ref().map(|n| &n.checkpoint));
-        match report {
-            Ok(report) => Ok(Answered::AuditReport(AuditReport::from(&report))),
-            Err(e) => {
-                self.damaged(e.to_string());
-                Err(audit_failure(&e))
-            }
+        let report = report.map_err(|e| {
+            self.damaged(e.to_string());
+            audit_failure(&e)
+        })?;
+        if let Some(kept) = against {
+            self.continues(kept, &key)?;
         }
+        Ok(Answered::AuditReport(AuditReport::from(&report)))
+    }
+
+    /// Whether the log continues a checkpoint that somebody brings. The entry about it is all that changes here: a person
+    /// decides what is to become of a box that is not as new as it was.
+    fn continues(&mut self, kept: &str, key: &LogKey) -> Result<(), Failure> {
+        let unusable = |e: &dyn std::fmt::Display| {
+            Failure::usage(format!("the checkpoint to compare with: {e}")).next(
+                "give one of this gateway: a file of checkpoints/ in an export, or what the broker keeps",
+            )
+        };
+        let note = Note::parse(kept).map_err(|e| unusable(&e))?;
+        let seen = note.verify(key).map_err(|e| unusable(&e))?;
+        Log::verify(&self.store, key, Some(seen)).map(drop).map_err(|e| {
+            self.note_with(Kind::Trust, "book", &format!("checked: {e}"), Some(why::AUDIT_LOG), None);
+            audit_failure(&e)
+                .next("restore the newest disk, or treat the gateway as replaced: docs/replace.md")
+        })
     }
 
     /// Writes the log, its checkpoints and its key into a new folder; with a fresh checkpoint where one can be made.

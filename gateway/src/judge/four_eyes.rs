@@ -14,7 +14,6 @@ use hal::reason::ReasonCode;
 use super::held::{self as holding, ApproverRow};
 use super::message::{Answered, Failure};
 use super::release::{Basis, Grant, life};
-use super::rollback::Leave;
 use super::trust::gate_failure;
 use super::{Judge, refusal, why};
 use crate::audit::Kind;
@@ -190,7 +189,8 @@ impl Judge {
         let basis = match self.is_program(&held.plc, &held.digest) {
             true => self.program_basis(held, expires)?,
             false => {
-                let leave = ticket.map(|ticket| Leave::given(ticket, terms.uses)).transpose()?;
+                let leave =
+                    ticket.map(|t| self.leave_given((&held.plc, &held.digest), t, terms.uses)).transpose()?;
                 let minted = self.mint_with(&held.plc, &held.digest, expires, leave);
                 Basis::from(&minted.map_err(|f| f.into_failure())?.verified)
             }

@@ -355,7 +355,11 @@ pub enum Request {
         last: u64,
     },
     /// Check the whole audit log.
-    AuditVerify,
+    AuditVerify {
+        /// A checkpoint of it that was kept elsewhere, which it must continue.
+        #[serde(default)]
+        against: Option<String>,
+    },
     /// Write the audit log into a new folder.
     AuditExport {
         /// The folder.

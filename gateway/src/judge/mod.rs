@@ -67,6 +67,7 @@ pub use held::{ApproverRow, HeldRow};
 pub(crate) use import::threshold_words;
 pub use message::{Answered, Asked, Failure, Inbox, Message, Named, Request};
 pub(crate) use mint::{rejected, verdict_failure};
+pub use replace::TakenOver;
 pub use thread::run;
 pub(crate) use trust::credential;
 pub(crate) use walk::walk;
@@ -143,6 +144,7 @@ impl Judge {
         })?;
         let disk = RealDisk::open(&config.data).map_err(|e| damaged(&e))?;
         let store = Store::open(disk, DIRS, fuse).map_err(|e| damaged(&e))?;
+        replace::forget_incoming(&store).map_err(|e| damaged(&e))?;
         let db = Db::open(lock, &store).map_err(|e| damaged(&e))?;
         let vault = Vault::open(store.clone(), Limits::default()).map_err(|e| damaged(&e))?;
         let tcti: Option<Tcti> = config.tpm.tcti.parse().ok();

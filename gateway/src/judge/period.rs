@@ -18,7 +18,7 @@ impl Judge {
         if from.ms >= to.ms {
             return Err(Failure::usage(format!("the period {from} to {to} has no moment in it")));
         }
-        let Answered::AuditReport(log) = self.audit_verify()? else {
+        let Answered::AuditReport(log) = self.audit_verify(None)? else {
             return Err(Failure::internal("another answer than asked for"));
         };
         let rows = self.db.rows();

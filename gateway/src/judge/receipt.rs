@@ -61,7 +61,7 @@ impl Judge {
     }
 
     /// Makes one receipt that is due.
-    pub(super) fn keep_receipts(&mut self) {
+    pub fn keep_receipts(&mut self) {
         if self.receipts_in().is_none_or(|wait| !wait.is_zero()) {
             return;
         }

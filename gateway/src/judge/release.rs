@@ -1,11 +1,12 @@
 //! Releases: an image is permitted into a controller, on terms, and the permission taken back.
 
+use firmware_verifier::dsse::Envelope;
 use firmware_verifier::verdict::{self, Spend, Verified};
 use hal::clock::Wall;
 
 use super::Judge;
 use super::message::{Answered, Failure};
-use super::rollback::{self, Leave};
+use super::rollback;
 use super::rows::{self, ReleaseRow};
 use super::trust::gate_failure;
 use crate::audit::Kind;
@@ -66,7 +67,8 @@ impl Judge {
         if self.is_program(plc, &digest) {
             return self.release_program((plc, &digest), terms, expires, downgrade);
         }
-        let given = downgrade.map(|ticket| Leave::given(ticket, terms.uses)).transpose()?;
+        let given =
+            downgrade.map(|ticket| self.leave_given((plc, &digest), ticket, terms.uses)).transpose()?;
         let minted = self.mint_with(plc, &digest, expires, given);
         let verified = minted.map_err(|f| f.into_failure())?.verified;
         if let Some(need) = self.approvals_needed(plc, &digest) {
@@ -86,11 +88,15 @@ impl Judge {
         // No release outlives the documents that it rests on.
         let expires = basis.expires;
         let spent = match (basis.spends, downgrade) {
+            (_, None) => None,
             (Some(spend), Some(ticket)) => {
-                self.spend_ticket(plc, spend)?;
-                Some((spend, ticket))
+                self.spend_ticket(plc, &digest, spend)?;
+                Some((spend.id, ticket))
             }
-            _ => None,
+            (None, Some(ticket)) => Envelope::parse(ticket.as_bytes())
+                .ok()
+                .and_then(|envelope| self.spent_before_a_cut(plc, &digest, &envelope))
+                .map(|id| (id, ticket)),
         };
         let terms = Terms {
             stations: terms.stations,
@@ -113,8 +119,8 @@ impl Judge {
         })?;
         let replaced = before.map_or(String::new(), |before| before.replaced_by(&terms));
         let mut ticket = terms.ticket.as_ref().map_or(String::new(), |ticket| format!(", ticket {ticket}"));
-        if let Some((spend, _)) = spent {
-            ticket += &format!(", downgrade ticket {} spent", spend.id);
+        if let Some((id, _)) = spent {
+            ticket += &format!(", downgrade ticket {id} spent");
         }
         let held = held.map_or(String::new(), |case| format!(", approved in {case}"));
         let text = format!("{} use(s), until {expires}{ticket}{held}, {}", terms.uses, basis.backing);

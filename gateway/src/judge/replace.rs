@@ -18,6 +18,7 @@ use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::TrustStore;
 use firmware_verifier::trust::store::MAX_STORE;
 use hal::clock::Wall;
+use hal::store::{Store, StoreError};
 use hal::tpm::Provisioned;
 use serde_json::json;
 
@@ -39,11 +40,12 @@ use crate::state::meta;
 use crate::vault::Sidecar;
 
 /// What was taken over.
-pub(crate) struct TakenOver {
+#[derive(Debug)]
+pub struct TakenOver {
     /// For people.
-    pub(crate) text: String,
+    pub text: String,
     /// Whether approvers had signed its configuration: then that runs from the next start on.
-    pub(crate) is_approved: bool,
+    pub is_approved: bool,
 }
 
 /// What of a backup is kept in memory until it is used.
@@ -56,7 +58,7 @@ type Backup = Opened<BufReader<File>>;
 
 impl Judge {
     /// What the site has to sign so that this box takes the place of the one that made the backup.
-    pub(crate) fn draft_replacement(&mut self, from: &Path, reason: &str) -> Result<Answered, Failure> {
+    pub fn draft_replacement(&mut self, from: &Path, reason: &str) -> Result<Answered, Failure> {
         let provisioned = self.provisioned_or_failure()?;
         let mut backup = open(from)?;
         self.fits(backup.manifest(), &provisioned)?;
@@ -83,7 +85,7 @@ impl Judge {
 
     /// Takes the place of the box that made the backup.
     /// `keep` is given its configuration before anything counts.
-    pub(crate) fn replace(
+    pub fn replace(
         &mut self,
         from: &Path,
         leave: &str,
@@ -113,7 +115,7 @@ impl Judge {
         if is_approved {
             self.store.rename(NEXT, APPROVED)?;
         }
-        self.store.remove(INCOMING)?;
+        forget_incoming(&self.store)?;
         Ok(TakenOver { text: words(backup.manifest(), &owed), is_approved })
     }
 
@@ -177,6 +179,7 @@ impl Judge {
 
     /// Writes down what came with the backup; none of it counts before the trust store does.
     fn take_files(&mut self, backup: &mut Backup) -> Result<Taken, Failure> {
+        forget_incoming(&self.store)?;
         let (mut trust, mut config, mut state, mut about) = (None, None, false, None);
         let mut entries = backup.entries().map_err(|e| unreadable(&e))?;
         while let Some((entry, _)) = entries.entry().map_err(|e| unreadable(&e))? {
@@ -307,6 +310,17 @@ impl Judge {
     }
 }
 
+/// Removes what a take-over that was cut off has left: done again, it begins anew. SQLite would take a log file that
+/// lies beside the database of another backup for that one's.
+pub(super) fn forget_incoming(store: &Store) -> Result<(), StoreError> {
+    for name in LEFT_OVER {
+        if store.open_file(name)?.is_some() {
+            store.remove(name)?;
+        }
+    }
+    Ok(())
+}
+
 fn open(path: &Path) -> Result<Backup, Failure> {
     let file = File::open(path).map_err(|e| {
         Failure::not_found(format!("{}: {e}", path.display()))
@@ -322,7 +336,7 @@ fn all(entries: &mut Reader<'_, BufReader<File>>, what: &'static str, max: u64) 
 /// Puts the present entry into a file of the store.
 fn keep(
     entries: &mut Reader<'_, BufReader<File>>,
-    store: &hal::store::Store,
+    store: &Store,
     dir: &str,
     name: &str,
 ) -> Result<(), Failure> {
@@ -354,6 +368,8 @@ fn words(manifest: &Manifest, owed: &[(CaseNumber, String, bool)]) -> String {
 
 /// The database of the other box while it is taken over.
 const INCOMING: &str = "incoming.db";
+/// Its names on disk: SQLite gives the others.
+const LEFT_OVER: [&str; 4] = [INCOMING, "incoming.db-wal", "incoming.db-shm", "incoming.db-journal"];
 /// Where the database keeps whose place was taken.
 const RETIRED: &str = "retired";
 /// Largest sidecar.

@@ -1,9 +1,10 @@
 //! No way back: floors rise with what controllers have taken, and a ticket goes below one once.
 //!
-//! A ticket is spent in the trust store before its release is written: a cut between the two loses a use, and
-//! never doubles one. The release then carries the ticket, and each later run checks it again as one that was
-//! spent.
+//! A ticket is spent in the trust store before its release is written, and before that the database notes for which
+//! image and controller: after a cut between the two the use is still that release's, given again, and no other's. The
+//! release then carries the ticket, and each later run checks it again as one that was spent.
 
+use firmware_verifier::document::{Document, DocumentId, Downgrade};
 use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::Floor;
 use firmware_verifier::verdict::Spend;
@@ -37,12 +38,45 @@ impl Leave {
 }
 
 impl Judge {
+    /// The ticket that is given with the release of an image; one whose use was spent for this very release before a
+    /// cut is not spent again.
+    pub(super) fn leave_given(
+        &self,
+        (plc, digest): (&str, &ImageDigest),
+        ticket: &str,
+        uses: u32,
+    ) -> Result<Leave, Failure> {
+        let leave = Leave::given(ticket, uses)?;
+        let spent = self.spent_before_a_cut(plc, digest, &leave.ticket).is_some();
+        Ok(Leave { spent, ..leave })
+    }
+
+    /// The number of the ticket, where its last use was spent for this release and the release was not written.
+    pub(super) fn spent_before_a_cut(
+        &self,
+        plc: &str,
+        digest: &ImageDigest,
+        ticket: &Envelope,
+    ) -> Option<DocumentId> {
+        let id = Document::<Downgrade>::parse(ticket.payload()).ok()?.id;
+        let begun = meta::get(&self.db.rows(), &begun_at(plc, digest)).ok().flatten()?;
+        let used = self.trust().ok()?.used(&id);
+        (begun == spending(id, used)).then_some(id)
+    }
+
     /// Uses a ticket once more, for good.
-    pub(super) fn spend_ticket(&mut self, plc: &str, spend: Spend) -> Result<(), Failure> {
+    pub(super) fn spend_ticket(
+        &mut self,
+        plc: &str,
+        digest: &ImageDigest,
+        spend: Spend,
+    ) -> Result<(), Failure> {
         let Spend { id, uses, expires, .. } = spend;
         let mut store = self.trust_copy()?;
         store.spend(id, uses, expires, self.now()).map_err(|e| Failure::new(e.code(), e.to_string()))?;
         let used = store.used(&id);
+        let begun = spending(id, used);
+        self.db.write("begin to spend a ticket", |tx| meta::put(tx, &begun_at(plc, digest), &begun))?;
         self.write_trust(store)?;
         self.note(Kind::Trust, plc, &format!("downgrade ticket {id} spent, use {used} of {uses}"));
         Ok(())
@@ -91,14 +125,18 @@ impl Judge {
     }
 }
 
-/// Keeps the ticket of a release; an empty one takes the place of an earlier release's.
+/// Keeps the ticket of a release, whose use is no longer between the two writes; an empty one takes the place of an
+/// earlier release's.
 pub(super) fn keep_ticket(
     tx: &Tx<'_>,
     plc: &str,
     digest: &ImageDigest,
     ticket: &str,
 ) -> Result<(), StateError> {
-    let place = place(plc, digest);
+    let (place, begun) = (place(plc, digest), begun_at(plc, digest));
+    if meta::get(tx, &begun)?.is_some() {
+        meta::put(tx, &begun, b"")?;
+    }
     if ticket.is_empty() && meta::get(tx, &place)?.is_none() {
         return Ok(());
     }
@@ -107,4 +145,14 @@ pub(super) fn keep_ticket(
 
 fn place(plc: &str, digest: &ImageDigest) -> String {
     format!("downgrade/{plc}/{}", vault::hex(digest))
+}
+
+/// Where the database notes the use that is being spent for a release.
+fn begun_at(plc: &str, digest: &ImageDigest) -> String {
+    format!("downgrade-begun/{plc}/{}", vault::hex(digest))
+}
+
+/// Use number `used` of a ticket.
+fn spending(id: DocumentId, used: u8) -> Vec<u8> {
+    format!("{id}/{used}").into_bytes()
 }

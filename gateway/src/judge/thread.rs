@@ -182,7 +182,7 @@ impl Judge {
             Request::ConfigApprove { approval, document } => self.config_approve(&approval, &document),
             Request::Doctor => self.doctor(),
             Request::AuditList { last } => self.audit_list(last),
-            Request::AuditVerify => self.audit_verify(),
+            Request::AuditVerify { against } => self.audit_verify(against.as_deref()),
             Request::AuditExport { to } => self.audit_export(&to),
             Request::Backup { to, images } => self.backup(&to, images),
             Request::AuditSetAside { reason } => self.audit_set_aside(&reason),
