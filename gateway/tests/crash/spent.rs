@@ -56,7 +56,9 @@ pub(crate) fn trust_site(judge: &mut Judge) -> Result<(), Failure> {
     let key = site().verifying_key().to_bytes().to_vec();
     let (name, vendor, models) = ("site".into(), "*".into(), vec!["*".into()]);
     let (role, from, until) = (Role::Site, None, None);
-    judge.ask(Request::TrustAdd { key, name, role, vendor, models, from, until }, None).map(drop)
+    judge
+        .ask(Request::TrustAdd { key, signer: None, name, role, vendor, models, from, until }, None)
+        .map(drop)
 }
 
 /// Imports a floor that the image, of security version 4, is below.
