@@ -10,7 +10,7 @@ use hal::sensor::{Block, Flaw, Quality};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::MOST;
-use crate::estimate::level::rms::decibels;
+use crate::estimate::level::rms::{decibels, energy};
 use crate::estimate::phasor::{Class, Nominal, PhasorConfig, PhasorEstimator};
 use crate::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES, ToneEstimator};
 
@@ -143,10 +143,40 @@ impl Meter {
             self.tone(block, out);
             return gap;
         }
-        for (n, sample) in block.samples.iter().take(hal::sensor::MAX_BLOCK).enumerate() {
-            self.sample(block.time_of(n), *sample, block, out);
-        }
+        self.others(block, out);
         gap
+    }
+
+    /// Takes a block sample by sample, and at once those that no window begins or ends with.
+    fn others(&mut self, block: &Block, out: &mut Vec<Reading>) {
+        let mut left = &block.samples[..block.samples.len().min(hal::sensor::MAX_BLOCK)];
+        let mut taken = 0;
+        while let Some((first, rest)) = left.split_first() {
+            self.sample(block.time_of(taken), *first, block, out);
+            taken += 1;
+            let (inside, rest) = rest.split_at(self.room(block, taken).min(rest.len()));
+            if !inside.is_empty() {
+                self.quality = self.quality.and(worst(inside, block.quality));
+                self.gather.count += inside.len() as u64;
+                self.gather.sum += total(inside);
+                self.gather.squares += energy(inside);
+                taken += inside.len();
+                (self.before, self.step_ns) = (Some(block.time_of(taken - 1)), block.period_ns);
+            }
+            left = rest;
+        }
+    }
+
+    /// How many samples from `next` on leave the window of values that has begun open; 0 where each has to be asked.
+    fn room(&self, block: &Block, next: usize) -> usize {
+        let is_asked = matches!(self.tool, Tool::Mains(_)) || self.gather.count == 0;
+        let period = u128::from(block.period_ns);
+        if is_asked || period == 0 {
+            return 0;
+        }
+        let passed = block.time_of(next).since(self.began).as_nanos() + period + period / 2;
+        let left = self.window.as_nanos().saturating_sub(passed);
+        usize::try_from(left.div_ceil(period)).unwrap_or(usize::MAX)
     }
 
     /// Takes a block for the windows of a tone, as far as each reaches. A window that lies whole in the block is
@@ -329,12 +359,69 @@ fn worst(samples: &[f64], quality: Quality) -> Quality {
 
 /// 0 of finite samples, else NaN: no sample is asked by itself, so that several go at once.
 fn nothing(samples: &[f64]) -> f64 {
-    let (whole, rest) = samples.as_chunks::<8>();
-    let mut sums = [0.0; 8];
+    sum_of(samples, |x| x * 0.0)
+}
+
+fn total(samples: &[f64]) -> f64 {
+    sum_of(samples, |x| x)
+}
+
+fn sum_of(samples: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+    let (whole, rest) = samples.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
     for x in whole {
-        for lane in 0..8 {
-            sums[lane] += x[lane] * 0.0;
+        for lane in 0..LANES {
+            sums[lane] += of(x[lane]);
         }
     }
-    sums.iter().sum::<f64>() + rest.iter().map(|x| x * 0.0).sum::<f64>()
+    sums.iter().sum::<f64>() + rest.iter().map(|x| of(*x)).sum::<f64>()
+}
+
+/// Sums that run side by side.
+const LANES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Blocks of these lengths, gone through one by one.
+    fn readings(measure: Measure, window_ns: u64, lengths: &[usize], spoilt: Option<usize>) -> Vec<Reading> {
+        let mut meter = Meter::new(measure, Duration::from_nanos(window_ns));
+        let (mut out, mut taken) = (Vec::new(), 0);
+        for length in lengths {
+            let sample = |i: usize| if Some(i) == spoilt { f64::NAN } else { (i as f64 * 0.7).sin() + 2.0 };
+            let block = Block {
+                at: Mono(taken as u64 * 1000),
+                period_ns: 1000,
+                samples: (taken..taken + length).map(sample).collect(),
+                lost: 0,
+                quality: Quality::Good,
+            };
+            meter.take(&block, &mut out);
+            taken += length;
+        }
+        out
+    }
+
+    #[test]
+    fn readings_do_not_depend_on_how_samples_come_in_blocks() {
+        let one_by_one = vec![1; 1200];
+        for measure in [Measure::Value, Measure::Level(1.0), Measure::Frequency] {
+            for window_ns in [64_000, 100_000, 100_400, 99_600, 333_000, 400_000] {
+                for spoilt in [None, Some(0), Some(399), Some(650)] {
+                    let should = readings(measure, window_ns, &one_by_one, spoilt);
+                    assert!(should.len() >= 3 && should.iter().any(|r| r.quality.is_good()), "{window_ns}");
+                    for lengths in [vec![1200], vec![400; 3], vec![7, 193, 500, 499, 1], vec![399, 2, 799]] {
+                        let is = readings(measure, window_ns, &lengths, spoilt);
+                        assert_eq!(is.len(), should.len(), "{measure:?} {window_ns} {lengths:?}");
+                        for (is, should) in is.iter().zip(&should) {
+                            let what = format!("{measure:?} {window_ns} {lengths:?}: {is:?} {should:?}");
+                            assert_eq!((is.at, is.quality), (should.at, should.quality), "{what}");
+                            assert!((is.value - should.value).abs() <= 1e-12 * should.value.abs(), "{what}");
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
