@@ -26,7 +26,7 @@ const FAR: f64 = 0.75;
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     samples: usize,
-    /// Samples in a part; 0 when the window is too short for parts.
+    /// Samples in a part; 0 where there are none.
     length: usize,
     /// Where it stands, radians per sample.
     angle: f64,
@@ -38,10 +38,18 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// For windows of `samples`, without parts: slower, and hardly any memory.
+    pub(super) fn plain(samples: usize) -> Line {
+        Line { samples, length: 0, angle: 0.0, weights: Vec::new(), moments: Vec::new() }
+    }
+
     /// For windows of `samples`.
     pub(super) fn new(samples: usize) -> Line {
-        let length = Some(samples / PARTS).filter(|l| *l >= MIN_LENGTH).unwrap_or(0);
-        let parts = samples.checked_div(length).map_or(0, |whole| whole + 1);
+        let length = samples / PARTS;
+        if length < MIN_LENGTH {
+            return Line::plain(samples);
+        }
+        let parts = samples / length + 1;
         let moments = vec![[[[0.0; LANES]; MOMENTS]; 2]; parts.div_ceil(LANES)];
         let weights = vec![[[0.0; MOMENTS]; 2]; length / 2];
         Line { samples, length, angle: 0.0, weights, moments }

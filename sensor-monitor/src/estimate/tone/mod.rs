@@ -120,7 +120,8 @@ impl ToneEstimator {
             transform,
             fit: Fit::new(n, MAX_TONES),
             waves: [Wave::default(); MAX_TONES],
-            lines: std::array::from_fn(|_| Line::new(n)),
+            // A channel asks for one tone.
+            lines: std::array::from_fn(|k| if k == 0 { Line::new(n) } else { Line::plain(n) }),
         })
     }
 
