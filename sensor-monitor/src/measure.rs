@@ -10,7 +10,7 @@ use hal::sensor::{Block, Flaw, Quality};
 use serde::{Deserialize, Serialize};
 
 use crate::baseline::MOST;
-use crate::estimate::level::rms::decibels;
+use crate::estimate::level::rms::{decibels, energy};
 use crate::estimate::phasor::{Class, Nominal, PhasorConfig, PhasorEstimator};
 use crate::estimate::tone::{MAX_SAMPLES, MIN_SAMPLES, ToneEstimator};
 
@@ -139,10 +139,74 @@ impl Meter {
             self.period_ns = block.period_ns;
             self.tool = self.make_tool();
         }
-        for (n, sample) in block.samples.iter().take(hal::sensor::MAX_BLOCK).enumerate() {
-            self.sample(block.time_of(n), *sample, block, out);
+        if let Tool::Tone(_) = self.tool {
+            self.tone(block, out);
+            return gap;
         }
+        self.others(block, out);
         gap
+    }
+
+    /// Takes a block sample by sample, and at once those that no window begins or ends with.
+    fn others(&mut self, block: &Block, out: &mut Vec<Reading>) {
+        let mut left = &block.samples[..block.samples.len().min(hal::sensor::MAX_BLOCK)];
+        let mut taken = 0;
+        while let Some((first, rest)) = left.split_first() {
+            self.sample(block.time_of(taken), *first, block, out);
+            taken += 1;
+            let (inside, rest) = rest.split_at(self.room(block, taken).min(rest.len()));
+            if !inside.is_empty() {
+                self.quality = self.quality.and(worst(inside, block.quality));
+                self.gather.count += inside.len() as u64;
+                self.gather.sum += total(inside);
+                self.gather.squares += energy(inside);
+                taken += inside.len();
+                (self.before, self.step_ns) = (Some(block.time_of(taken - 1)), block.period_ns);
+            }
+            left = rest;
+        }
+    }
+
+    /// How many samples from `next` on leave the window of values that has begun open; 0 where each has to be asked.
+    fn room(&self, block: &Block, next: usize) -> usize {
+        let is_asked = matches!(self.tool, Tool::Mains(_)) || self.gather.count == 0;
+        let period = u128::from(block.period_ns);
+        if is_asked || period == 0 {
+            return 0;
+        }
+        let passed = block.time_of(next).since(self.began).as_nanos() + period + period / 2;
+        let left = self.window.as_nanos().saturating_sub(passed);
+        usize::try_from(left.div_ceil(period)).unwrap_or(usize::MAX)
+    }
+
+    /// Takes a block for the windows of a tone, as far as each reaches. A window that lies whole in the block is
+    /// measured where it lies.
+    fn tone(&mut self, block: &Block, out: &mut Vec<Reading>) {
+        let Tool::Tone(tool) = &mut self.tool else { return };
+        let mut left = &block.samples[..block.samples.len().min(hal::sensor::MAX_BLOCK)];
+        let mut taken = 0;
+        while !left.is_empty() {
+            if self.gather.count == 0 {
+                (self.began, self.quality) = (block.time_of(taken), Quality::Good);
+            }
+            let missing = tool.window().saturating_sub(self.gather.samples.len()).max(1);
+            let (part, rest) = left.split_at(missing.min(left.len()));
+            self.quality = self.quality.and(worst(part, block.quality));
+            self.gather.count += part.len() as u64;
+            (left, taken) = (rest, taken + part.len());
+            let is_whole = self.gather.samples.is_empty() && part.len() == missing;
+            if !is_whole {
+                self.gather.samples.extend_from_slice(part);
+            }
+            if part.len() == missing {
+                let window = if is_whole { part } else { &self.gather.samples };
+                let is_bad = matches!(self.quality, Quality::Bad(_));
+                let tone = if is_bad { None } else { tool.estimate(window) };
+                let at = middle(self.began, block.time_of(taken - 1));
+                out.push(judged(at, tone.map(|t| t.frequency), self.quality));
+                self.gather.clear();
+            }
+        }
     }
 
     /// Whether each sample is a reading.
@@ -205,20 +269,10 @@ impl Meter {
         }
         self.quality = self.quality.and(quality);
         self.gather.count += 1;
-        let is_full = match &self.tool {
-            Tool::Tone(tool) => {
-                self.gather.samples.push(sample);
-                self.gather.samples.len() >= tool.window()
-            }
-            _ => {
-                self.gather.sum += sample;
-                self.gather.squares += sample * sample;
-                self.fills(at, step)
-            }
-        };
-        if is_full {
-            let middle = Mono(self.began.0 + at.since(self.began).as_nanos() as u64 / 2);
-            out.push(self.read(middle));
+        self.gather.sum += sample;
+        self.gather.squares += sample * sample;
+        if self.fills(at, step) {
+            out.push(self.read(middle(self.began, at)));
             self.gather.clear();
         }
     }
@@ -245,24 +299,15 @@ impl Meter {
         u128::from(passed.saturating_add(step / 2)) >= self.window.as_nanos()
     }
 
-    fn read(&mut self, at: Mono) -> Reading {
+    fn read(&self, at: Mono) -> Reading {
         let n = self.gather.count as f64;
-        let value = match (&self.measure, &mut self.tool) {
+        let value = match &self.measure {
             _ if matches!(self.quality, Quality::Bad(_)) => None,
-            (Measure::Value, _) => Some(self.gather.sum / n),
-            (Measure::Level(reference), _) => decibels((self.gather.squares / n).sqrt(), *reference),
-            (Measure::Frequency, Tool::Tone(tool)) => {
-                tool.estimate(&self.gather.samples).map(|t| t.frequency)
-            }
-            _ => None,
+            Measure::Value => Some(self.gather.sum / n),
+            Measure::Level(reference) => decibels((self.gather.squares / n).sqrt(), *reference),
+            Measure::Frequency | Measure::Mains(_) => None,
         };
-        match value.filter(|v| v.is_finite()) {
-            Some(value) => worth(at, value, self.quality),
-            None if matches!(self.quality, Quality::Bad(_)) => {
-                Reading { at, value: 0.0, quality: self.quality }
-            }
-            None => Reading { at, value: 0.0, quality: Quality::Bad(Flaw::NotMeasured) },
-        }
+        judged(at, value, self.quality)
     }
 
     fn empty(&mut self) {
@@ -272,6 +317,20 @@ impl Meter {
         if let Tool::Mains(estimator) = &mut self.tool {
             estimator.restart();
         }
+    }
+}
+
+/// Between the first and the last of a window.
+fn middle(began: Mono, last: Mono) -> Mono {
+    Mono(began.0 + last.since(began).as_nanos() as u64 / 2)
+}
+
+/// What a window gave.
+fn judged(at: Mono, value: Option<f64>, quality: Quality) -> Reading {
+    match value.filter(|v| v.is_finite()) {
+        Some(value) => worth(at, value, quality),
+        None if matches!(quality, Quality::Bad(_)) => Reading { at, value: 0.0, quality },
+        None => Reading { at, value: 0.0, quality: Quality::Bad(Flaw::NotMeasured) },
     }
 }
 
@@ -292,3 +351,34 @@ fn finite(value: f64, quality: Quality) -> Quality {
         quality => quality,
     }
 }
+
+/// What the worst of some samples is worth.
+fn worst(samples: &[f64], quality: Quality) -> Quality {
+    finite(nothing(samples), quality)
+}
+
+/// 0 of finite samples, else NaN: no sample is asked by itself, so that several go at once.
+fn nothing(samples: &[f64]) -> f64 {
+    sum_of(samples, |x| x * 0.0)
+}
+
+fn total(samples: &[f64]) -> f64 {
+    sum_of(samples, |x| x)
+}
+
+fn sum_of(samples: &[f64], of: impl Fn(f64) -> f64) -> f64 {
+    let (whole, rest) = samples.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for x in whole {
+        for lane in 0..LANES {
+            sums[lane] += of(x[lane]);
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|x| of(*x)).sum::<f64>()
+}
+
+/// Sums that run side by side.
+const LANES: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -20,8 +20,8 @@ impl Normal {
     /// Empties the system for a fit of `unknowns`; more than there is room for are cut.
     pub(crate) fn clear(&mut self, unknowns: usize) {
         self.unknowns = unknowns.min(self.right.len());
-        self.matrix.fill(0.0);
-        self.right.fill(0.0);
+        self.matrix[..self.unknowns * self.unknowns].fill(0.0);
+        self.right[..self.unknowns].fill(0.0);
     }
 
     /// Sets the product of columns `row` and `column`.

@@ -6,14 +6,16 @@
 
 use std::f64::consts::PI;
 
+use super::WIDE;
 use super::kernel::Grid;
-use super::mixer::{self, Complex};
+use super::line::Line;
+use super::mixer::Complex;
 use crate::estimate::linear::Normal;
 
 /// Most steps of one fit; from a start within a tenth of a bin three are enough.
 const MAX_STEPS: usize = 8;
-/// A correction below this share of a bin ends the fit.
-const ENOUGH: f64 = 1e-6;
+/// A correction below this share of a bin ends the fit: the next would be about its square.
+const ENOUGH: f64 = 1e-5;
 /// Largest correction in one step, in bins: beyond it the model is no longer linear.
 const MAX_CORRECTION: f64 = 0.5;
 
@@ -40,13 +42,49 @@ impl Wave {
     }
 }
 
+/// One window as the fit reads it, scaled and without its mean.
+#[derive(Debug, Clone)]
+pub(super) struct Data {
+    pub(super) samples: Vec<f64>,
+    /// Sum of the samples: what rounding left of it.
+    pub(super) total: f64,
+    /// Sum of their squares.
+    pub(super) energy: f64,
+}
+
+impl Data {
+    /// `from` times `by`, less `mean`.
+    pub(super) fn fill(&mut self, from: &[f64], by: f64, mean: f64) {
+        let (mut total, mut energy) = ([0.0; WIDE], [0.0; WIDE]);
+        let (to, to_rest) = self.samples.as_chunks_mut::<WIDE>();
+        let (from, from_rest) = from.as_chunks::<WIDE>();
+        for (to, from) in to.iter_mut().zip(from) {
+            for lane in 0..WIDE {
+                to[lane] = from[lane] * by - mean;
+            }
+            for lane in 0..WIDE {
+                total[lane] += to[lane];
+            }
+            for lane in 0..WIDE {
+                energy[lane] += to[lane] * to[lane];
+            }
+        }
+        for (lane, (to, from)) in to_rest.iter_mut().zip(from_rest).enumerate() {
+            *to = from * by - mean;
+            total[lane] += *to;
+            energy[lane] += *to * *to;
+        }
+        (self.total, self.energy) = (total.iter().sum(), energy.iter().sum());
+    }
+}
+
 /// The fit, with its memory.
 #[derive(Debug, Clone)]
 pub(crate) struct Fit {
     grid: Grid,
     samples: usize,
     system: Normal,
-    /// Mean level found beside the tones.
+    /// Level found beside the tones.
     pub(crate) offset: f64,
     /// Sum of squares left by the last fit.
     pub(crate) residual: f64,
@@ -65,11 +103,10 @@ impl Fit {
     }
 
     /// Moves `waves` to the least-squares solution; `None` when two of them cannot be told apart or one has
-    /// left the band. `energy` is the sum of squares of `data`.
-    pub(crate) fn solve(&mut self, data: &[f64], energy: f64, waves: &mut [Wave]) -> Option<()> {
-        let total: f64 = data.iter().sum();
+    /// left the band. `lines` stand near `waves`.
+    pub(super) fn solve(&mut self, data: &Data, lines: &mut [Line], waves: &mut [Wave]) -> Option<()> {
         for _ in 0..MAX_STEPS {
-            let correction = self.step(data, total, energy, waves)?;
+            let correction = self.step(data, lines, waves)?;
             if correction < ENOUGH {
                 break;
             }
@@ -78,22 +115,23 @@ impl Fit {
     }
 
     /// One step; the largest correction of a frequency in bins.
-    fn step(&mut self, data: &[f64], total: f64, energy: f64, waves: &mut [Wave]) -> Option<f64> {
+    fn step(&mut self, data: &Data, lines: &mut [Line], waves: &mut [Wave]) -> Option<f64> {
         let n = self.samples as f64;
         let offset = 3 * waves.len();
         self.system.clear(offset + 1);
         self.system.set(offset, offset, n);
-        self.system.set_right(offset, total);
-        for (i, wave) in waves.iter().enumerate() {
+        self.system.set_right(offset, data.total);
+        for (i, (wave, line)) in waves.iter().zip(lines).enumerate() {
             self.fill(i, waves, offset);
-            let (sum, slope) = mixer::mix_with_slope(data, wave.angle, -self.grid.centre());
+            line.approach(&data.samples, wave.angle);
+            let (sum, slope) = line.sum_with_slope(&data.samples, wave.angle);
             // sum x cos, sum x sin, and the data along the frequency: t (b cos - a sin), t in windows.
             self.system.set_right(3 * i, sum.re);
             self.system.set_right(3 * i + 1, -sum.im);
             self.system.set_right(3 * i + 2, (wave.b * slope.re + wave.a * slope.im) / n);
         }
         let (x, explained) = self.system.solve()?;
-        self.residual = (energy - explained).max(0.0);
+        self.residual = (data.energy - explained).max(0.0);
         let mut largest = 0.0_f64;
         for (i, wave) in waves.iter_mut().enumerate() {
             (wave.a, wave.b) = (x[3 * i], x[3 * i + 1]);

@@ -38,17 +38,26 @@ impl Grid {
 
     /// `sum cos(angle t)` alone.
     pub(crate) fn cos(self, angle: f64) -> f64 {
-        self.at(angle).cos
+        let (angle, sign) = self.first_turn(angle);
+        if (self.n * angle / 2.0).abs() < SERIES_BELOW {
+            return sign * self.series(angle).cos;
+        }
+        sign * ((self.n * angle / 2.0).sin() / (angle / 2.0).sin())
     }
 
     /// All three sums at `angle` radians per sample.
     pub(crate) fn at(self, angle: f64) -> Sums {
-        let turns = (angle / TAU).round();
-        let angle = angle - turns * TAU;
-        // With N even the centred times are half integers: a whole turn per sample flips the sign.
-        let sign = if self.even && turns.rem_euclid(2.0) != 0.0 { -1.0 } else { 1.0 };
+        let (angle, sign) = self.first_turn(angle);
         let Sums { cos, t_sin, tt_cos } = self.in_first_turn(angle);
         Sums { cos: sign * cos, t_sin: sign * t_sin, tt_cos: sign * tt_cos }
+    }
+
+    /// The same angle within half a turn, and the sign of the sums there.
+    fn first_turn(self, angle: f64) -> (f64, f64) {
+        let turns = (angle / TAU).round();
+        // With N even the centred times are half integers: a whole turn per sample flips the sign.
+        let sign = if self.even && turns.rem_euclid(2.0) != 0.0 { -1.0 } else { 1.0 };
+        (angle - turns * TAU, sign)
     }
 
     fn in_first_turn(self, angle: f64) -> Sums {
@@ -104,6 +113,7 @@ mod tests {
                 let (is, should) = (Grid::new(n).at(angle), by_hand(n, angle));
                 let n = n as f64;
                 assert!((is.cos - should.cos).abs() < 1e-9 * n, "cos {n} {angle}");
+                assert!((is.cos - Grid::new(n as usize).cos(angle)).abs() < 1e-12 * n, "cos {n} {angle}");
                 assert!(
                     (is.t_sin - should.t_sin).abs() < 1e-9 * n * n,
                     "t sin {n} {angle} {is:?} {should:?}"

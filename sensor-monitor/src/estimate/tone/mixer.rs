@@ -59,14 +59,14 @@ impl std::ops::Mul for Complex {
 }
 
 /// The oscillator: `exp(-j angle t)` for `LANES` samples, one step at a time.
-struct Lanes {
-    cos: [f64; LANES],
-    sin: [f64; LANES],
+pub(super) struct Lanes<const LANES: usize> {
+    pub(super) cos: [f64; LANES],
+    pub(super) sin: [f64; LANES],
     step: Complex,
 }
 
-impl Lanes {
-    fn new(angle: f64, first: f64) -> Lanes {
+impl<const LANES: usize> Lanes<LANES> {
+    pub(super) fn new(angle: f64, first: f64) -> Lanes<LANES> {
         let mut lanes =
             Lanes { cos: [0.0; LANES], sin: [0.0; LANES], step: Complex::polar(1.0, angle * LANES as f64) };
         for lane in 0..LANES {
@@ -76,7 +76,7 @@ impl Lanes {
     }
 
     #[inline(always)]
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         for lane in 0..LANES {
             let (c, s) = (self.cos[lane], self.sin[lane]);
             self.cos[lane] = c * self.step.re - s * self.step.im;
@@ -85,34 +85,10 @@ impl Lanes {
     }
 }
 
-/// `sum x exp(-j (angle + apart) t)` and `sum x exp(-j (angle - apart) t)`, `t` counted from `first`.
-pub(crate) fn mix_pair(samples: &[f64], angle: f64, apart: f64, first: f64) -> (Complex, Complex) {
-    let mut lanes = [Lanes::new(angle + apart, first), Lanes::new(angle - apart, first)];
-    let mut sums = [[[0.0; LANES]; 2]; 2];
-    let (whole, rest) = samples.as_chunks::<LANES>();
-    for x in whole {
-        for (lanes, [re, im]) in lanes.iter_mut().zip(&mut sums) {
-            for lane in 0..LANES {
-                re[lane] += x[lane] * lanes.cos[lane];
-                im[lane] += x[lane] * lanes.sin[lane];
-            }
-            lanes.advance();
-        }
-    }
-    for (lanes, [re, im]) in lanes.iter().zip(&mut sums) {
-        for (lane, x) in rest.iter().enumerate() {
-            re[lane] += x * lanes.cos[lane];
-            im[lane] += x * lanes.sin[lane];
-        }
-    }
-    let [right, left] = sums.map(|[re, im]| Complex { re: re.iter().sum(), im: -im.iter().sum::<f64>() });
-    (right, left)
-}
-
 /// `sum x exp(-j angle t)` and `sum t x exp(-j angle t)` with `t` counted from `first`: what one step of a
 /// fit needs of the data.
 pub(crate) fn mix_with_slope(samples: &[f64], angle: f64, first: f64) -> (Complex, Complex) {
-    let mut lanes = Lanes::new(angle, first);
+    let mut lanes = Lanes::<LANES>::new(angle, first);
     let mut t: [f64; LANES] = std::array::from_fn(|lane| first + lane as f64);
     let (mut re, mut im) = ([0.0; LANES], [0.0; LANES]);
     let (mut t_re, mut t_im) = ([0.0; LANES], [0.0; LANES]);
@@ -141,7 +117,7 @@ pub(crate) fn mix_with_slope(samples: &[f64], angle: f64, first: f64) -> (Comple
 
 /// Takes `a cos(angle t) + b sin(angle t)` away from every sample, `t` counted from `first`.
 pub(crate) fn subtract(samples: &mut [f64], angle: f64, first: f64, a: f64, b: f64) {
-    let mut lanes = Lanes::new(angle, first);
+    let mut lanes = Lanes::<LANES>::new(angle, first);
     for chunk in samples.chunks_mut(LANES) {
         for (lane, x) in chunk.iter_mut().enumerate() {
             *x -= a * lanes.cos[lane] + b * lanes.sin[lane];
@@ -167,9 +143,6 @@ mod tests {
             }
             let both = mix_with_slope(&x, angle, first);
             assert!((both.0 - plain.0).size() < 1e-10);
-            let (right, left) = mix_pair(&x, angle - 0.1, 0.1, first);
-            assert!((right - plain.0).size() < 1e-10);
-            assert!((left - mix_with_slope(&x, angle - 0.2, first).0).size() < 1e-10);
             assert!((both.1 - plain.1).size() < 1e-7);
         }
     }

@@ -10,6 +10,7 @@
 
 mod fit;
 pub(crate) mod kernel;
+mod line;
 pub(crate) mod mixer;
 pub mod track;
 
@@ -19,10 +20,11 @@ use std::sync::Arc;
 use realfft::num_complex::Complex64;
 use realfft::{RealFftPlanner, RealToComplex};
 
-use self::fit::Fit;
 pub(crate) use self::fit::Wave;
+use self::fit::{Data, Fit};
 use self::kernel::Grid;
-use self::mixer::{Complex, mix_pair};
+use self::line::Line;
+use self::mixer::Complex;
 
 /// Shortest window, samples.
 pub const MIN_SAMPLES: usize = 64;
@@ -44,6 +46,8 @@ pub const MAX_SAMPLE: f64 = 1e150;
 
 /// Variance below this share of the mean square is the rounding of a constant.
 const CONSTANT: f64 = 1e-24;
+/// Sums that run side by side in one pass of reading.
+const WIDE: usize = 8;
 /// Interpolations at half bins before the fit.
 const INTERPOLATIONS: usize = 2;
 /// Farthest that one interpolation moves, bins; at half a bin its formula is 0 / 0.
@@ -81,17 +85,20 @@ pub struct ToneEstimator {
     rate: f64,
     grid: Grid,
     transform: Arc<dyn RealToComplex<f64>>,
-    data: Vec<f64>,
+    data: Data,
+    /// The transform uses it up.
     work: Vec<f64>,
     spectrum: Vec<Complex64>,
     scratch: Vec<Complex64>,
     fit: Fit,
     waves: [Wave; MAX_TONES],
+    /// Where each wave is, or is looked for.
+    lines: [Line; MAX_TONES],
 }
 
 impl std::fmt::Debug for ToneEstimator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ToneEstimator").field("n", &self.data.len()).field("rate", &self.rate).finish()
+        f.debug_struct("ToneEstimator").field("n", &self.window()).field("rate", &self.rate).finish()
     }
 }
 
@@ -106,19 +113,21 @@ impl ToneEstimator {
         Some(ToneEstimator {
             rate,
             grid: Grid::new(n),
-            data: vec![0.0; n],
+            data: Data { samples: vec![0.0; n], total: 0.0, energy: 0.0 },
             work: vec![0.0; n],
             spectrum: transform.make_output_vec(),
             scratch: transform.make_scratch_vec(),
             transform,
             fit: Fit::new(n, MAX_TONES),
             waves: [Wave::default(); MAX_TONES],
+            // A channel asks for one tone.
+            lines: std::array::from_fn(|k| if k == 0 { Line::new(n) } else { Line::plain(n) }),
         })
     }
 
     /// Samples in a window.
     pub fn window(&self) -> usize {
-        self.data.len()
+        self.work.len()
     }
 
     /// The strongest tone; `None` when `samples` is not one window, holds what is not finite, or holds no tone.
@@ -129,14 +138,13 @@ impl ToneEstimator {
     /// Up to `most` tones (at most [`MAX_TONES`]), fitted together, strongest first.
     pub fn estimate_multi(&mut self, samples: &[f64], most: usize) -> Tones {
         let none = Tones { tones: [NO_TONE; MAX_TONES], count: 0 };
-        let Some((scale, energy)) = self.take(samples) else { return none };
+        let Some(scale) = self.take(samples) else { return none };
         let (mut count, mut refused) = (0, false);
         while count < most.min(MAX_TONES) {
             let Some(wave) = self.strongest_left(count) else { break };
             let before = self.waves;
             self.waves[count] = wave;
-            let fitted = self.fit.solve(&self.data, energy, &mut self.waves[..count + 1]).is_some();
-            if !fitted || !self.tells_apart(count + 1) {
+            if !self.solve(count + 1) || !self.tells_apart(count + 1) {
                 self.waves = before;
                 refused = true;
                 break;
@@ -144,54 +152,57 @@ impl ToneEstimator {
             count += 1;
         }
         // The fit of a refused tone has also moved the offset and the noise.
-        if refused && count > 0 && self.fit.solve(&self.data, energy, &mut self.waves[..count]).is_none() {
+        if refused && count > 0 && !self.solve(count) {
             return none;
         }
         self.answer(scale, count).unwrap_or(none)
     }
 
-    /// Copies the window, scaled to at most 1; the scale and the sum of squares.
-    fn take(&mut self, samples: &[f64]) -> Option<(f64, f64)> {
-        if samples.len() != self.data.len() {
+    fn solve(&mut self, count: usize) -> bool {
+        let (lines, waves) = (&mut self.lines[..count], &mut self.waves[..count]);
+        self.fit.solve(&self.data, lines, waves).is_some()
+    }
+
+    /// Takes the window, scaled to at most 2 and without its mean; the scale. Two passes: what is summed first says
+    /// whether there is a number that is none.
+    fn take(&mut self, samples: &[f64]) -> Option<f64> {
+        if samples.len() != self.window() {
             return None;
         }
-        // `max` would pass over NaN; a sum would not.
-        let scale = samples.iter().fold(0.0_f64, |most, x| most.max(x.abs()));
-        let finite = samples.iter().all(|x| x.is_finite());
-        if !finite || !(1.0 / MAX_SAMPLE..=MAX_SAMPLE).contains(&scale) {
+        let (most, sum) = extent(samples);
+        // `most` passes over NaN; the sum does not.
+        if !sum.is_finite() || !(1.0 / MAX_SAMPLE..=MAX_SAMPLE).contains(&most) {
             return None;
         }
-        for (to, from) in self.data.iter_mut().zip(samples) {
-            *to = from / scale;
-        }
-        let n = self.data.len() as f64;
-        let mean = self.data.iter().sum::<f64>() / n;
-        let energy: f64 = self.data.iter().map(|x| x * x).sum();
-        let varying: f64 = self.data.iter().map(|x| (x - mean) * (x - mean)).sum();
-        self.fit.offset = mean;
-        (varying > CONSTANT * energy).then_some((scale, energy))
+        // A power of two, so that scaling rounds nothing.
+        let scale = f64::from_bits(most.to_bits() & f64::INFINITY.to_bits());
+        let n = samples.len() as f64;
+        let mean = sum / scale / n;
+        self.data.fill(samples, 1.0 / scale, mean);
+        self.work.copy_from_slice(&self.data.samples);
+        self.fit.offset = 0.0;
+        (self.data.energy > CONSTANT * (self.data.energy + n * mean * mean)).then_some(scale)
     }
 
     /// The strongest line that the first `count` waves do not explain, interpolated.
     fn strongest_left(&mut self, count: usize) -> Option<Wave> {
-        let n = self.data.len();
-        let first = -self.grid.centre();
-        self.remains(count);
-        // The transform uses its input up, and the interpolation needs it.
+        let n = self.window();
+        if count > 0 {
+            self.remains(count);
+        }
         self.transform.process_with_scratch(&mut self.work, &mut self.spectrum, &mut self.scratch).ok()?;
         let (low, high) = (MIN_BINS.ceil() as usize, n / 2 - MIN_BINS as usize);
-        let bins = self.spectrum.get(low..high)?;
-        let (peak, _) =
-            bins.iter().map(Complex64::norm_sqr).enumerate().max_by(|a, b| a.1.total_cmp(&b.1))?;
-        self.remains(count);
+        let peak = low + strongest(self.spectrum.get(low..high)?)?;
         let bin = 2.0 * PI / n as f64;
-        let mut wave = Wave { angle: (low + peak) as f64 * bin, a: 0.0, b: 0.0 };
+        let mut wave = Wave { angle: peak as f64 * bin, a: 0.0, b: 0.0 };
+        self.lines[count].gather(&self.data.samples, wave.angle);
         for _ in 0..INTERPOLATIONS {
+            let (right, left) = (wave.angle + bin / 2.0, wave.angle - bin / 2.0);
             let image = wave.positive().conj();
-            let (right, left) = mix_pair(&self.work, wave.angle, bin / 2.0, first);
-            let without = |sum: Complex, angle: f64| sum - image.scale(self.grid.cos(angle + wave.angle));
-            let right = without(right, wave.angle + bin / 2.0);
-            let left = without(left, wave.angle - bin / 2.0);
+            let [right, left] = [right, left].map(|angle| {
+                let sum = self.lines[count].sum(&self.data.samples, angle);
+                sum - self.explained(angle, count) - image.scale(self.grid.cos(angle + wave.angle))
+            });
             let (difference, sum) = (right - left, right + left);
             let power = sum.re * sum.re + sum.im * sum.im;
             if !(power > 0.0 && power.is_finite()) {
@@ -209,7 +220,7 @@ impl ToneEstimator {
 
     /// Leaves in `work` what the offset and the first `count` waves do not explain.
     fn remains(&mut self, count: usize) {
-        for (to, from) in self.work.iter_mut().zip(&self.data) {
+        for (to, from) in self.work.iter_mut().zip(&self.data.samples) {
             *to = from - self.fit.offset;
         }
         for wave in &self.waves[..count] {
@@ -217,16 +228,26 @@ impl ToneEstimator {
         }
     }
 
+    /// The part of the sum at `angle` that the offset and the first `count` waves explain.
+    fn explained(&self, angle: f64, count: usize) -> Complex {
+        let offset = Complex { re: self.fit.offset * self.grid.cos(angle), im: 0.0 };
+        self.waves[..count].iter().fold(offset, |sum, wave| {
+            let own = wave.positive();
+            let (near, image) = (self.grid.cos(angle - wave.angle), self.grid.cos(angle + wave.angle));
+            sum + own.scale(near) + own.conj().scale(image)
+        })
+    }
+
     /// Noise power for each sample beside `count` waves.
     fn noise(&self, count: usize) -> f64 {
-        let freedom = self.data.len() - 3 * count - 1;
+        let freedom = self.window() - 3 * count - 1;
         self.fit.residual / freedom as f64
     }
 
     /// Whether the last of `count` waves is a tone of its own: inside the band, away from the others, and
     /// stronger than the largest of `n / 2` noise lines (exponential, one in `1 / FALSE_ALARM` windows).
     fn tells_apart(&self, count: usize) -> bool {
-        let n = self.data.len() as f64;
+        let n = self.window() as f64;
         let bin = 2.0 * PI / n;
         let (others, last) = self.waves[..count].split_at(count - 1);
         let last = last[0];
@@ -261,6 +282,42 @@ impl ToneEstimator {
 }
 
 const NO_TONE: Tone = Tone { frequency: 0.0, amplitude: 0.0, phase: 0.0, snr_db: 0.0 };
+
+/// The largest absolute value, and the sum.
+fn extent(samples: &[f64]) -> (f64, f64) {
+    let (whole, rest) = samples.as_chunks::<WIDE>();
+    let (mut most, mut sums) = ([0.0_f64; WIDE], [0.0; WIDE]);
+    for x in whole {
+        for lane in 0..WIDE {
+            sums[lane] += x[lane];
+        }
+        for lane in 0..WIDE {
+            most[lane] = larger(x[lane].abs(), most[lane]);
+        }
+    }
+    let last = rest.iter().fold(0.0, |most, x| larger(x.abs(), most));
+    (most.into_iter().fold(last, larger), sums.iter().sum::<f64>() + rest.iter().sum::<f64>())
+}
+
+/// `a` where it is larger: one instruction, other than `f64::max`, which has a word for NaN.
+#[inline(always)]
+fn larger(a: f64, b: f64) -> f64 {
+    if a > b { a } else { b }
+}
+
+/// The place of the strongest.
+fn strongest(bins: &[Complex64]) -> Option<usize> {
+    let (whole, rest) = bins.as_chunks::<WIDE>();
+    let mut most = [0.0; WIDE];
+    for bins in whole {
+        for lane in 0..WIDE {
+            most[lane] = larger(bins[lane].norm_sqr(), most[lane]);
+        }
+    }
+    let last = rest.iter().fold(0.0, |most, bin| larger(bin.norm_sqr(), most));
+    let most = most.into_iter().fold(last, larger);
+    bins.iter().position(|bin| bin.norm_sqr() >= most)
+}
 
 /// `angle` brought to -pi to pi.
 pub(crate) fn wrap(angle: f64) -> f64 {

@@ -20,7 +20,11 @@ pub const MAX_OFF_BINS: f64 = 2.0;
 pub const MIN_NOMINAL_BINS: f64 = 12.0;
 
 const MAX_STEPS: usize = 30;
-const ENOUGH_BINS: f64 = 1e-9;
+/// A change below this ends the steps. Each leaves up to a third of the one before, as image and offset are those of
+/// the last step.
+const ENOUGH_BINS: f64 = 1e-8;
+/// Pairs of samples that are taken side by side.
+const WIDE: usize = 4;
 
 /// Follows one tone near a nominal frequency, window by window.
 #[derive(Debug, Clone)]
@@ -29,9 +33,16 @@ pub struct ToneTracker {
     rate: f64,
     angle: f64,
     length: usize,
-    /// Cosine and sine of the nominal frequency about the middle of a part: the same for every part.
+    /// Cosine and sine of the nominal frequency about the middle of a part, in its first half: the second mirrors it,
+    /// and every part is the same.
     cos: Vec<f64>,
     sin: Vec<f64>,
+    /// `exp(-j angle t)` at the middle of each part, and of twice the angle: how offset and image turn from part to
+    /// part.
+    turns: [Complex; BLOCKS],
+    image_turns: [Complex; BLOCKS],
+    /// What a part holds of an offset of 1.
+    offset_gain: f64,
     parts: [Complex; BLOCKS],
 }
 
@@ -56,9 +67,21 @@ impl ToneTracker {
         }
         let angle = 2.0 * PI * nominal / rate;
         let length = n / BLOCKS;
-        let angles = || (0..length).map(|i| angle * (i as f64 - Grid::new(length).centre()));
-        let (cos, sin) = (angles().map(f64::cos).collect(), angles().map(f64::sin).collect());
-        Some(ToneTracker { n, rate, angle, length, cos, sin, parts: [Complex::default(); BLOCKS] })
+        let grid = Grid::new(length);
+        let angles = || (0..length / 2).map(|i| angle * (i as f64 - grid.centre()));
+        let turns = |angle: f64| std::array::from_fn(|b| Complex::polar(1.0, -angle * middle_of(b, length)));
+        Some(ToneTracker {
+            n,
+            rate,
+            angle,
+            length,
+            cos: angles().map(f64::cos).collect(),
+            sin: angles().map(f64::sin).collect(),
+            turns: turns(angle),
+            image_turns: turns(2.0 * angle),
+            offset_gain: grid.cos(angle),
+            parts: [Complex::default(); BLOCKS],
+        })
     }
 
     /// The tone of one window; `None` when `samples` is not one window, is not finite, or holds no such tone.
@@ -68,18 +91,18 @@ impl ToneTracker {
         }
         let used = self.length * BLOCKS;
         let samples = &samples[..used];
-        let (total, energy) = (sum(samples), crate::estimate::level::rms::energy(samples));
+        let (mut total, mut energy) = (0.0, 0.0);
+        let parts = self.parts.iter_mut().zip(&self.turns).zip(samples.chunks_exact(self.length));
+        for ((part, turn), x) in parts {
+            let sums = correlate(x, &self.cos, &self.sin);
+            *part = sums.product * *turn;
+            total += sums.total;
+            energy += sums.energy;
+        }
         if !total.is_finite() || !(1.0 / MAX_SAMPLE..MAX_SAMPLE).contains(&energy) {
             return None;
         }
         let grid = Grid::new(used);
-        let middle = -(BLOCKS as f64 - 1.0) / 2.0 * self.length as f64;
-        let mut turn = Complex::polar(1.0, -self.angle * middle);
-        let step = Complex::polar(1.0, -self.angle * self.length as f64);
-        for (part, x) in self.parts.iter_mut().zip(samples.chunks_exact(self.length)) {
-            *part = correlate(x, &self.cos, &self.sin) * turn;
-            turn = turn * step;
-        }
         let bin = 2.0 * PI / used as f64;
         let mut state = State { off: self.coarse(), ..State::default() };
         for _ in 0..MAX_STEPS {
@@ -102,24 +125,20 @@ impl ToneTracker {
         let part = Grid::new(self.length);
         let gain = part.cos(state.off);
         let image = state.positive.conj().scale(part.cos(2.0 * self.angle + state.off));
-        let offset = state.offset * part.cos(self.angle);
+        let offset = state.offset * self.offset_gain;
         let (mut sum, mut slope, mut spread) = (Complex::default(), Complex::default(), 0.0);
         let apart = self.length as f64;
-        let first = -(BLOCKS as f64 - 1.0) / 2.0 * apart;
-        // Three oscillators, turned on from part to part.
-        let turning = |angle: f64| (Complex::polar(1.0, -angle * first), Complex::polar(1.0, -angle * apart));
-        let (mut at_tone, tone_turn) = turning(state.off);
-        let (mut at_image, image_turn) = turning(2.0 * self.angle + state.off);
-        let (mut at_offset, offset_turn) = turning(self.angle);
+        // The tone beside its nominal turns on from part to part.
+        let mut at = Complex::polar(1.0, -state.off * middle_of(0, self.length));
+        let turn = Complex::polar(1.0, -state.off * apart);
         for (b, z) in self.parts.iter().enumerate() {
-            let centre = first + b as f64 * apart;
-            let clean = (*z - image * at_image - at_offset.scale(offset)) * at_tone;
+            let centre = middle_of(b, self.length);
+            let others = self.turns[b].scale(offset) + image * self.image_turns[b] * at;
+            let clean = (*z - others) * at;
             sum = sum + clean;
             slope = slope + clean.scale(centre);
             spread += centre * centre;
-            at_tone = at_tone * tone_turn;
-            at_image = at_image * image_turn;
-            at_offset = at_offset * offset_turn;
+            at = at * turn;
         }
         state.positive = sum.scale(1.0 / (gain * BLOCKS as f64));
         let p = state.positive;
@@ -158,34 +177,61 @@ impl ToneTracker {
     }
 }
 
-/// `sum x (cos - j sin)`.
-fn correlate(samples: &[f64], cos: &[f64], sin: &[f64]) -> Complex {
-    let (mut re, mut im) = ([0.0; 4], [0.0; 4]);
-    let (x, x_rest) = samples.as_chunks::<4>();
-    let (c, c_rest) = cos.as_chunks::<4>();
-    let (s, s_rest) = sin.as_chunks::<4>();
-    for ((x, c), s) in x.iter().zip(c).zip(s) {
-        for lane in 0..4 {
-            re[lane] += x[lane] * c[lane];
-            im[lane] += x[lane] * s[lane];
-        }
-    }
-    for (lane, ((x, c), s)) in x_rest.iter().zip(c_rest).zip(s_rest).enumerate() {
-        re[lane] += x * c;
-        im[lane] += x * s;
-    }
-    Complex { re: re.iter().sum(), im: -im.iter().sum::<f64>() }
+/// The middle of part `b` of those of `length`, in samples from the middle of the window.
+fn middle_of(b: usize, length: usize) -> f64 {
+    (b as f64 - (BLOCKS as f64 - 1.0) / 2.0) * length as f64
 }
 
-fn sum(samples: &[f64]) -> f64 {
-    let (whole, rest) = samples.as_chunks::<8>();
-    let mut lanes = [0.0; 8];
-    for x in whole {
-        for lane in 0..8 {
-            lanes[lane] += x[lane];
+/// What one pass takes from a part.
+struct Sums {
+    /// `sum x (cos - j sin)`.
+    product: Complex,
+    total: f64,
+    energy: f64,
+}
+
+/// One part, by mirrored pairs: they share their cosine, and their sine but for the sign. `cos` and `sin` are of its
+/// first half.
+fn correlate(part: &[f64], cos: &[f64], sin: &[f64]) -> Sums {
+    let half = part.len() / 2;
+    let (front, back) = (&part[..half], &part[part.len() - half..]);
+    let (mut re, mut im) = ([0.0; WIDE], [0.0; WIDE]);
+    let (mut total, mut energy) = ([0.0; WIDE], [0.0; WIDE]);
+    let (front, front_rest) = front.as_chunks::<WIDE>();
+    let (back_rest, back) = back.as_rchunks::<WIDE>();
+    let (c, c_rest) = cos.as_chunks::<WIDE>();
+    let (s, s_rest) = sin.as_chunks::<WIDE>();
+    for (((a, b), c), s) in front.iter().zip(back.iter().rev()).zip(c).zip(s) {
+        let even: [f64; WIDE] = std::array::from_fn(|lane| a[lane] + b[WIDE - 1 - lane]);
+        let odd: [f64; WIDE] = std::array::from_fn(|lane| a[lane] - b[WIDE - 1 - lane]);
+        for lane in 0..WIDE {
+            re[lane] += even[lane] * c[lane];
+        }
+        for lane in 0..WIDE {
+            im[lane] += odd[lane] * s[lane];
+        }
+        for lane in 0..WIDE {
+            total[lane] += even[lane];
+        }
+        // The squares of sum and difference are twice those of the two.
+        for lane in 0..WIDE {
+            energy[lane] += even[lane] * even[lane] + odd[lane] * odd[lane];
         }
     }
-    lanes.iter().sum::<f64>() + rest.iter().sum::<f64>()
+    let rest = front_rest.iter().zip(back_rest.iter().rev()).zip(c_rest).zip(s_rest);
+    for (lane, (((a, b), c), s)) in rest.enumerate() {
+        re[lane] += (a + b) * c;
+        im[lane] += (a - b) * s;
+        total[lane] += a + b;
+        energy[lane] += 2.0 * (a * a + b * b);
+    }
+    let middle = if part.len() % 2 == 1 { part[half] } else { 0.0 };
+    let sum = |lanes: [f64; WIDE]| lanes.iter().sum::<f64>();
+    Sums {
+        product: Complex { re: sum(re) + middle, im: -sum(im) },
+        total: sum(total) + middle,
+        energy: sum(energy) / 2.0 + middle * middle,
+    }
 }
 
 #[cfg(test)]
