@@ -47,8 +47,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let bell = Arc::new(tokio::sync::Notify::new());
     if let Some(mqtt) = config.mqtt.clone() {
         let (name, inbox, bell) = (config.name.clone(), inbox.clone(), bell.clone());
+        let own = judge.as_ref().and_then(Judge::device_key);
         // It ends with the runtime: what is queued stays on disk.
-        tokio::spawn(crate::feed::run(mqtt, name, inbox, bell, std::future::pending()));
+        tokio::spawn(crate::feed::run(mqtt, name, inbox, bell, own, std::future::pending()));
     }
     let for_judge = mailbox.clone();
     let judging = std::thread::Builder::new().name("judge".into()).spawn(move || match judge {

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod backup;
 pub mod cli;
 pub mod config;
+pub mod devid;
 pub mod feed;
 pub mod judge;
 mod next;

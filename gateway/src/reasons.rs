@@ -236,6 +236,22 @@ hal::reasons! {
         "The backup, the leave of the site and this box do not belong together, or this box has a story of its own."
         "The leave was drafted for another spare or another backup, or the spare was in use before."
         "On a freshly provisioned spare: headgate replace --from FILE --draft DOC, and have it signed (docs/replace.md).";
+    CERTIFICATE_UNREADABLE 7040 11 Integrator "certificate unreadable"
+        "The file is no chain of certificates in PEM."
+        "A request, a key or another format in the place of certificates, or more than a chain needs."
+        "Ask the authority for PEM: this gateway's certificate first, then those of its issuers.";
+    CERTIFICATE_OTHER 7041 71 Integrator "certificate of another key"
+        "The certificate is not about the key that this gateway's TPM holds for it."
+        "It is another gateway's, or an old one: the TPM was cleared or replaced since."
+        "headgate attest --csr -o FILE here, and have that request signed (docs/devid.md).";
+    CERTIFICATE_CHAIN 7042 71 Integrator "certificate chain broken"
+        "A certificate of the chain is not signed by the one behind it."
+        "The order is wrong, one is missing, or an authority of the same name has another key."
+        "Put them in order: this gateway's certificate, its issuer, the issuer of that.";
+    CERTIFICATE_TIME 7043 71 Integrator "certificate not valid"
+        "A certificate of the chain is not valid now, or not for what the gateway does with it."
+        "It expired or begins later, the clock is wrong, or it was issued for servers or as an authority."
+        "Check the clock (timedatectl); have the request signed with its extensions: clientAuth, digitalSignature.";
     BROKER_DOWN 8001 70 Integrator "broker unreachable"
         "The MQTT broker cannot be reached; alarms queue on disk."
         "The broker is down, or refuses this gateway's certificate."

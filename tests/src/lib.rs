@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use hal::tpm::swtpm::Swtpm;
 
+pub mod broker;
 pub mod disk;
 pub mod maker;
 pub mod papers;
@@ -220,6 +221,12 @@ impl Bench {
     pub fn json(&self, args: &[&str]) -> serde_json::Value {
         let args: Vec<&str> = ["--json"].iter().chain(args).copied().collect();
         serde_json::from_str(&self.headgate(&args)).expect("JSON alone on standard output")
+    }
+
+    /// As [`Bench::json`], whatever the exit code.
+    pub fn json_anyhow(&self, args: &[&str]) -> serde_json::Value {
+        let args: Vec<&str> = ["--json"].iter().chain(args).copied().collect();
+        serde_json::from_slice(&self.try_headgate(&args).stdout).expect("JSON alone on standard output")
     }
 
     /// Starts the gateway and waits until its gate is open.

@@ -37,6 +37,7 @@ const PURE: &[&str] = &[
     "receipt",
     "report",
     "attestation",
+    "devid",
     "backup",
 ];
 
@@ -112,6 +113,14 @@ const NEVER: &[(&str, &[&str])] = &[
     ),
     (
         "attestation",
+        &[
+            "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
+            "socket", "cli", "audit",
+        ],
+    ),
+    // Certificates are read and requested without a gateway; where its key is, the judge and the feed know.
+    (
+        "devid",
         &[
             "protocol", "transfer", "shield", "proxy", "judge", "feed", "config", "app", "state", "signals",
             "socket", "cli", "audit",

@@ -57,6 +57,7 @@ fn dead() -> (Bench, String) {
     });
     bench.headgate(&["release", &digest, "--plc", "pump-3", "--uses", "3"]);
     bench.headgate(&["receipt", "--keys", "keys"]);
+    bench.headgate(&["attest", "--csr", "-o", "old.csr"]);
     bench.headgate(&["backup", "-o", "cell-4.backup", "--images"]);
     bench.kill();
     bench.tpm.kill();
@@ -96,6 +97,14 @@ fn a_spare_with_another_tpm_takes_over_within_a_quarter_of_an_hour_and_once() {
     // The release is not there, and a new one works as ever.
     assert_eq!(spare.json(&["vault", "show", &digest])["releases"].as_array().map(Vec::len), Some(0));
     spare.headgate(&["release", &digest, "--plc", "pump-3"]);
+
+    // Its device identity is its own: no key and no certificate came along.
+    spare.headgate(&["attest", "--csr", "-o", "new.csr"]);
+    let key = |of: &Bench, request: &str| {
+        run(of.dir.path(), "openssl", &["req", "-in", request, "-noout", "-pubkey"]).text
+    };
+    assert_ne!(key(&old, "old.csr"), key(&spare, "new.csr"));
+    assert!(spare.json(&["status"])["certificate"].is_null());
 
     // The new log names whose place was taken, and the old one is checked with the tools of an auditor.
     let log = spare.headgate(&["audit", "list"]);

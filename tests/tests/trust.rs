@@ -27,10 +27,12 @@ fn new_key(key: &PublicKey, name: &str, role: Role) -> NewKey {
     NewKey {
         key: key.as_bytes().iter().map(|b| format!("{b:02x}")).collect(),
         key_number: None,
+        issuer: None,
         kind: "ed25519".into(),
         models: vec![model.into()],
         name: name.into(),
         role,
+        signer: None,
         valid_from: None,
         valid_until: None,
         vendor: vendor.into(),

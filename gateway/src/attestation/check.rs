@@ -4,8 +4,10 @@ use firmware_verifier::trust::PublicKey;
 use hal::clock::Wall;
 use hal::tpm::{AttestationKey, EkPublic, EvidenceKey, SiteKeyPublic};
 
+use super::devid::{initial, local};
 use super::maker::Makers;
 use super::record::{Attestation, Ek};
+use crate::devid::Request;
 use crate::receipt::check::{bad, good, not_looked, quote, short};
 use crate::receipt::{Finding, envelope};
 
@@ -18,6 +20,8 @@ pub struct Given {
     pub attestation_key: Option<PublicKey>,
     /// Makers of TPMs that are believed.
     pub makers: Makers,
+    /// A request for a certificate that came from the gateway.
+    pub request: Option<Request>,
 }
 
 /// What there is to find, in the order of the checks. It is to be believed when nothing is bad.
@@ -31,6 +35,8 @@ pub fn check(of: &Attestation, given: &Given, now: Wall) -> Vec<Finding> {
     };
     let mut findings = quote(&of.quote, (&given.nonce, NONCE), &evidence, given.attestation_key.as_ref());
     findings.extend(endorsements(of, &given.makers, now));
+    findings.extend(local(of, given.request.as_ref()));
+    findings.push(initial(of, &given.makers, now));
     findings.push(challenge(of));
     findings
 }

@@ -4,6 +4,7 @@ use hal::tpm::Certification;
 use serde_json::to_vec_pretty;
 
 use super::record::Attestation;
+use crate::receipt::record::Certified;
 
 /// The file that says everything; the others say parts of it in the form that other tools take.
 pub const FILE: &str = "attestation.json";
@@ -29,16 +30,31 @@ pub fn files(of: &Attestation) -> Result<Vec<(String, Vec<u8>)>, serde_json::Err
     ]
     .map(|(name, bytes)| (name.to_owned(), bytes))
     .into();
-    let certification = Certification {
-        attest: quote.certification.attest.0.clone(),
-        signature: quote.certification.signature.0.clone(),
-    };
-    // Not there where it is no signature at all; a check finds that.
-    files.extend(certification.signature_der().map(|der| ("certification.sig".to_owned(), der)));
+    files.extend(signature("certification.sig", &quote.certification));
     for ek in &of.endorsements {
         let name = ek.kind.name();
         files.push((format!("ek-{name}.der"), ek.certificate.0.clone()));
         files.push((format!("ek-{name}.pub"), ek.public.0.clone()));
     }
+    if let Some(local) = &of.local {
+        files.push(("ldevid.pub".into(), local.public.0.clone()));
+        files.push(("ldevid-certification.msg".into(), local.certification.attest.0.clone()));
+        files.extend(signature("ldevid-certification.sig", &local.certification));
+    }
+    if let Some(initial) = &of.initial {
+        files.push(("idevid.der".into(), initial.certificate.0.clone()));
+        files.push(("idevid.pub".into(), initial.public.0.clone()));
+        if let Some(certification) = &initial.certification {
+            files.push(("idevid-certification.msg".into(), certification.attest.0.clone()));
+            files.extend(signature("idevid-certification.sig", certification));
+        }
+    }
     Ok(files)
+}
+
+/// A signature as OpenSSL takes it; no file where it is no signature at all, which a check finds.
+fn signature(name: &str, of: &Certified) -> Option<(String, Vec<u8>)> {
+    let Certified { attest, signature } = of;
+    let certification = Certification { attest: attest.0.clone(), signature: signature.0.clone() };
+    certification.signature_der().map(|der| (name.to_owned(), der))
 }

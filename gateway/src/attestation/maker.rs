@@ -79,6 +79,19 @@ impl Makers {
     /// # Errors
     /// Why not, in words.
     pub fn vouch(&self, certificate: &[u8], spki: &[u8], now: Wall) -> Result<(), String> {
+        self.vouch_for(EK_USAGE, certificate, spki, now)
+    }
+
+    /// As [`Makers::vouch`], for the identity that a box's maker gave it: usages, where it names any, must let it sign as
+    /// a client of TLS.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn vouch_device(&self, certificate: &[u8], spki: &[u8], now: Wall) -> Result<(), String> {
+        self.vouch_for(KeyUsage::client_auth(), certificate, spki, now)
+    }
+
+    fn vouch_for(&self, usage: KeyUsage, certificate: &[u8], spki: &[u8], now: Wall) -> Result<(), String> {
         let der = CertificateDer::from(certificate);
         let certificate = EndEntityCert::try_from(&der).map_err(|e| format!("no certificate: {e}"))?;
         if certificate.subject_public_key_info().as_ref() != spki {
@@ -87,7 +100,7 @@ impl Makers {
         let seconds = u64::try_from(now.ms / 1000).unwrap_or(0);
         let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
         let algorithms = webpki::ALL_VERIFICATION_ALGS;
-        let path = certificate.verify_for_usage(algorithms, &self.0, &[], time, EK_USAGE, None, None);
+        let path = certificate.verify_for_usage(algorithms, &self.0, &[], time, usage, None, None);
         path.map(drop).map_err(|e| format!("its certificate does not lead to a maker that was given: {e}"))
     }
 }
@@ -145,6 +158,8 @@ mod tests {
             let error = makers.vouch(certificate, key, NOW).unwrap_err();
             assert!(error.contains(why), "{what}: {error}");
         }
+        assert_eq!(makers.vouch_device(&plain, &plain_key, NOW), Ok(()));
+        assert!(makers.vouch_device(&good, &key, NOW).unwrap_err().contains("lead to"), "an endorsement key");
     }
 
     #[test]

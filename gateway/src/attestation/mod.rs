@@ -8,6 +8,7 @@
 //! something else than it is a finding.
 
 mod check;
+mod devid;
 mod files;
 mod hex;
 mod maker;
@@ -17,4 +18,4 @@ pub use check::{Given, check};
 pub use files::{FILE, files};
 pub use hex::Hex;
 pub use maker::{Makers, MakersError};
-pub use record::{Attestation, AttestationError, Ek, MAX_FILE};
+pub use record::{Attestation, AttestationError, Ek, Initial, Local, MAX_FILE};

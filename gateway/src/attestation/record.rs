@@ -4,9 +4,9 @@ use hal::tpm::{EkKind, Endorsement};
 use serde::{Deserialize, Serialize};
 
 use super::hex::Hex;
-use crate::receipt::record::Quoted;
+use crate::receipt::record::{Certified, Quoted};
 
-/// Largest file that is read, in bytes. Those that a gateway writes have about 10 KiB.
+/// Largest file that is read, in bytes. Those that a gateway writes have about 10 KiB, with device identities 20.
 pub const MAX_FILE: usize = 64 << 10;
 /// Most endorsement keys: as many as there are templates.
 const MAX_EKS: usize = EkKind::ALL.len();
@@ -19,7 +19,7 @@ const KIND: &str = "headgate attestation";
 pub struct Attestation {
     /// Always `headgate attestation`.
     pub kind: String,
-    /// Always 1.
+    /// 1, or 2 where there are device identities, which older versions do not read.
     pub schema: u32,
     /// The gateway's name, as its configuration has it.
     pub gateway: String,
@@ -37,6 +37,36 @@ pub struct Attestation {
     pub replaces: Vec<String>,
     /// Where the event log lies on the gateway that explains the PCRs, where it has one.
     pub event_log: Option<String>,
+    /// The key that the site certifies (LDevID), where one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<Local>,
+    /// The identity that the box's maker gave it (IDevID), where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial: Option<Initial>,
+}
+
+/// A local identity: the key of a request for a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Local {
+    /// TPM2B_PUBLIC.
+    pub public: Hex,
+    /// The attestation key's word that it lives in the same TPM.
+    pub certification: Certified,
+}
+
+/// An initial identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Initial {
+    /// The maker's certificate, in DER.
+    pub certificate: Hex,
+    /// TPM2B_PUBLIC of the key at 0x81020000.
+    pub public: Hex,
+    /// The attestation key's word that the key lives in the same TPM.
+    pub certification: Option<Certified>,
+    /// Why there is no such word, where the key's policy does not let the TPM give it.
+    pub uncertified: Option<String>,
 }
 
 /// An endorsement key.
@@ -66,7 +96,7 @@ pub enum AttestationError {
     Json(#[from] serde_json::Error),
     /// Another kind of file, or another version of it.
     #[error(
-        "found {kind:?} schema {schema}, expected {KIND:?} schema 1; a newer Headgate may have written it"
+        "found {kind:?} schema {schema}, expected {KIND:?} schema 1 or 2; a newer Headgate may have written it"
     )]
     Kind {
         /// Its kind.
@@ -96,7 +126,20 @@ impl Attestation {
             endorsements,
             replaces: Vec::new(),
             event_log: None,
+            local: None,
+            initial: None,
         }
+    }
+
+    /// Adds the device identities. Without any it stays a file that older versions read.
+    pub fn devids(&mut self, local: Option<Local>, initial: Option<Initial>) {
+        (self.local, self.initial) = (local, initial);
+        self.schema = self.needs();
+    }
+
+    /// The schema that its parts ask for.
+    fn needs(&self) -> u32 {
+        if self.local.is_some() || self.initial.is_some() { 2 } else { 1 }
     }
 
     /// Reads the file.
@@ -108,7 +151,7 @@ impl Attestation {
             return Err(AttestationError::TooLarge { found: file.len() });
         }
         let read: Attestation = serde_json::from_slice(file)?;
-        if read.kind != KIND || read.schema != 1 {
+        if read.kind != KIND || !(read.needs()..=2).contains(&read.schema) {
             let kind = read.kind.chars().take(40).collect();
             return Err(AttestationError::Kind { kind, schema: read.schema });
         }

@@ -201,6 +201,8 @@ fn words(answer: &Answered) -> String {
         Answered::Receipt(row) => super::receipt::page(row),
         Answered::Attestation(made) => super::attest::words(made),
         Answered::Secret { secret } => secret.to_string(),
+        Answered::CertificateRequest { request } => request.clone(),
+        Answered::Certificate(row) => super::attest::certificate_words(row),
         Answered::Keys { evidence, attestation } => format!("{evidence}{attestation}"),
         Answered::Period(row) => format!("{} transfers are on record\n", row.transfers.len()),
         Answered::Learned { habits } => format!("{} habits", habits.len()),
@@ -216,6 +218,7 @@ fn status_words(s: &Status) -> String {
     let run = if s.running { "running" } else { "not running; this is what the data folder says" };
     let mut out = format!("gateway {} ({}), {run}\ngate    {}\n", s.gateway, s.version, s.gate.text);
     out += &format!("config  {}\n", s.configuration);
+    out += &s.certificate.as_ref().map(super::attest::certificate_words).unwrap_or_default();
     out += &s.plcs.iter().map(plc_words).collect::<String>();
     out += &format!("outbox  {} messages waiting for the broker\n", s.outbox);
     if s.nv_writes.0 > 0 {

@@ -13,8 +13,8 @@ use super::name::Taken;
 use super::place::{Place, Typed};
 use super::profiles::Shelf;
 use super::{
-    Config, ConfigError, Effective, Input, Mqtt, MqttTls, Needed, Plc, Route, Signal, Standing, Tpm, effect,
-    workflow,
+    Config, ConfigError, Effective, Input, Mqtt, MqttClient, MqttTls, Needed, Plc, Route, Signal, Standing,
+    Tpm, effect, workflow,
 };
 use crate::protocol::modbus::profile::Flash;
 use crate::shield::allow::{AllowList, Functions, Rule};
@@ -97,10 +97,12 @@ fn recording((at, signal): (&Place, &Signal)) -> Option<Needed> {
 /// The files that TLS to the broker needs.
 fn certificates(mqtt: &Mqtt, at: &Place) -> Vec<Needed> {
     let Some(tls) = &mqtt.tls else { return Vec::new() };
-    let client =
-        tls.client.iter().flat_map(|(certificate, key)| [("certificate", certificate), ("key", key)]);
     let file = |(key, path): (&'static str, &PathBuf)| Needed { at: at.clone(), key, path: path.clone() };
-    std::iter::once(("ca", &tls.ca)).chain(client).map(file).collect()
+    let mut needed = vec![("ca", &tls.ca)];
+    if let Some(MqttClient::Files { certificate, key }) = &tls.client {
+        needed.extend([("certificate", certificate), ("key", key)]);
+    }
+    needed.into_iter().map(file).collect()
 }
 
 /// What `check` makes of a table; a complaint says where the table stands.
@@ -355,11 +357,7 @@ fn mqtt(raw: &file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
                     certificate"
             .into());
     }
-    let client = match (&raw.certificate, &raw.key) {
-        (Some(c), Some(k)) => Some((base.join(c), base.join(k))),
-        (None, None) => None,
-        _ => return Err("[mqtt] certificate and key go together".into()),
-    };
+    let client = mqtt_client(raw, base)?;
     let tls = match (scheme, &raw.ca) {
         ("mqtts", Some(ca)) => Some(MqttTls { ca: base.join(ca), client }),
         ("mqtts", None) => {
@@ -376,6 +374,27 @@ fn mqtt(raw: &file::Mqtt, name: &str, base: &Path) -> Checked<Mqtt> {
     })
 }
 
+/// What the gateway shows of itself: the word `tpm`, or two files.
+fn mqtt_client(raw: &file::Mqtt, base: &Path) -> Checked<Option<MqttClient>> {
+    match (raw.certificate.as_deref(), raw.key.as_deref()) {
+        (Some(IN_TPM), None) => Ok(Some(MqttClient::Tpm)),
+        (Some(IN_TPM), Some(key)) => Err(format!(
+            "[mqtt] certificate = \"tpm\" with key {key:?}: the key is in the TPM and no file; take key out (a file of \
+             this name is \"./tpm\")"
+        )),
+        (Some(certificate), Some(key)) => {
+            Ok(Some(MqttClient::Files { certificate: base.join(certificate), key: base.join(key) }))
+        }
+        (None, None) => Ok(None),
+        _ => Err(
+            "[mqtt] certificate and key go together; certificate = \"tpm\" alone takes the key in the TPM"
+                .into(),
+        ),
+    }
+}
+
+/// `certificate` of `[mqtt]` where no file is meant.
+const IN_TPM: &str = "tpm";
 /// Seconds a transfer may take: the largest image of a shipped profile needs half of it in file records at
 /// 100 ms each.
 const LONGEST_TRANSFER_S: u64 = 3600;

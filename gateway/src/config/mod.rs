@@ -171,8 +171,22 @@ pub struct Mqtt {
 pub struct MqttTls {
     /// Certificates that may sign the broker's.
     pub ca: PathBuf,
-    /// Our certificate and key, where the broker asks for one.
-    pub client: Option<(PathBuf, PathBuf)>,
+    /// What we show of ourselves, where the broker asks for it.
+    pub client: Option<MqttClient>,
+}
+
+/// Our own certificate for TLS to the broker, and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MqttClient {
+    /// Certificate and key as files.
+    Files {
+        /// The chain, in PEM.
+        certificate: PathBuf,
+        /// Its private key, in PEM.
+        key: PathBuf,
+    },
+    /// The key that the TPM holds, and the certificate that `headgate attest --certificate` has installed.
+    Tpm,
 }
 
 /// What is wrong with the configuration, and where.

@@ -68,6 +68,25 @@ fn each_mistake_is_named_with_what_would_do() {
         ("PCR 24", "[0, 2, 4, 7]", "[24]", "0 to 23"),
         ("name with a slash", "cell-4", "cell/4", "part of MQTT topics"),
         ("TLS without CA", "ca = \"ca.pem\"", "", "mqtts needs ca"),
+        (
+            "a key file beside the key in the TPM",
+            "ca = \"ca.pem\"",
+            "ca = \"ca.pem\"\ncertificate = \"tpm\"\nkey = \"own.key\"",
+            "the key is in the TPM and no file",
+        ),
+        (
+            "a certificate without its key",
+            "ca = \"ca.pem\"",
+            "ca = \"ca.pem\"\ncertificate = \"own.pem\"",
+            "\"tpm\" alone",
+        ),
+        ("a key without certificate", "ca = \"ca.pem\"", "ca = \"ca.pem\"\nkey = \"tpm\"", "go together"),
+        (
+            "the key in the TPM without TLS",
+            "mqtts://scada.example:8883\"\nca = \"ca.pem\"",
+            "mqtt://scada.example:1883\"\ncertificate = \"tpm\"",
+            "need a mqtts:// url",
+        ),
         ("other scheme", "mqtts://", "https://", "write mqtts://HOST:8883"),
         (
             "safety takes no updates",
@@ -265,6 +284,20 @@ fn the_class_of_mains_goes_with_mains_only_and_is_p_unless_said() {
         let error = parse(keys).expect_err(keys).to_string();
         assert!(error.contains(expected), "{keys}: {error}");
     }
+}
+
+#[test]
+fn the_key_in_the_tpm_needs_no_file_and_a_file_may_have_its_name() {
+    let client = |keys: &str| {
+        let config =
+            parse(&GOOD.replacen("ca = \"ca.pem\"", &format!("ca = \"ca.pem\"\n{keys}"), 1)).unwrap();
+        let needed: Vec<_> = config.needed.iter().map(|n| n.key).collect();
+        (config.mqtt.unwrap().tls.unwrap().client, needed)
+    };
+    assert_eq!(client("certificate = \"tpm\""), (Some(MqttClient::Tpm), vec!["ca"]));
+    let (files, needed) = client("certificate = \"./tpm\"\nkey = \"own.key\"");
+    assert!(matches!(files, Some(MqttClient::Files { .. })), "{files:?}");
+    assert_eq!(needed, ["ca", "certificate", "key"]);
 }
 
 #[test]

@@ -408,6 +408,7 @@ lasts_s = 3600
             ("functions = [\"reads\"]", "functions = [3]\nstations = [\"192.0.2.99\"]"),
             ("\"192.0.2.20\", ", ""),
             ("ca = \"ca.pem\"", "ca = \"ca.pem\"\nclient_id = \"x\""),
+            ("ca = \"ca.pem\"", "ca = \"ca.pem\"\ncertificate = \"tpm\""),
             ("unit = \"Hz\"", "unit = \"rpm\""),
             ("lasts_s = 3600", "lasts_s = 7200"),
             ("[soak]", new_plc),
@@ -437,6 +438,9 @@ lasts_s = 3600
 
     #[test]
     fn nothing_weakens_itself_and_a_narrower_list_made_wide_again_does() {
+        let in_tpm = OLD.replacen("ca = \"ca.pem\"", "ca = \"ca.pem\"\ncertificate = \"tpm\"", 1);
+        let out_of_it = weakens(&parse(&in_tpm), &parse(OLD));
+        assert!(out_of_it.len() == 1 && out_of_it[0].key == "mqtt.certificate", "{out_of_it:?}");
         assert_eq!(weakens(&parse(OLD), &parse(OLD)), []);
         let narrow = OLD.replacen("functions = [6, 16]", "functions = [6]", 1);
         assert_eq!(weakens(&parse(&narrow), &parse(OLD)).len(), 1);

@@ -7,7 +7,8 @@ use rumqttc_v5::{
 };
 use rustls::{AlertDescription, CertificateError};
 
-use crate::config::{Mqtt, MqttTls};
+use super::signer::NO_SIGNATURE;
+use crate::config::{Mqtt, MqttClient, MqttTls};
 
 /// A connection that could not be made or has ended.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -197,7 +198,10 @@ fn tls_words(error: &rustls::Error, files: &MqttTls) -> String {
             | AlertDescription::UnsupportedCertificate
             | AlertDescription::AccessDenied,
         ) => match &files.client {
-            Some((certificate, _)) => format!(
+            Some(MqttClient::Tpm) => "does not take the certificate of the key in the TPM: name its authority there, or have \
+                                      another issued (headgate attest --csr)"
+                .into(),
+            Some(MqttClient::Files { certificate, .. }) => format!(
                 "does not accept the certificate {} ({error}); have it signed by the broker's authority, or renew it",
                 certificate.display()
             ),
@@ -205,6 +209,9 @@ fn tls_words(error: &rustls::Error, files: &MqttTls) -> String {
         },
         rustls::Error::InvalidMessage(_) => {
             "does not speak TLS on this port; check port and scheme of url".into()
+        }
+        rustls::Error::General(text) if text.starts_with(NO_SIGNATURE) => {
+            format!("asks who this gateway is, and {text}")
         }
         other => format!("and this gateway cannot agree on TLS: {other}"),
     }

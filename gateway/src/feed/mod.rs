@@ -20,22 +20,24 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use self::loss::{Cause, Loss};
 use self::mqtt::{Acknowledged, InFlight, Link};
 use crate::config::Mqtt;
-use crate::judge::{Inbox, Message};
+use crate::judge::{DeviceKey, Inbox, Message};
 use crate::state::outbox;
 
 mod loss;
 mod mqtt;
+mod signer;
 mod tls;
 
 pub use mqtt::SEQUENCE;
 
 /// Carries queued rows to the broker of `config` until `stop` is ready or the judge is gone. `bell` rings
-/// when there may be something new.
+/// when there may be something new; `own` is the key in the TPM, where there is a TPM.
 pub async fn run(
     config: Mqtt,
     gateway: String,
     inbox: Inbox,
     bell: Arc<Notify>,
+    own: Option<DeviceKey>,
     stop: impl Future<Output = ()> + Send,
 ) {
     let mut stop = pin!(stop);
@@ -43,7 +45,7 @@ pub async fn run(
     let mut pause = FIRST_PAUSE;
     loop {
         let began = Instant::now();
-        let end = match Link::open(&config, &gateway) {
+        let end = match Link::open(&config, &gateway, own.as_ref()) {
             Ok(mut link) => feed.talk(&mut link, stop.as_mut()).await,
             Err(loss) => End::Lost(loss),
         };

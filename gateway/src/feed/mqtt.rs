@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use super::loss::{Broker, Loss};
 use super::{MAX_IN_FLIGHT, tls};
 use crate::config::Mqtt;
+use crate::judge::DeviceKey;
 use crate::state::outbox::{self, Kind};
 
 /// Name of the MQTT 5 user property that holds a row's number: the same in every copy of one message,
@@ -59,8 +60,9 @@ pub(super) struct Acknowledged {
 
 impl Link {
     /// Prepares a connection; nothing is sent before the driver is polled.
-    pub(super) fn open(config: &Mqtt, gateway: &str) -> Result<Link, Loss> {
+    pub(super) fn open(config: &Mqtt, gateway: &str, own: Option<&DeviceKey>) -> Result<Link, Loss> {
         let broker = Arc::new(Broker::new(config));
+        let own = own.cloned();
         let connection_topic = format!("headgate/{gateway}/status/connection");
         let mut options = MqttOptions::new(&config.client_id, (config.host.as_str(), config.port));
         options.set_clean_start(true);
@@ -69,8 +71,8 @@ impl Link {
         options.set_outgoing_inflight_upper_limit(MAX_IN_FLIGHT as u16);
         let target = broker.clone();
         options.set_socket_connector(move |_, _| {
-            let target = target.clone();
-            async move { tls::connect(&target).await.map_err(io::Error::other) }
+            let (target, own) = (target.clone(), own.clone());
+            async move { tls::connect(&target, own).await.map_err(io::Error::other) }
         });
         // Room for every row in flight, "online" and the end: publishing never waits.
         let built = AsyncClient::builder(options).capacity(MAX_IN_FLIGHT + 4).try_build();

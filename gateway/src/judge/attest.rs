@@ -26,7 +26,9 @@ impl Judge {
         let quoted = super::receipt::quoted(&provisioned, quote)
             .map_err(|text| Failure::new(why::NOT_PROVISIONED, text))?;
         let eks = self.endorsements()?;
+        let (local, initial) = (self.local(&tpm, &provisioned)?, self.initial(&tpm, &provisioned)?);
         let mut made = Attestation::new(&self.config.name, self.now().to_string(), nonce, quoted, eks);
+        made.devids(local, initial);
         made.replaces = self.predecessors().iter().map(ToString::to_string).collect();
         made.event_log = self.event_log();
         self.note(Kind::BootState, "quote", &format!("quoted for nonce {}", made.nonce));
@@ -59,7 +61,7 @@ impl Judge {
     }
 
     /// The endorsement keys that were found by `headgate init`, or now where nobody looked yet.
-    fn endorsements(&self) -> Result<Vec<Ek>, Failure> {
+    pub(super) fn endorsements(&self) -> Result<Vec<Ek>, Failure> {
         if let Some(kept) = self.store.read(ENDORSEMENTS, MAX_FILE as u64)?
             && let Ok(kept) = serde_json::from_slice(&kept)
         {

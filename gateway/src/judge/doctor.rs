@@ -94,6 +94,7 @@ impl Judge {
         checks.push(self.keys_check());
         checks.push(self.audit_check());
         checks.extend([self.permissions(), self.space(), clock(self.now())]);
+        checks.extend(self.certificate_check());
         checks.extend(self.broker(&status));
         checks.extend(status.plcs.iter().flat_map(controller));
         checks.push(alarms(&status));

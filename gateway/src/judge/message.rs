@@ -392,6 +392,13 @@ pub enum Request {
         /// The file of `tpm2_makecredential`.
         challenge: Vec<u8>,
     },
+    /// A request for a certificate of the key in the TPM.
+    CertificateRequest,
+    /// Take the certificate that was issued for it into use.
+    InstallCertificate {
+        /// The chain, in PEM.
+        file: Vec<u8>,
+    },
     /// The receipt of a case.
     Receipt {
         /// `C-000123`.
@@ -527,6 +534,13 @@ pub enum Answered {
         /// As its maker chose it.
         secret: crate::attestation::Hex,
     },
+    /// A request for a certificate.
+    CertificateRequest {
+        /// PKCS #10, in PEM.
+        request: String,
+    },
+    /// The certificate that was installed.
+    Certificate(super::CertificateRow),
     /// A receipt, or what there is in its place.
     Receipt(Box<rows::ReceiptRow>),
     /// Public keys.

@@ -30,6 +30,7 @@ mod conduit;
 mod configuration;
 mod countersign;
 mod deliverable;
+mod devid;
 pub mod doctor;
 mod four_eyes;
 mod gate;
@@ -62,6 +63,7 @@ mod walk;
 
 pub use break_glass::TicketRow;
 pub(crate) use configuration::settle_change;
+pub use devid::{CertificateRow, DeviceKey};
 pub use gate::GateStatus;
 pub use held::{ApproverRow, HeldRow};
 pub(crate) use import::threshold_words;

@@ -72,6 +72,9 @@ pub struct Status {
     /// How the configuration that runs stands to what was approved, in words.
     #[serde(default)]
     pub configuration: String,
+    /// The certificate of the key in the TPM, where one is installed.
+    #[serde(default)]
+    pub certificate: Option<super::CertificateRow>,
 }
 
 impl Status {
@@ -90,6 +93,7 @@ impl Status {
             tpm_usage: [0; 3],
             nv_writes: (0, 0),
             configuration: "not approved".into(),
+            certificate: None,
         }
     }
 }

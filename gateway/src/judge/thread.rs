@@ -189,6 +189,8 @@ impl Judge {
             Request::Learned { plc } => self.learned(&plc),
             Request::Attest { nonce } => self.attest(&nonce.0),
             Request::AnswerChallenge { challenge } => self.answer_challenge(&challenge),
+            Request::CertificateRequest => self.certificate_request(),
+            Request::InstallCertificate { file } => self.install_certificate(&file),
             Request::Receipt { case } => self.receipt(&case),
             Request::ReceiptKeys => self.receipt_keys(),
             Request::Period { from, to } => self.period(from, to),
@@ -222,6 +224,7 @@ impl Judge {
             tpm_usage: [usage.nv_increments, usage.signatures, usage.unseals],
             nv_writes: self.nv_writes(),
             configuration: self.config_words().1,
+            certificate: self.certificate(),
         })
     }
 

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use gateway::config::{Mqtt, MqttTls};
+use gateway::config::{Mqtt, MqttClient, MqttTls};
 use gateway::judge::{Inbox, Message};
 use gateway::state::outbox::{self, Kind, NewMessage, OutboxQuota};
 use gateway::state::{Db, Lock};
@@ -205,7 +205,7 @@ pub(crate) fn config(broker: &Broker, port: u16, signer: Option<&Authority>) -> 
         let (certificate, key) = ca.sign("cell-4", (2020, 2090));
         std::fs::write(dir.join("client.pem"), certificate).unwrap();
         std::fs::write(dir.join("client.key"), key).unwrap();
-        (dir.join("client.pem"), dir.join("client.key"))
+        MqttClient::Files { certificate: dir.join("client.pem"), key: dir.join("client.key") }
     });
     let tls = Some(MqttTls { ca: dir.join("ca.pem"), client });
     Mqtt { host: "127.0.0.1".into(), port, tls, client_id: "headgate-test".into() }
@@ -392,7 +392,7 @@ impl Desk {
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async { stopped.await.unwrap_or(()) };
         let running =
-            gateway::feed::run(config, "cell-4".into(), self.inbox.clone(), self.bell.clone(), stopped);
+            gateway::feed::run(config, "cell-4".into(), self.inbox.clone(), self.bell.clone(), None, stopped);
         Feed { stop, task: tokio::spawn(running) }
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn sign(
     let blobs = provisioned.evidence_blobs()?;
     let blobs = (blobs.public.as_slice(), blobs.private.as_slice());
     let (wire, _) = open(esys, provisioned, approvals, "evidence key", blobs, |key, session| {
-        esys.sign(key, session, digest)
+        esys.sign(key, Some(session), digest)
     })?;
     let signature = Signature::just_made(&wire)?;
     if signature.signs(evidence.point(), digest) {

@@ -43,15 +43,20 @@ impl EkPublic {
 
     /// SubjectPublicKeyInfo in DER, as a certificate has it (RFC 3279 §2.3.1, RFC 5480 §2).
     pub fn to_der(&self) -> Vec<u8> {
-        match self.kind {
-            EkKind::Rsa2048 => [&RSA_HEAD[..], &self.key, &RSA_TAIL].concat(),
-            EkKind::P256 => [&super::site_key::SPKI_PREFIX[..], &[4], &self.key].concat(),
-            EkKind::P384 => [&P384_HEAD[..], &self.key].concat(),
-        }
+        self.kind.subject_public_key(&self.key)
     }
 }
 
 impl EkKind {
+    /// SubjectPublicKeyInfo in DER of the modulus, or of x and y.
+    pub(super) fn subject_public_key(self, key: &[u8]) -> Vec<u8> {
+        match self {
+            EkKind::Rsa2048 => [&RSA_HEAD[..], key, &RSA_TAIL].concat(),
+            EkKind::P256 => [&super::site_key::SPKI_PREFIX[..], &[4], key].concat(),
+            EkKind::P384 => [&P384_HEAD[..], key].concat(),
+        }
+    }
+
     /// Numbers that a key of this kind consists of.
     const fn parts(self) -> usize {
         match self {

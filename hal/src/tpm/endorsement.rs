@@ -14,7 +14,7 @@ use super::esys::{Esys, Handle, Hierarchy, SessionKind};
 use super::record::Provisioned;
 
 /// Longest certificate taken, bytes; NV indices of a TPM seldom hold 2 kB.
-const CERTIFICATE_MAX: u16 = 4096;
+pub(super) const CERTIFICATE_MAX: u16 = 4096;
 
 /// Templates of endorsement keys (TCG EK Credential Profile, Annex B), each with its certificate's NV index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +127,12 @@ pub(super) fn all(esys: &Esys) -> Result<Vec<Endorsement>, TpmError> {
     Ok(found)
 }
 
+/// TPM2B_PUBLIC of the endorsement key that every TPM can derive, certified or not: P-256.
+pub(super) fn uncertified(esys: &Esys) -> Result<Vec<u8>, TpmError> {
+    let ek = esys.create_primary(Hierarchy::Endorsement, &EkKind::P256.template())?;
+    esys.read_public(&ek)
+}
+
 /// Opens a credential made for `kind` and the attestation key.
 pub(super) fn activate(
     esys: &Esys,
@@ -157,7 +163,7 @@ fn session<'a>(esys: &'a Esys, srk: &Handle<'a>, kind: EkKind) -> Result<Handle<
 }
 
 /// The certificate without what pads the index behind it: a SEQUENCE says how long it is (X.690 §8.1.3).
-fn certificate(mut bytes: Vec<u8>) -> Result<Vec<u8>, TpmError> {
+pub(super) fn certificate(mut bytes: Vec<u8>) -> Result<Vec<u8>, TpmError> {
     let len = match bytes.as_slice() {
         [0x30, 0x82, high, low, ..] => 4 + usize::from(u16::from_be_bytes([*high, *low])),
         [0x30, 0x81, low, ..] => 3 + usize::from(*low),
@@ -165,7 +171,7 @@ fn certificate(mut bytes: Vec<u8>) -> Result<Vec<u8>, TpmError> {
     };
     if len > bytes.len() {
         return Err(TpmError::Malformed {
-            what: "endorsement certificate",
+            what: "certificate in NV",
             found: format!("{} bytes", bytes.len()),
             expected: "a whole X.509 certificate in DER",
         });

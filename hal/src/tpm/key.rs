@@ -1,4 +1,4 @@
-//! The two signing keys under the storage key: one for evidence, one for attestation.
+//! The signing keys under the storage key: for evidence, for attestation, and the local identity (LDevID).
 //!
 //! The **evidence key** signs digests, and only while the boot state is approved: its policy is that of the
 //! sealed key, PolicyAuthorize(site key), so the TPM itself refuses once a PCR or the epoch has moved, and
@@ -10,7 +10,12 @@
 //! The **attestation key** is restricted: it signs only what the TPM says of itself. Its authorization is
 //! empty, since a quote tells no secret and is worth the same whoever asked for it.
 //!
-//! Pure: templates and public areas as bytes. Both keys are fixed to this TPM and were made by it.
+//! The **local identity** is unrestricted, since TLS and requests for certificates have bytes of their own
+//! signed, and its authorization is empty: it proves that this TPM is there, in whatever state it booted. It
+//! opens nothing. Other than the TCG's template it has no policy of its own, so that the attestation key can
+//! certify it without one (TCG TPM 2.0 Keys for Device Identity and Attestation §7.3).
+//!
+//! Pure: templates and public areas as bytes. All keys are fixed to this TPM and were made by it.
 
 use super::ecdsa;
 use super::error::TpmError;
@@ -25,6 +30,9 @@ use super::site_key::{PUBLIC_LABEL, SPKI_PREFIX, encode_pem};
 const EVIDENCE_ATTRIBUTES: u32 = 0x2 | 0x10 | 0x20 | 0x400 | 0x4_0000;
 /// As the evidence key, and userWithAuth | restricted.
 const ATTESTATION_ATTRIBUTES: u32 = EVIDENCE_ATTRIBUTES | 0x40 | 0x1_0000;
+
+/// As the attestation key, and not restricted.
+const LOCAL_ATTRIBUTES: u32 = EVIDENCE_ATTRIBUTES | 0x40;
 
 /// Public half of the key that signs evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,6 +106,35 @@ impl AttestationKey {
     }
 }
 
+/// Public half of the local identity (LDevID of IEEE 802.1AR).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalKey(PublicArea);
+
+impl LocalKey {
+    /// Reads a TPM2B_PUBLIC and checks that it is an unrestricted signing key, fixed to its TPM.
+    ///
+    /// # Errors
+    /// [`TpmError::Malformed`] when it is any other key.
+    pub fn from_public(public: &[u8]) -> Result<LocalKey, TpmError> {
+        PublicArea::read(public, &local_head(), "local identity").map(LocalKey)
+    }
+
+    /// Its TPM Name; the attestation key certifies it.
+    pub fn name(&self) -> Name {
+        self.0.name
+    }
+
+    /// SubjectPublicKeyInfo in DER (RFC 5480 §2), as its certificate has it.
+    pub fn to_der(&self) -> Vec<u8> {
+        self.0.to_der()
+    }
+
+    /// The uncompressed point.
+    pub fn point(&self) -> &[u8; 65] {
+        &self.0.point
+    }
+}
+
 /// TPMT_PUBLIC to make an evidence key from, marshalled.
 pub(super) fn evidence_template(site_key: &SiteKeyPublic) -> Vec<u8> {
     [evidence_head(site_key), vec![0; 4]].concat() // x and y are empty: the TPM chooses
@@ -108,12 +145,21 @@ pub(super) fn attestation_template() -> Vec<u8> {
     [attestation_head(), vec![0; 4]].concat()
 }
 
+/// TPMT_PUBLIC to make a local identity from, marshalled.
+pub(super) fn local_template() -> Vec<u8> {
+    [local_head(), vec![0; 4]].concat()
+}
+
 fn evidence_head(site_key: &SiteKeyPublic) -> Vec<u8> {
     head(EVIDENCE_ATTRIBUTES, &PolicyDigest::authorize(&site_key.name(), POLICY_REF.as_bytes()).0)
 }
 
 fn attestation_head() -> Vec<u8> {
     head(ATTESTATION_ATTRIBUTES, &[])
+}
+
+fn local_head() -> Vec<u8> {
+    head(LOCAL_ATTRIBUTES, &[])
 }
 
 /// TPMT_PUBLIC up to the point: ECC, SHA-256, no symmetric, ECDSA with SHA-256, P-256, no KDF.
@@ -209,6 +255,16 @@ mod tests {
         assert_ne!(ak.name(), key.name());
         let unrestricted = public(&head(ATTESTATION_ATTRIBUTES & !0x1_0000, &[]), point.point());
         assert!(AttestationKey::from_public(&unrestricted).is_err());
+        let local = LocalKey::from_public(&unrestricted).unwrap();
+        assert_eq!(local.to_der()[26..], *local.point());
+        for (what, bad) in [
+            ("restricted", public(&attestation_head(), point.point())),
+            ("without userWithAuth", public(&head(EVIDENCE_ATTRIBUTES, &[]), point.point())),
+            ("not fixedTPM", public(&head(LOCAL_ATTRIBUTES & !2, &[]), point.point())),
+            ("made elsewhere", public(&head(LOCAL_ATTRIBUTES & !0x20, &[]), point.point())),
+        ] {
+            assert!(LocalKey::from_public(&bad).is_err(), "{what}");
+        }
     }
 
     proptest! {

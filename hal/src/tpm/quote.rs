@@ -15,7 +15,8 @@ use super::ecdsa::Signature;
 use super::error::TpmError;
 use super::esys::{Esys, Handle};
 use super::hex;
-use super::key::{AttestationKey, EvidenceKey};
+use super::initial_public::InitialKey;
+use super::key::{AttestationKey, EvidenceKey, LocalKey};
 use super::pcr::PcrValues;
 use super::policy::{Name, sha256};
 use super::record::Provisioned;
@@ -24,6 +25,10 @@ use super::record::Provisioned;
 pub const NONCE_MAX: usize = 32;
 /// Mixed into the certification of the evidence key, so that it is not taken for another.
 const EVIDENCE_TAG: &[u8] = b"headgate/evidence-key/v1";
+/// As the tag of the evidence key, for the local identity.
+pub(super) const LOCAL_TAG: &[u8] = b"headgate/local-identity/v1";
+/// As the tag of the evidence key, for the identity that the box's maker gave it.
+pub(super) const INITIAL_TAG: &[u8] = b"headgate/initial-identity/v1";
 /// Tries while PCRs move between the quote and their reading.
 const TRIES: usize = 3;
 
@@ -41,7 +46,7 @@ pub struct Quote {
     pub pcrs: PcrValues,
 }
 
-/// The attestation key's word that the evidence key lives in the same TPM.
+/// The attestation key's word that another key lives in the same TPM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Certification {
@@ -144,11 +149,30 @@ impl Certification {
     /// # Errors
     /// [`QuoteRefused`], the signature first.
     pub fn verify(&self, ak: &AttestationKey, evidence: &EvidenceKey) -> Result<(), QuoteRefused> {
-        let said = believe(&self.attest, &self.signature, ak, EVIDENCE_TAG)?;
+        self.names(ak, EVIDENCE_TAG, evidence.name())
+    }
+
+    /// Checks that `ak` certified the local identity.
+    ///
+    /// # Errors
+    /// [`QuoteRefused`], the signature first.
+    pub fn verify_local(&self, ak: &AttestationKey, local: &LocalKey) -> Result<(), QuoteRefused> {
+        self.names(ak, LOCAL_TAG, local.name())
+    }
+
+    /// Checks that `ak` certified the identity that the box's maker gave it.
+    ///
+    /// # Errors
+    /// [`QuoteRefused`], the signature first.
+    pub fn verify_initial(&self, ak: &AttestationKey, initial: &InitialKey) -> Result<(), QuoteRefused> {
+        self.names(ak, INITIAL_TAG, initial.name())
+    }
+
+    fn names(&self, ak: &AttestationKey, tag: &[u8], expected: Name) -> Result<(), QuoteRefused> {
+        let said = believe(&self.attest, &self.signature, ak, tag)?;
         let Attested::Certify { name, .. } = said.attested else {
             return Err(QuoteRefused::Kind { expected: "certification" });
         };
-        let expected = evidence.name();
         if name == expected { Ok(()) } else { Err(QuoteRefused::Certified { found: name, expected }) }
     }
 }

@@ -84,6 +84,11 @@ impl Swtpm {
         self.port
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where its state lies.
     pub fn state_dir(&self) -> &Path {
         &self.state_dir

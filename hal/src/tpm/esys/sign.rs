@@ -14,11 +14,12 @@ use crate::tpm::pcr::PcrSelection;
 pub(in crate::tpm) type Signed = (Vec<u8>, Vec<u8>);
 
 impl Esys {
-    /// TPM2_Sign of `digest` with the key's own scheme, authorized by `session`; TPMT_SIGNATURE, marshalled.
+    /// TPM2_Sign of `digest` with the key's own scheme, authorized by `session`, or by an empty password where
+    /// that is all the key asks for; TPMT_SIGNATURE, marshalled.
     pub(in crate::tpm) fn sign(
         &self,
         key: &Handle<'_>,
-        session: &Handle<'_>,
+        session: Option<&Handle<'_>>,
         digest: &[u8; 32],
     ) -> Result<Vec<u8>, TpmError> {
         Counts::add(&self.counts.signatures);
@@ -34,7 +35,7 @@ impl Esys {
             ffi::Esys_Sign(
                 self.context,
                 key.tr,
-                session.tr,
+                session.map_or(PASSWORD, |session| session.tr),
                 NONE,
                 NONE,
                 &digest,
