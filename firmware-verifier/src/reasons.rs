@@ -243,8 +243,8 @@ pub const REASONS: &[Reason] = &[
     Reason {
         code: IMAGE_IS_A_DOCUMENT,
         title: "image is a signed document",
-        meaning: "The image consists of the bytes that are signed for a DSSE envelope, not of firmware.",
-        cause: "Somebody tries to pass the signature of a statement off as that of an image.",
+        meaning: "The image consists of the bytes that are signed for a DSSE envelope or a CMS signature, not of firmware.",
+        cause: "Somebody tries to pass the signature of something else off as that of an image.",
         next: "find out where the image came from, and treat it as hostile",
         who: Who::Engineer,
         exit: 11,

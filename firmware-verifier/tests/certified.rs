@@ -8,7 +8,7 @@ use std::process::Command;
 use firmware_verifier::identity::{Product, Slot};
 use firmware_verifier::reasons as r;
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::trust::{Anchor, Certified, Scope, TrustStore};
+use firmware_verifier::trust::{Anchor, Certified, PublicKey, Scope, Signing, Threshold, TrustStore};
 use firmware_verifier::{Gauntlet, Request, Verdict};
 use hal::clock::{Clock, Wall};
 use hal::reason::ReasonCode;
@@ -62,6 +62,18 @@ subjectKeyIdentifier = hash
 [mail]
 basicConstraints = critical,CA:false
 extendedKeyUsage = emailProtection
+[narrow]
+basicConstraints = critical,CA:true,pathlen:0
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+[encipher]
+basicConstraints = critical,CA:false
+keyUsage = critical,keyEncipherment
+[partial]
+authorityKeyIdentifier = keyid
+issuingDistributionPoint = critical,@idp
+[idp]
+fullname = URI:http://example.com/a.crl
 [list]
 authorityKeyIdentifier = keyid
 [plain]
@@ -233,21 +245,21 @@ fn a_certificate_on_the_authoritys_list_counts_no_more_and_a_list_out_of_date_le
     let mut store = TrustStore::with(1, anchors()).unwrap();
     vendor.run("openssl ca -config ca.cnf -gencrl -out empty.crl");
     let read = |name: &str| std::fs::read(vendor.folder.join(name)).unwrap();
-    store.import_crl(&read("empty.crl")).unwrap();
+    store.import_crl(&read("empty.crl"), now()).unwrap();
     vendor.passes("release.p7s", &store);
-    let again = store.import_crl(&read("empty.crl")).unwrap_err().to_string();
+    let again = store.import_crl(&read("empty.crl"), now()).unwrap_err().to_string();
     assert!(again.contains("counts already"), "{again}");
 
     std::thread::sleep(std::time::Duration::from_millis(1100));
     vendor.run("openssl ca -config ca.cnf -revoke release.pem");
     vendor.run("openssl ca -config ca.cnf -gencrl -out revoked.crl");
-    store.import_crl(&read("revoked.crl")).unwrap();
+    store.import_crl(&read("revoked.crl"), now()).unwrap();
     vendor.refuses("release.p7s", &store, r::SIGNER_REVOKED);
     vendor.passes("other.p7s", &store);
     // The list is part of the store, and the store reads back.
     let mut store = TrustStore::from_cbor(&store.to_cbor().unwrap()).unwrap();
     vendor.refuses("release.p7s", &store, r::SIGNER_REVOKED);
-    assert!(store.import_crl(&read("empty.crl")).is_err(), "an older list");
+    assert!(store.import_crl(&read("empty.crl"), now()).is_err(), "an older list");
 
     let late = Wall::trusted(now().ms + 8 * 86_400_000);
     let verdict = vendor.verdict("other.p7s", &store, &vendor.image, late);
@@ -256,10 +268,10 @@ fn a_certificate_on_the_authoritys_list_counts_no_more_and_a_list_out_of_date_le
     let Some(stranger) = Vendor::new("stranger") else { return };
     stranger.run("openssl ca -config ca.cnf -gencrl -out a.crl");
     let list = std::fs::read(stranger.folder.join("a.crl")).unwrap();
-    let error = store.import_crl(&list).unwrap_err().to_string();
+    let error = store.import_crl(&list, now()).unwrap_err().to_string();
     assert!(error.contains("no authority that is pinned has signed this list"), "{error}");
     for bytes in [&b""[..], b"-----BEGIN X509 CRL-----\n", &list[..100], &vec![0x30; 200_000]] {
-        assert!(store.import_crl(bytes).is_err());
+        assert!(store.import_crl(bytes, now()).is_err());
     }
 }
 
@@ -277,7 +289,7 @@ fn cms_that_says_less_than_is_needed_is_refused_with_the_way_to_make_it() {
     ] {
         vendor.sign("release", options, "a.p7s");
         let (code, text) = refusal("a.p7s");
-        assert_eq!(code, r::SIGNATURE_FILE_DAMAGED);
+        assert_eq!(code, r::SIGNATURE_FORMAT_UNKNOWN);
         assert!(text.contains(expected), "{text}");
     }
     vendor.run(&format!(
@@ -342,4 +354,131 @@ fn what_is_no_authority_is_not_pinned() {
     for (from, to) in [("\"x509\"", "\"ed25519\""), ("\"signer\":\"release\"", "\"signer\":\"x\"")] {
         assert!(serde_json::from_str::<Anchor>(&json.replacen(from, to, 1)).is_err(), "{from}");
     }
+}
+
+#[test]
+fn one_signature_is_one_signer_under_however_many_names_and_certificates_of_its_authority() {
+    let Some(vendor) = Vendor::new("aliases") else { return };
+    vendor.signer("release", P256, "code", "");
+    vendor.sign("release", "-outform DER", "a.p7s");
+    // The authority's certificate renewed: another file, the same name and key.
+    vendor.run(
+        "openssl req -x509 -key ca.key -out renewed.pem -days 60 -subj /O=Acme/CN=Acme-Root -config ca.cnf \
+         -extensions authority",
+    );
+    vendor.run("openssl pkey -in release.key -pubout -out release.pub");
+    let raw = PublicKey::parse(&std::fs::read(vendor.folder.join("release.pub")).unwrap());
+    let scope = Scope::new("acme", &["*"]).unwrap();
+    let raw = Anchor::new(raw.unwrap(), "raw", scope, now()).unwrap();
+    let named = [
+        vendor.pinned("ca.pem", "release"),
+        vendor.pinned("ca.pem", "CN=release,O=Acme"),
+        vendor.pinned("renewed.pem", "release"),
+    ];
+    let signed = |anchor: &Anchor| Signing::with_key(anchor.clone(), raw.key().unwrap().as_bytes());
+    let all: Vec<Signing> = named.iter().map(signed).chain([Signing::by(raw.clone())]).collect();
+    assert!(Threshold::TWO.check_signings(&all).is_err());
+    // Two keys under one name are one signer as well, and by way of a third both are one.
+    let two_keys = [Signing::with_key(named[0].clone(), b"one"), Signing::with_key(named[0].clone(), b"two")];
+    assert!(Threshold::TWO.check_signings(&two_keys).is_err());
+    let apart = [Signing::with_key(named[0].clone(), b"one"), Signing::with_key(named[1].clone(), b"two")];
+    assert!(Threshold::TWO.check_signings(&apart).is_ok());
+    let joined = [&apart[..], &[Signing::with_key(named[1].clone(), b"one")]].concat();
+    assert!(Threshold::TWO.check_signings(&joined).is_err());
+
+    let mut anchors = named.to_vec();
+    anchors.push(raw);
+    let mut store = TrustStore::with(1, anchors).unwrap();
+    vendor.passes("a.p7s", &store);
+    // A list that came by one certificate of the authority counts for each.
+    vendor.run("openssl ca -config ca.cnf -revoke release.pem");
+    vendor.run("openssl ca -config ca.cnf -gencrl -out revoked.crl");
+    store.import_crl(&std::fs::read(vendor.folder.join("revoked.crl")).unwrap(), now()).unwrap();
+    vendor.refuses("a.p7s", &store, r::SIGNER_REVOKED);
+    for anchor in &named {
+        store.remove(anchor.id()).unwrap();
+    }
+    assert_eq!(store.crls().count(), 0, "the list goes with the last anchor of its authority");
+}
+
+#[test]
+fn what_code_signing_certificates_sign_elsewhere_is_no_signature_of_an_image() {
+    let Some(vendor) = Vendor::new("types") else { return };
+    vendor.signer("release", P256, "code", "");
+    // 1.3.6.1.4.1.311.2.1.4, as Authenticode has it.
+    vendor.sign("release", "-econtent_type 1.3.6.1.4.1.311.2.1.4 -outform DER", "a.p7s");
+    let error = SignatureFile::parse(&std::fs::read(vendor.folder.join("a.p7s")).unwrap()).unwrap_err();
+    assert_eq!(error.code(), r::SIGNATURE_FORMAT_UNKNOWN, "{error}");
+    // The signed attributes themselves, with the key pinned raw: what was signed is no image.
+    let attributes = [&[0x31, 0x30, 0x30, 0x18][..], &PKCS9_CONTENT_TYPE, &[0; 30]].concat();
+    vendor.sign("release", "-outform DER", "b.p7s");
+    let verdict = vendor.verdict("b.p7s", &vendor.store("release"), &attributes, now());
+    assert_eq!(verdict.code(), Some(r::IMAGE_IS_A_DOCUMENT), "{:?}", verdict.evidence());
+}
+
+/// The attribute's OBJECT IDENTIFIER, 1.2.840.113549.1.9.3.
+const PKCS9_CONTENT_TYPE: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x03];
+
+#[test]
+fn an_authority_between_counts_where_the_pinned_one_lets_it_and_key_usage_is_looked_at() {
+    let Some(vendor) = Vendor::new("between") else { return };
+    vendor.run("openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout sub.key -out sub.csr -subj /O=Acme/CN=Sub");
+    vendor.run("openssl x509 -req -in sub.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out sub.pem -extfile ca.cnf -extensions authority");
+    let leaf = |name: &str, extensions: &str| {
+        vendor.run(&format!(
+            "openssl req -new {P256} -nodes -keyout {name}.key -out {name}.csr -subj /O=Acme/CN={name}"
+        ));
+        vendor.run(&format!(
+            "openssl x509 -req -in {name}.csr -CA sub.pem -CAkey sub.key -CAcreateserial -days 30 -out {name}.pem \
+             -extfile ca.cnf -extensions {extensions}"
+        ));
+    };
+    leaf("release", "code");
+    vendor.sign("release", "-outform DER", "alone.p7s");
+    vendor.refuses("alone.p7s", &vendor.store("release"), r::SIGNER_UNKNOWN);
+    vendor.sign("release", "-certfile sub.pem -outform DER", "a.p7s");
+    vendor.passes("a.p7s", &vendor.store("release"));
+    let issuing = TrustStore::with(1, vec![vendor.pinned("sub.pem", "release")]).unwrap();
+    vendor.passes("alone.p7s", &issuing);
+    // An authority that lets none stand between.
+    vendor.run("openssl req -x509 -key ca.key -out narrow.pem -days 60 -subj /O=Acme/CN=Acme-Root -config ca.cnf -extensions narrow");
+    let narrow = TrustStore::with(1, vec![vendor.pinned("narrow.pem", "release")]).unwrap();
+    vendor.refuses("a.p7s", &narrow, r::SIGNER_UNKNOWN);
+    leaf("crypt", "encipher");
+    vendor.sign("crypt", "-certfile sub.pem -outform DER", "c.p7s");
+    vendor.refuses("c.p7s", &vendor.store("crypt"), r::CERTIFICATE_PURPOSE);
+}
+
+#[test]
+fn many_certificates_of_one_name_cost_no_time() {
+    let Some(vendor) = Vendor::new("maze") else { return };
+    vendor.signer("release", P256, "code", "");
+    let mut more = Vec::new();
+    for at in 0..6 {
+        vendor.run(&format!(
+            "openssl req -x509 {P256} -nodes -keyout maze.key -out maze{at}.pem -days 30 -subj /CN=Maze -config ca.cnf \
+             -extensions authority"
+        ));
+        more.extend(std::fs::read(vendor.folder.join(format!("maze{at}.pem"))).unwrap());
+    }
+    std::fs::write(vendor.folder.join("maze.pem"), more).unwrap();
+    vendor.sign("release", "-certfile maze.pem -outform DER", "a.p7s");
+    let error = SignatureFile::parse(&std::fs::read(vendor.folder.join("a.p7s")).unwrap()).unwrap_err();
+    assert_eq!(error.code(), r::SIGNATURE_FORMAT_UNKNOWN, "{error}");
+}
+
+#[test]
+fn a_list_of_some_certificates_or_past_its_time_is_not_taken() {
+    let Some(vendor) = Vendor::new("partial") else { return };
+    let mut store = vendor.store("release");
+    vendor.run("openssl ca -config ca.cnf -gencrl -crlexts partial -out a.crl");
+    let read = |name: &str| std::fs::read(vendor.folder.join(name)).unwrap();
+    let error = store.import_crl(&read("a.crl"), now()).unwrap_err().to_string();
+    assert!(error.contains("some certificates only"), "{error}");
+    vendor.run("openssl ca -config ca.cnf -gencrl -out b.crl");
+    for late in [Wall::trusted(now().ms + 8 * 86_400_000), Wall::trusted(now().ms - 86_400_000)] {
+        let error = store.import_crl(&read("b.crl"), late).unwrap_err().to_string();
+        assert!(error.contains("past its time or of the future"), "{error}");
+    }
+    store.import_crl(&read("b.crl"), now()).unwrap();
 }

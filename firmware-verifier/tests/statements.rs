@@ -185,3 +185,41 @@ fn a_cosign_bundle_needs_its_log_entry_to_be_of_this_image_and_key() {
 fn pem(key: &PublicKey) -> String {
     hal::tpm::SiteKeyPublic::new(key.as_bytes()).unwrap().to_pem()
 }
+
+#[test]
+fn a_sigstore_bundle_of_a_site_without_a_log_counts_by_its_key_alone() {
+    let (vendor, other) = (Signer::new(), Signer::new());
+    let material = json!({"publicKey": {"hint": "x"}});
+    let bundle = |content: (&str, serde_json::Value)| {
+        let mut bundle = json!({
+            "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "verificationMaterial": material,
+        });
+        bundle[content.0] = content.1;
+        bundle.to_string()
+    };
+    let message = |image: &[u8]| {
+        let digest = STANDARD.encode(Digest::of(image).as_bytes());
+        let signature = STANDARD.encode(vendor.sign(IMAGE));
+        let of =
+            json!({"messageDigest": {"algorithm": "SHA2_256", "digest": digest}, "signature": signature});
+        bundle(("messageSignature", of))
+    };
+    let statement = |kind: &str| {
+        let envelope = vendor.envelope(PAYLOAD_TYPE, statement(IMAGE, kind)).to_json().unwrap();
+        bundle(("dsseEnvelope", serde_json::from_str(&envelope).unwrap()))
+    };
+    let trusted = store(vec![vendor.anchor()]);
+    refused(message(IMAGE).as_bytes(), &store(vec![other.anchor()]), IMAGE, r::SIGNATURE_MISMATCH);
+    refused(message(IMAGE).as_bytes(), &trusted, b"other", r::SIGNATURE_MISMATCH);
+    refused(message(b"other").as_bytes(), &trusted, IMAGE, r::SIGNATURE_MISMATCH);
+    let bom = statement("https://cyclonedx.org/bom");
+    refused(bom.as_bytes(), &trusted, IMAGE, r::STATEMENT_OTHER_KIND);
+    for good in [message(IMAGE), statement(RELEASING[0])] {
+        let verdict = run(good.as_bytes(), &trusted, IMAGE);
+        assert!(matches!(verdict, Verdict::Verified(..)), "{:?}", verdict.evidence());
+    }
+    let many = message(IMAGE)
+        .replace("\"publicKey\"", &format!("\"tlogEntries\":[{}],\"publicKey\"", "{},".repeat(9)));
+    assert!(SignatureFile::parse(many.as_bytes()).is_err());
+}

@@ -2,7 +2,8 @@
 //! or refused with words; no list is taken that nobody pinned has signed.
 #![no_main]
 
-use firmware_verifier::trust::{Certified, Crl, PublicKey};
+use firmware_verifier::trust::{Certified, Crl, Keyless, PublicKey};
+use hal::clock::Wall;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -13,5 +14,11 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(pinned) = Certified::read(data, "release") {
         assert_eq!(Certified::new(pinned.authority(), "release"), Ok(pinned));
     }
-    assert!(Crl::read(data, std::iter::empty()).is_err());
+    assert!(Crl::read(data, std::iter::empty(), Wall::trusted(0)).is_err());
+    let authority = Certified::read(include_bytes!("../seeds/key_file/authority.der"), "release").expect("a seed");
+    let unset = Wall { ms: 0, trusted: false };
+    if let Ok(list) = Crl::read(data, std::iter::once(&authority), unset) {
+        assert_eq!(*list.authority(), authority.authority_id());
+    }
+    let _ = Keyless::new(data, "who", "issuer");
 });

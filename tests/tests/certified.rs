@@ -140,7 +140,14 @@ fn a_sigstore_identity_is_pinned_with_its_instance_and_its_issuer() {
     pin(identity, "acme builds");
     bench.headgate(&verify);
     let shown = bench.headgate(&["trust", "show"]);
-    assert!(shown.contains("sigstore") && shown.contains(identity), "{shown}");
+    assert!(shown.contains("sigstore") && shown.contains(identity) && shown.contains(issuer), "{shown}");
+    let root = std::fs::read(bench.path("root.json")).expect("written above");
+    let print = Digest::of(&root).to_hex();
+    assert!(shown.contains(&print), "the fingerprint is that of the file: {shown}");
+    assert!(bench.headgate(&["audit", "list"]).contains(&print));
+    let ignored = [&verify[..], &["--identity", identity, "--issuer", issuer]].concat();
+    let (exit, error) = bench.refused(&ignored);
+    assert!(exit == 2 && error.contains("the trust store says who may sign"), "{exit} {error}");
     let alone = ["verify", "a.bin", "--anchor", "root.json", "--identity", identity, "--issuer", issuer];
     bench.headgate(&alone);
     bench.write("b.bin", b"another");

@@ -7,7 +7,7 @@ use super::signer::{mismatch, unknown};
 use crate::digest::Digest;
 use crate::reasons;
 use crate::signature::cms::{Cms, CmsRefusal};
-use crate::trust::{Anchor, Credential, Crl, TrustStore};
+use crate::trust::{Anchor, Credential, Crl, Signing, TrustStore};
 use crate::verdict::{Rejection, VerifierError};
 
 /// A signature, and who may have made it: each with the list of its authority.
@@ -20,7 +20,10 @@ impl CertifiedCheck {
     pub(super) fn new(cms: Cms, store: &TrustStore) -> Result<CertifiedCheck, Fault> {
         let certified = |anchor: &&Anchor| matches!(anchor.credential(), Credential::Certified(_));
         let with_list = |anchor: &Anchor| {
-            let list = store.crl(&anchor.credential().fingerprint()).cloned();
+            let list = match anchor.credential() {
+                Credential::Certified(pinned) => store.crl(&pinned.authority_id()).cloned(),
+                Credential::Key(_) | Credential::Keyless(_) => None,
+            };
             (anchor.clone(), list)
         };
         let candidates: Vec<_> = store.anchors().iter().filter(certified).map(with_list).collect();
@@ -33,19 +36,25 @@ impl CertifiedCheck {
     }
 
     /// Who of those that are pinned signed this image.
-    pub(super) fn signers(self, image: &Digest, now: Wall) -> Result<Vec<Anchor>, Fault> {
+    pub(super) fn signers(self, image: &Digest, now: Wall) -> Result<Vec<Signing>, Fault> {
         let CertifiedCheck { cms, candidates } = self;
         let (mut signers, mut nearest) = (Vec::new(), None);
         for signer in cms.signers() {
+            let (mut good, mut revoked) = (Vec::new(), false);
             for (anchor, list) in &candidates {
                 let Credential::Certified(pinned) = anchor.credential() else { continue };
                 match cms.check(signer, (pinned, list.as_ref()), image, now) {
-                    Ok(()) => signers.push(anchor.clone()),
+                    Ok(()) => good.push(Signing::with_key(anchor.clone(), signer.key())),
                     Err(refusal) => {
+                        revoked |= refusal == CmsRefusal::Revoked;
                         let fault = fault(&refusal, &signer.subject(), anchor, now);
                         keep_nearest(&mut nearest, nearness(&refusal), fault);
                     }
                 }
+            }
+            // Whom one authority has revoked counts for no other one either.
+            if !revoked {
+                signers.extend(good);
             }
         }
         match nearest {
@@ -67,6 +76,7 @@ fn nearness(refusal: &CmsRefusal) -> u8 {
         CmsRefusal::OtherSigner => 0,
         CmsRefusal::OtherImage { .. } => 1,
         CmsRefusal::Chain(_) => 2,
+        CmsRefusal::Revoked => 4,
         _ => 3,
     }
 }

@@ -227,7 +227,7 @@ fn intake(len: u64, head: &Head) -> Stepped {
         return Err(Rejection::from_size(len).into());
     }
     if head.is_signed_document() {
-        let found = "the bytes that are signed for a DSSE envelope".to_owned();
+        let found = "the bytes that are signed for a DSSE envelope or a CMS signature".to_owned();
         let expected = "a firmware image".to_owned();
         return Err(Rejection::new(reasons::IMAGE_IS_A_DOCUMENT, found, expected).into());
     }
@@ -241,16 +241,31 @@ struct Head(Vec<u8>);
 
 impl Head {
     fn absorb(&mut self, bytes: &[u8]) {
-        let missing = dsse::PAE_START.len().saturating_sub(self.0.len());
+        let missing = HEAD.saturating_sub(self.0.len());
         self.0.extend(bytes.iter().take(missing));
     }
 
-    /// A key that signs images and statements would otherwise let a statement's signature pass as that of an image
-    /// made of the same bytes.
+    /// A key that signs images and statements, or images and CMS, would otherwise let the signature of a statement or of
+    /// signed attributes pass as that of an image made of the same bytes.
     fn is_signed_document(&self) -> bool {
-        self.0 == dsse::PAE_START
+        self.0.starts_with(dsse::PAE_START) || self.is_signed_attributes()
+    }
+
+    /// A SET whose first element is an attribute of PKCS #9 (RFC 5652 §5.4, §11).
+    fn is_signed_attributes(&self) -> bool {
+        let [0x31, len, rest @ ..] = self.0.as_slice() else { return false };
+        let rest = match len {
+            0..=0x7f => rest,
+            more => rest.get(usize::from(more & 0x7f)..).unwrap_or_default(),
+        };
+        matches!(rest, [0x30, _, attribute @ ..] if attribute.starts_with(PKCS9))
     }
 }
+
+/// Bytes of an image that are looked at.
+const HEAD: usize = 24;
+/// An OBJECT IDENTIFIER below pkcs-9, up to its last number.
+const PKCS9: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09];
 
 /// Words for who signed; nothing when the image was too large to be hashed.
 fn signature(product: &Product, signed: Option<&Result<Backing, Fault>>) -> Stepped {

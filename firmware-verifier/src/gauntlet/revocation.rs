@@ -4,20 +4,22 @@
 use super::{Finding, Stepped};
 use crate::digest::Digest;
 use crate::reasons;
-use crate::trust::{Anchor, TrustStore};
+use crate::trust::{Signing, TrustStore};
 use crate::verdict::Rejection;
 
 /// Refuses the image, and every key among `signed`, that is revoked. `signed` are all whose signature
 /// holds, allowed or not.
-pub(super) fn check(store: &TrustStore, digest: &Digest, signed: &[Anchor]) -> Stepped {
+pub(super) fn check(store: &TrustStore, digest: &Digest, signed: &[Signing]) -> Stepped {
     if let Some(revocation) = store.revoked_digest(digest) {
         let expected = "an image that the site has not revoked".to_owned();
         return Err(
             Rejection::new(reasons::IMAGE_REVOKED, format!("{digest}, {revocation}"), expected).into()
         );
     }
-    for anchor in signed {
-        if let Some(revocation) = store.revoked_key(anchor.id()) {
+    for signing in signed {
+        let anchor = signing.anchor();
+        let revoked = store.revoked_key(anchor.id()).or_else(|| store.revoked_key(signing.key_id()));
+        if let Some(revocation) = revoked {
             let found = format!("a good signature by {anchor}, {revocation}");
             let expected = "signatures by keys that the site has not revoked".to_owned();
             return Err(Rejection::new(reasons::SIGNER_REVOKED, found, expected).into());

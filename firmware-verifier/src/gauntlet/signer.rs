@@ -19,7 +19,7 @@ use crate::reasons;
 use crate::signature::SignatureFile;
 use crate::signature::ed25519::{SIGNATURE_LEN, SignatureFault, StrictStream};
 use crate::signature::minisign::{Minisign, MinisignFault, MinisignStream};
-use crate::trust::{Anchor, KeyKind, PublicKey, Role, TrustStore};
+use crate::trust::{Anchor, KeyKind, PublicKey, Role, Signing, TrustStore};
 use crate::verdict::{Basis, Rejection, VerifierError};
 
 /// Most anchors tried for all raw Ed25519 signatures of an image: each costs one SHA-512 of the image.
@@ -114,15 +114,18 @@ impl SignerCheck {
         let (mut signers, mut faults) = (Vec::new(), Vec::new());
         let none = self.files.is_empty();
         for file in self.files {
+            let by = |signed: Result<Vec<Anchor>, Fault>| {
+                signed.map(|anchors| anchors.into_iter().map(Signing::by).collect::<Vec<_>>())
+            };
             let signed = match file {
                 FileCheck::Settled(fault) => Err(fault),
-                FileCheck::Ed25519(streams) => ed25519_signers(streams),
+                FileCheck::Ed25519(streams) => by(ed25519_signers(streams)),
                 FileCheck::Minisign { signature, candidates, hash } => {
-                    minisign_signers(&signature, candidates, hash)
+                    by(minisign_signers(&signature, candidates, hash))
                 }
-                FileCheck::ByDigest(check) => check.signers(image),
+                FileCheck::ByDigest(check) => by(check.signers(image)),
                 FileCheck::Certified(check) => check.signers(image, now),
-                FileCheck::Sigstore(check) => check.signers(image),
+                FileCheck::Sigstore(check) => by(check.signers(image, now)),
             };
             match signed {
                 Ok(signed) => signers.extend(signed),
@@ -135,7 +138,7 @@ impl SignerCheck {
 
 /// All whose signature holds, whether or not it counts.
 pub(super) struct Holding {
-    pub(super) signers: Vec<Anchor>,
+    pub(super) signers: Vec<Signing>,
     faults: Vec<Fault>,
     vouch: Option<Result<Signed<Vouch>, DocumentError>>,
 }
@@ -154,14 +157,16 @@ impl Holding {
         }
         let (mut allowed, mut faults) = (Vec::new(), Vec::new());
         for signer in self.signers {
-            match allow(&signer, product, now) {
+            match allow(signer.anchor(), product, now) {
                 Ok(()) => allowed.push(signer),
                 Err(fault) => faults.push(fault),
             }
         }
         let fault = faults.into_iter().chain(self.faults).next();
-        match (store.thresholds().of_product(product).check(&allowed), fault) {
-            (Ok(()), _) => Ok(Backing { signers: allowed, basis: Basis::VendorSigned, until: None }),
+        match (store.thresholds().of_product(product).check_signings(&allowed), fault) {
+            (Ok(()), _) => {
+                Ok(Backing { signers: each_once(allowed), basis: Basis::VendorSigned, until: None })
+            }
             (Err(_), Some(fault)) if allowed.is_empty() => Err(fault),
             (Err(_), None) if allowed.is_empty() => Err(no_signature()),
             (Err(too_few), _) => {
@@ -171,6 +176,17 @@ impl Holding {
             }
         }
     }
+}
+
+/// The anchors behind signatures, in their order.
+fn each_once(signings: Vec<Signing>) -> Vec<Anchor> {
+    let mut anchors: Vec<Anchor> = Vec::new();
+    for signing in signings {
+        if anchors.iter().all(|anchor| anchor.id() != signing.anchor().id()) {
+            anchors.push(signing.anchor().clone());
+        }
+    }
+    anchors
 }
 
 /// An unsigned image that the site stands behind.

@@ -1,5 +1,7 @@
 //! Sigstore bundles: keys as everywhere, or identities below an instance whose keys are pinned.
 
+use hal::clock::Wall;
+
 use super::Fault;
 use super::by_digest::released;
 use super::signer::{mismatch, unknown};
@@ -7,7 +9,7 @@ use crate::digest::Digest;
 use crate::reasons;
 use crate::signature::sigstore::{SigstoreBundle, SigstoreRefusal};
 use crate::trust::{Anchor, Credential, KeyKind, TrustStore};
-use crate::verdict::Rejection;
+use crate::verdict::{Rejection, VerifierError};
 
 /// A bundle, and who may have signed it.
 pub(super) struct SigstoreCheck {
@@ -31,7 +33,10 @@ impl SigstoreCheck {
         }
     }
 
-    pub(super) fn signers(self, image: &Digest) -> Result<Vec<Anchor>, Fault> {
+    pub(super) fn signers(self, image: &Digest, now: Wall) -> Result<Vec<Anchor>, Fault> {
+        if let Some(anchor) = self.candidates.first().filter(|_| !now.trusted && !self.bundle.by_key()) {
+            return Err(VerifierError::ClockUntrusted { anchor: anchor.to_string(), now }.into());
+        }
         let SigstoreCheck { bundle, candidates } = self;
         let (mut signers, mut nearest) = (Vec::new(), None);
         for anchor in candidates {

@@ -18,7 +18,7 @@ use webpki::{
 use x509_cert::Certificate;
 use x509_cert::attr::Attribute;
 use x509_cert::der::asn1::{ObjectIdentifier, OctetString};
-use x509_cert::der::oid::db::rfc5911::{ID_CONTENT_TYPE, ID_MESSAGE_DIGEST, ID_SIGNED_DATA};
+use x509_cert::der::oid::db::rfc5911::{ID_CONTENT_TYPE, ID_DATA, ID_MESSAGE_DIGEST, ID_SIGNED_DATA};
 use x509_cert::der::oid::db::rfc5912::SHA_256_WITH_RSA_ENCRYPTION;
 use x509_cert::der::oid::db::rfc5912::{ECDSA_WITH_SHA_256, ID_RSASSA_PSS, ID_SHA_256, RSA_ENCRYPTION};
 use x509_cert::der::{Decode as _, Encode as _};
@@ -31,7 +31,10 @@ use crate::trust::{Certified, Crl};
 /// Most signers of one file.
 pub const MAX_SIGNERS: usize = 4;
 /// Most certificates that come along.
-pub const MAX_CERTIFICATES: usize = 16;
+/// Certificates of one name would have a verifier try chains of them in every order.
+pub const MAX_CERTIFICATES: usize = 6;
+/// Most certificates of one subject: an old one and its successor.
+const MAX_NAMESAKES: usize = 2;
 
 /// Who signed, read but not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,13 +60,12 @@ enum Algorithm {
     Rsa,
     RsaPss,
     Ecdsa,
-    Ed25519,
 }
 
 impl Cms {
     /// Reads the DER of a ContentInfo with signed data, detached or with the image inside.
     pub(super) fn parse(der: &[u8]) -> Result<Cms, CmsFault> {
-        der_scan::check(der).map_err(|_| CmsFault::Damaged("its DER"))?;
+        der_scan::check(der, der_scan::FEW).map_err(|_| CmsFault::Damaged("its DER"))?;
         let outer = ContentInfo::from_der(der).map_err(|_| CmsFault::Damaged("its outermost part"))?;
         if outer.content_type != ID_SIGNED_DATA {
             return Err(CmsFault::Kind);
@@ -79,9 +81,18 @@ impl Cms {
         if given.len() > MAX_CERTIFICATES || infos.len() > MAX_SIGNERS {
             return Err(CmsFault::TooMany { certificates: given.len(), signers: infos.len() });
         }
-        let content_type = data.encap_content_info.econtent_type;
+        // Other types are what certificates for code sign elsewhere, such as Authenticode: their content is no image.
+        if data.encap_content_info.econtent_type != ID_DATA {
+            return Err(CmsFault::Kind);
+        }
         let signers: Vec<CmsSigner> =
-            infos.map(|info| CmsSigner::read(info, content_type, &given)).collect::<Result<_, _>>()?;
+            infos.map(|info| CmsSigner::read(info, &given)).collect::<Result<_, _>>()?;
+        let twice = |(at, signer): (usize, &CmsSigner)| signers.iter().take(at).any(|s| s.der == signer.der);
+        if signers.iter().enumerate().any(twice)
+            || given.iter().any(|of| namesakes(of, &given) > MAX_NAMESAKES)
+        {
+            return Err(CmsFault::Alike);
+        }
         if signers.is_empty() {
             return Err(CmsFault::Damaged("its signers: there are none"));
         }
@@ -109,6 +120,11 @@ impl Cms {
         }
         if !pinned.names(&signer.certificate.tbs_certificate.subject) {
             return Err(CmsRefusal::OtherSigner);
+        }
+        let usage = signer.certificate.tbs_certificate.get::<x509_cert::ext::pkix::KeyUsage>();
+        let usage = usage.map_err(|_| CmsRefusal::Chain("its key usage cannot be read".to_owned()))?;
+        if usage.is_some_and(|(_, usage)| !usage.digital_signature() && !usage.non_repudiation()) {
+            return Err(CmsRefusal::Purpose);
         }
         let leaf = CertificateDer::from(signer.der.as_slice());
         let leaf = EndEntityCert::try_from(&leaf).map_err(CmsRefusal::of_chain)?;
@@ -145,18 +161,19 @@ impl Cms {
                 .with_expiration_policy(ExpirationPolicy::Enforce)
                 .build()
         });
-        leaf.verify_for_usage(CHAIN, &anchors, &given, time, usage, revocation, None)
-            .map(drop)
-            .map_err(CmsRefusal::of_chain)
+        let path = leaf.verify_for_usage(CHAIN, &anchors, &given, time, usage, revocation, None);
+        let between = path.map_err(CmsRefusal::of_chain)?.intermediate_certificates().count();
+        match pinned.path_len() {
+            Some(limit) if between > usize::from(limit) => {
+                Err(CmsRefusal::Chain(format!("{between} authorities between, and it allows {limit}")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl CmsSigner {
-    fn read(
-        info: &SignerInfo,
-        content_type: ObjectIdentifier,
-        given: &[&Certificate],
-    ) -> Result<CmsSigner, CmsFault> {
+    fn read(info: &SignerInfo, given: &[&Certificate]) -> Result<CmsSigner, CmsFault> {
         if info.digest_alg.oid != ID_SHA_256 {
             return Err(CmsFault::Hash(info.digest_alg.oid.to_string()));
         }
@@ -167,7 +184,7 @@ impl CmsSigner {
         let attributes = info.signed_attrs.as_ref().ok_or(CmsFault::NoAttributes)?;
         let kind: ObjectIdentifier = one(attributes.iter(), ID_CONTENT_TYPE)?;
         let digest: OctetString = one(attributes.iter(), ID_MESSAGE_DIGEST)?;
-        if kind != content_type {
+        if kind != ID_DATA {
             return Err(CmsFault::Damaged("its attribute of the content's type"));
         }
         let damaged = CmsFault::Damaged("its attribute of the content's digest");
@@ -184,6 +201,11 @@ impl CmsSigner {
         })
     }
 
+    /// The key of its certificate, as its subjectPublicKey has it.
+    pub fn key(&self) -> &[u8] {
+        self.certificate.tbs_certificate.subject_public_key_info.subject_public_key.raw_bytes()
+    }
+
     /// The subject of its certificate, for people.
     pub fn subject(&self) -> String {
         subject_text(&self.certificate.tbs_certificate.subject)
@@ -191,13 +213,12 @@ impl CmsSigner {
 }
 
 impl Algorithm {
-    /// Algorithms whose hash is SHA-256, or whose own hash is part of them.
+    /// Algorithms whose hash is SHA-256. Ed25519 asks for SHA-512 (RFC 8419 §3).
     fn of(oid: ObjectIdentifier) -> Option<Algorithm> {
         Some(match oid {
             RSA_ENCRYPTION | SHA_256_WITH_RSA_ENCRYPTION => Algorithm::Rsa,
             ID_RSASSA_PSS => Algorithm::RsaPss,
             ECDSA_WITH_SHA_256 => Algorithm::Ecdsa,
-            ED25519 => Algorithm::Ed25519,
             _ => return None,
         })
     }
@@ -208,7 +229,6 @@ impl Algorithm {
             Algorithm::Rsa => vec![algorithm::RSA_PKCS1_2048_8192_SHA256],
             Algorithm::RsaPss => vec![algorithm::RSA_PSS_2048_8192_SHA256_LEGACY_KEY],
             Algorithm::Ecdsa => vec![algorithm::ECDSA_P256_SHA256, algorithm::ECDSA_P384_SHA256],
-            Algorithm::Ed25519 => vec![algorithm::ED25519],
         }
     }
 }
@@ -232,6 +252,10 @@ fn plain(choice: &CertificateChoices) -> Option<&Certificate> {
     }
 }
 
+fn namesakes(of: &Certificate, given: &[&Certificate]) -> usize {
+    given.iter().filter(|other| other.tbs_certificate.subject == of.tbs_certificate.subject).count()
+}
+
 fn is_of(certificate: &Certificate, sid: &SignerIdentifier) -> bool {
     let tbs = &certificate.tbs_certificate;
     match sid {
@@ -247,8 +271,6 @@ fn is_of(certificate: &Certificate, sid: &SignerIdentifier) -> bool {
 
 /// id-kp-codeSigning (RFC 5280 §4.2.1.12), without tag and length.
 const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
-/// RFC 8410 §3.
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// Signatures of certificates that are taken.
 static CHAIN: &[&dyn SignatureVerificationAlgorithm] = &[
@@ -271,7 +293,7 @@ pub enum CmsFault {
     #[error("a CMS signature: {0} cannot be read")]
     Damaged(&'static str),
     /// Enveloped, encrypted or other data.
-    #[error("CMS data that is not signed data")]
+    #[error("CMS data that is no signature of plain data (openssl cms -sign -binary makes one)")]
     Kind,
     /// Over a limit.
     #[error(
@@ -283,11 +305,16 @@ pub enum CmsFault {
         /// Signers.
         signers: usize,
     },
+    /// Several certificates of one name, or one signer twice.
+    #[error(
+        "a CMS signature with more than {MAX_NAMESAKES} certificates of one name, or twice by one certificate"
+    )]
+    Alike,
     /// Another hash.
     #[error("a CMS signature whose hash is {0}, not SHA-256")]
     Hash(String),
     /// Another algorithm.
-    #[error("a CMS signature by algorithm {0}; RSA, RSA-PSS and ECDSA with SHA-256, and Ed25519 are checked")]
+    #[error("a CMS signature by algorithm {0}; RSA, RSA-PSS and ECDSA with SHA-256 are checked")]
     Algorithm(String),
     /// Without the certificate of its signer.
     #[error("a CMS signature without its signer's certificate (openssl cms -sign without -nocerts adds it)")]

@@ -208,7 +208,15 @@ impl SignatureFileError {
             SignatureFileError::TooLarge { .. }
             | SignatureFileError::Unknown { .. }
             | SignatureFileError::Ambiguous
-            | SignatureFileError::Cms(CmsFault::Kind | CmsFault::Hash(_) | CmsFault::Algorithm(_))
+            | SignatureFileError::Cms(
+                CmsFault::Kind
+                | CmsFault::Hash(_)
+                | CmsFault::Algorithm(_)
+                | CmsFault::NoCertificate
+                | CmsFault::NoAttributes
+                | CmsFault::TooMany { .. }
+                | CmsFault::Alike,
+            )
             | SignatureFileError::Cosign(CosignFault::EntryKind(_)) => reasons::SIGNATURE_FORMAT_UNKNOWN,
             SignatureFileError::Legacy | SignatureFileError::Cosign(CosignFault::Certificate) => {
                 reasons::SIGNATURE_LEGACY

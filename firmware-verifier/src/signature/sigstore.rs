@@ -4,8 +4,8 @@
 //! A bundle is signed with a key, which is pinned as any key, or without: then sigstore's authority certified an identity
 //! for minutes, and log entry or timestamp show that the signature was made in them. One never stands in for the other.
 //! With a key, time and log decide nothing; an entry that comes along must still be of this signature (CVE-2022-36056).
-//! One limit is the library's: it compares the start of validity of the instance's keys with the machine's own clock, so
-//! that keys of the future are not used yet.
+//! The library has its own look at the machine's clock: keys of the instance whose validity begins in the future are not used
+//! yet, and log entries of the future are refused.
 
 use sigstore_verify::trust_root::TrustedRoot;
 use sigstore_verify::types::{
@@ -16,7 +16,10 @@ use sigstore_verify::{
     CertificateError, Error, PublicKeyVerificationPolicy, TransparencyLogError, VerificationPolicy, Verifier,
 };
 
+use super::der_scan;
+use super::ecdsa::EcdsaSignature;
 use crate::digest::Digest;
+use crate::dsse::Envelope;
 use crate::trust::credential::trusted_root;
 use crate::trust::{Keyless, PublicKey};
 
@@ -32,6 +35,7 @@ impl SigstoreBundle {
     /// Reads the JSON.
     pub(super) fn parse(json: &str) -> Result<SigstoreBundle, SigstoreFault> {
         let bundle = Bundle::from_json(json).map_err(|e| SigstoreFault(clip(&e.to_string())))?;
+        bounded(&bundle)?;
         let by_key =
             matches!(bundle.verification_material.content, VerificationMaterialContent::PublicKey(_));
         let envelope = match &bundle.content {
@@ -58,6 +62,9 @@ impl SigstoreBundle {
     pub fn check_key(&self, key: &PublicKey, image: &Digest) -> Result<(), SigstoreRefusal> {
         let spki = key.to_spki().filter(|_| self.by_key).ok_or(SigstoreRefusal::OtherSigner)?;
         let mut bundle = self.bundle()?;
+        if bundle.verification_material.tlog_entries.is_empty() {
+            return offline(&bundle.content, key, image);
+        }
         // Nobody here trusts whoever made them, and with a key nothing depends on them.
         bundle.verification_material.timestamp_verification_data = TimestampVerificationData::default();
         let policy = PublicKeyVerificationPolicy::new(DerPublicKey::from(spki)).skip_tlog_unsafe();
@@ -93,6 +100,64 @@ impl SigstoreBundle {
         Bundle::from_json(&self.json).map_err(|e| SigstoreRefusal::other(&e))
     }
 }
+
+/// The signature itself, where no log was asked.
+fn offline(content: &SignatureContent, key: &PublicKey, image: &Digest) -> Result<(), SigstoreRefusal> {
+    let good = match content {
+        SignatureContent::MessageSignature(of) => {
+            let hinted =
+                of.message_digest.as_ref().is_none_or(|hint| hint.digest.as_bytes() == image.as_bytes());
+            hinted
+                && EcdsaSignature::from_der(of.signature.as_bytes()).is_some_and(|der| der.is_by(key, image))
+        }
+        SignatureContent::DsseEnvelope(of) => {
+            let envelope = Envelope::new(&of.payload_type, of.payload.as_bytes().to_vec());
+            let mut envelope = envelope.map_err(|e| SigstoreRefusal::other(&e))?;
+            envelope.attach("", of.signature.sig.as_bytes()).map_err(|e| SigstoreRefusal::other(&e))?;
+            envelope.verify([key]).contains(key)
+        }
+        _ => false,
+    };
+    if good { Ok(()) } else { Err(SigstoreRefusal::OtherImage("not by this key".to_owned())) }
+}
+
+/// Few enough of everything that a library sorts, parses or tries again and again.
+fn bounded(bundle: &Bundle) -> Result<(), SigstoreFault> {
+    let material = &bundle.verification_material;
+    let certificates: Vec<&[u8]> = match &material.content {
+        VerificationMaterialContent::Certificate(one) => vec![one.raw_bytes.as_bytes()],
+        VerificationMaterialContent::X509CertificateChain { certificates } => {
+            certificates.iter().map(|one| one.raw_bytes.as_bytes()).collect()
+        }
+        _ => vec![],
+    };
+    let tokens = &material.timestamp_verification_data.rfc3161_timestamps;
+    let tokens: Vec<&[u8]> = tokens.iter().map(|token| token.signed_timestamp.as_bytes()).collect();
+    let hashes = material.tlog_entries.iter().filter_map(|entry| entry.inclusion_proof.as_ref());
+    let longest = hashes.map(|proof| proof.hashes.len()).max().unwrap_or(0);
+    for (what, found, max) in [
+        ("certificates", certificates.len(), MAX_CERTIFICATES),
+        ("log entries", material.tlog_entries.len(), MAX_ENTRIES),
+        ("timestamps", tokens.len(), MAX_ENTRIES),
+        ("hashes in a proof", longest, MAX_HASHES),
+    ] {
+        if found > max {
+            return Err(SigstoreFault(format!("{found} {what}; at most {max} are read")));
+        }
+    }
+    let odd = |der: &&[u8]| der_scan::check(der, der_scan::FEW).is_err();
+    match certificates.iter().chain(&tokens).any(odd) {
+        true => Err(SigstoreFault("a certificate or timestamp in it is no plain DER".to_owned())),
+        false => Ok(()),
+    }
+}
+
+/// Most certificates of a chain.
+const MAX_CERTIFICATES: usize = 4;
+/// Most log entries, and most timestamps.
+const MAX_ENTRIES: usize = 8;
+/// Most hashes of an inclusion proof: a log of 2^64 entries.
+const MAX_HASHES: usize = 64;
 
 fn artifact(image: &Digest) -> Artifact<'static> {
     Artifact::from_digest(Sha256Hash::from(*image.as_bytes()))

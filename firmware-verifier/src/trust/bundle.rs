@@ -49,6 +49,8 @@ pub struct Changes {
 pub struct KeyChange {
     /// Its id.
     pub id: KeyId,
+    /// What its signatures are checked with, in words: the kind of key, or the signer and who stands behind him.
+    pub credential: String,
     /// SHA-256 of its point, or of its authority's certificate.
     pub fingerprint: Digest,
     /// Whose it is.
@@ -65,6 +67,7 @@ impl From<&Anchor> for KeyChange {
     fn from(anchor: &Anchor) -> KeyChange {
         KeyChange {
             id: anchor.id(),
+            credential: anchor.credential().to_string(),
             fingerprint: anchor.credential().fingerprint(),
             name: anchor.name().to_owned(),
             role: anchor.role(),

@@ -11,8 +11,8 @@ use sigstore_verify::trust_root::TrustedRoot;
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{PrintableStringRef, TeletexStringRef, Utf8StringRef};
 use x509_cert::der::oid::db::rfc4519::CN;
-use x509_cert::der::{Decode as _, Tag, Tagged as _};
-use x509_cert::ext::pkix::BasicConstraints;
+use x509_cert::der::{Decode as _, Encode as _, Tag, Tagged as _};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 use x509_cert::name::Name;
 
 use super::key::{KeyId, KeyKind, PublicKey};
@@ -121,7 +121,9 @@ impl std::fmt::Display for Credential {
         match self {
             Credential::Key(key) => key.kind().fmt(f),
             Credential::Certified(signer) => write!(f, "x509 signer {:?}", signer.signer),
-            Credential::Keyless(signer) => write!(f, "sigstore identity {:?}", signer.identity),
+            Credential::Keyless(signer) => {
+                write!(f, "sigstore identity {:?} of {:?}", signer.identity, signer.issuer)
+            }
         }
     }
 }
@@ -130,6 +132,8 @@ impl std::fmt::Display for Credential {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certified {
     authority: Vec<u8>,
+    authority_id: Digest,
+    path_len: Option<u8>,
     signer: String,
 }
 
@@ -140,17 +144,23 @@ impl Certified {
         if authority.len() > MAX_AUTHORITY {
             return Err(CredentialError::TooLarge { found: authority.len() });
         }
-        der_scan::check(authority).map_err(|_| CredentialError::NoCertificate)?;
+        der_scan::check(authority, der_scan::FEW).map_err(|_| CredentialError::NoCertificate)?;
         let read = Certificate::from_der(authority).map_err(|_| CredentialError::NoCertificate)?;
         webpki::anchor_from_trusted_cert(&CertificateDer::from(authority))
             .map_err(|_| CredentialError::NoCertificate)?;
-        let constraints = read.tbs_certificate.get::<BasicConstraints>().ok().flatten();
-        if !constraints.is_some_and(|(_, basic)| basic.ca) {
-            return Err(CredentialError::NoAuthority {
-                subject: subject_text(&read.tbs_certificate.subject),
-            });
-        }
-        Ok(Certified { authority: authority.to_vec(), signer: named("signer", signer)? })
+        let tbs = &read.tbs_certificate;
+        let usage = tbs.get::<KeyUsage>().map_err(|_| CredentialError::NoCertificate)?;
+        let constraints = tbs.get::<BasicConstraints>().ok().flatten().map(|(_, basic)| basic);
+        let constraints = constraints
+            .filter(|basic| basic.ca && usage.is_none_or(|(_, usage)| usage.key_cert_sign()))
+            .ok_or_else(|| CredentialError::NoAuthority { subject: subject_text(&tbs.subject) })?;
+        let (path_len, authority_id) = (constraints.path_len_constraint, authority_id(&read)?);
+        Ok(Certified {
+            authority: authority.to_vec(),
+            authority_id,
+            path_len,
+            signer: named("signer", signer)?,
+        })
     }
 
     /// The same from a file: one certificate in DER, or in PEM with nothing behind it.
@@ -164,6 +174,16 @@ impl Certified {
             Ok(("CERTIFICATE", der)) => Certified::new(&der, signer),
             Ok(_) | Err(_) => Err(CredentialError::NoCertificate),
         }
+    }
+
+    /// What its revocation lists are kept by: the authority's name and key, which a renewed certificate keeps.
+    pub fn authority_id(&self) -> Digest {
+        self.authority_id
+    }
+
+    /// How many authorities may stand between it and a signer, where it says so (RFC 5280 §4.2.1.9).
+    pub fn path_len(&self) -> Option<u8> {
+        self.path_len
     }
 
     /// The authority's certificate in DER.
@@ -210,6 +230,9 @@ impl Keyless {
         if read.certificate_authorities.is_empty() {
             return Err(refused("it names no certificate authority".to_owned()));
         }
+        if read.tlogs.is_empty() || read.ctlogs.is_empty() {
+            return Err(refused("it names no log, so nothing could ever be checked with it".to_owned()));
+        }
         Verifier::new(&read).map_err(|e| refused(e.to_string()))?;
         let (identity, issuer) = (named("identity", identity)?, named("issuer", issuer)?);
         Ok(Keyless { root: root.to_vec(), identity, issuer })
@@ -236,6 +259,14 @@ impl Keyless {
     }
 }
 
+/// SHA-256 over name and key of an authority.
+fn authority_id(of: &Certificate) -> Result<Digest, CredentialError> {
+    let parts = [of.tbs_certificate.subject.to_der(), of.tbs_certificate.subject_public_key_info.to_der()];
+    let parts: Vec<Vec<u8>> =
+        parts.into_iter().collect::<Result<_, _>>().map_err(|_| CredentialError::NoCertificate)?;
+    Ok(Digest::of(&parts.concat()))
+}
+
 /// A name as certificates have it: one line, compared byte for byte.
 fn named(field: &'static str, text: &str) -> Result<String, IdentityError> {
     let text = text.trim();
@@ -245,7 +276,7 @@ fn named(field: &'static str, text: &str) -> Result<String, IdentityError> {
     if text.len() > MAX_NAME {
         return Err(IdentityError::TooLong { field, len: text.len() });
     }
-    match text.chars().any(char::is_control) {
+    match text.chars().any(|c| c.is_control() || REORDERING.contains(&c)) {
         true => Err(IdentityError::Control { field, found: text.chars().take(40).collect() }),
         false => Ok(text.to_owned()),
     }
@@ -257,9 +288,9 @@ pub(crate) fn trusted_root(json: &[u8]) -> Result<TrustedRoot, String> {
     TrustedRoot::from_json(text).map_err(|e| e.to_string())
 }
 
-/// A subject for people: at most 200 characters, none of them a control character.
+/// A subject for people, none of its characters a control character.
 pub(crate) fn subject_text(subject: &Name) -> String {
-    subject.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
+    subject.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).take(MAX_NAME).collect()
 }
 
 /// Every common name in a subject; `None` for one in an encoding that is not read. More than one, and nobody can say
@@ -276,6 +307,11 @@ fn common_names(subject: &Name) -> Vec<Option<String>> {
     names.map(text).collect()
 }
 
+/// Characters that show a text in another order than it is compared in (Unicode, UAX #9).
+const REORDERING: [char; 11] = [
+    '\u{200e}', '\u{200f}', '\u{202a}', '\u{202b}', '\u{202c}', '\u{202d}', '\u{202e}', '\u{2066}',
+    '\u{2067}', '\u{2068}', '\u{2069}',
+];
 const PEM_BEGIN: &str = "-----BEGIN ";
 /// How a [`Certified`] is stored.
 pub(super) const X509: &str = "x509";

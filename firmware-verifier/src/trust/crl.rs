@@ -4,6 +4,7 @@
 //! one, it counts at each use of a certificate, and one whose time is over lets no certificate of that authority pass: who
 //! imports lists has to go on importing them.
 
+use hal::clock::Wall;
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::BorrowedCertRevocationList;
 use webpki::aws_lc_rs as algorithm;
@@ -33,7 +34,11 @@ pub struct Crl {
 
 impl Crl {
     /// Reads a list in DER or PEM; one of `authorities` must have signed it.
-    pub fn read<'a>(file: &[u8], authorities: impl Iterator<Item = &'a Certified>) -> Result<Crl, CrlError> {
+    pub fn read<'a>(
+        file: &[u8],
+        authorities: impl Iterator<Item = &'a Certified>,
+        now: Wall,
+    ) -> Result<Crl, CrlError> {
         if file.len() > MAX_CRL / 3 * 4 + MAX_CRL / 48 + 200 {
             return Err(CrlError::TooLarge { found: file.len() });
         }
@@ -42,6 +47,9 @@ impl Crl {
             None => file.to_vec(),
         };
         let (list, ()) = (parse(&der)?, strict(&der)?);
+        if list.tbs_cert_list.crl_extensions.iter().flatten().any(|extension| extension.extn_id == PARTIAL) {
+            return Err(CrlError::Unusable { why: "it is of some certificates only".to_owned() });
+        }
         let issuer = subject_text(&list.tbs_cert_list.issuer);
         let pinned = authorities
             .filter_map(|pinned| Some((pinned, Certificate::from_der(pinned.authority()).ok()?)))
@@ -49,7 +57,12 @@ impl Crl {
         let signed = pinned.into_iter().find(|(_, certificate)| is_signed(&list, certificate));
         let (pinned, _) = signed.ok_or(CrlError::NotSigned { issuer })?;
         let issued = list.tbs_cert_list.this_update.to_unix_duration().as_secs();
-        Ok(Crl { der, authority: Digest::of(pinned.authority()), issued })
+        let ends = list.tbs_cert_list.next_update.map(|end| end.to_unix_duration().as_secs());
+        let now_s = u64::try_from(now.ms / 1000).unwrap_or(0);
+        if now.trusted && (issued > now_s || ends.is_none_or(|end| end <= now_s)) {
+            return Err(CrlError::NotNow { now });
+        }
+        Ok(Crl { der, authority: pinned.authority_id(), issued })
     }
 
     /// A list that was read before, as the store keeps it.
@@ -64,7 +77,7 @@ impl Crl {
         &self.der
     }
 
-    /// SHA-256 of the certificate of the authority that signed it.
+    /// The name and key of the authority that signed it, as [`Certified::authority_id`] has it.
     pub fn authority(&self) -> &Digest {
         &self.authority
     }
@@ -78,7 +91,7 @@ impl Crl {
 fn parse(der: &[u8]) -> Result<CertificateList, CrlError> {
     match der.len() > MAX_CRL {
         true => Err(CrlError::TooLarge { found: der.len() }),
-        false if der_scan::check(der).is_err() => Err(CrlError::NoList),
+        false if der_scan::check(der, der_scan::MANY).is_err() => Err(CrlError::NoList),
         false => CertificateList::from_der(der).map_err(|_| CrlError::NoList),
     }
 }
@@ -117,6 +130,8 @@ fn decode_pem(text: &str) -> Option<Vec<u8>> {
     (label == "X509 CRL").then_some(der)
 }
 
+/// issuingDistributionPoint (RFC 5280 §5.2.5): the list says nothing about the rest.
+const PARTIAL: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.28");
 const PEM: &str = "-----BEGIN";
 /// RFC 8410 §3.
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
@@ -139,6 +154,12 @@ pub enum CrlError {
     Unusable {
         /// Why.
         why: String,
+    },
+    /// Past its time, or of the future.
+    #[error("a revocation list that is past its time or of the future at {now}; give the current one")]
+    NotNow {
+        /// What the clock says.
+        now: Wall,
     },
     /// Of an authority that is not pinned, or not signed by it.
     #[error("no authority that is pinned has signed this list of {issuer:?}; pin the one that issues it")]

@@ -24,4 +24,4 @@ pub use record::{Floor, Revocation};
 pub use role::Role;
 pub use seal::SealError;
 pub use store::{TrustStore, TrustStoreError};
-pub use threshold::{Threshold, Thresholds};
+pub use threshold::{Signing, Threshold, Thresholds};

@@ -5,7 +5,7 @@
 //! key id, each id once, so equal stores have equal bytes; every list is within its limit; and the
 //! generation grows by exactly one with each change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
@@ -147,7 +147,7 @@ impl TrustStore {
         self.config
     }
 
-    /// The revocation list of the authority whose certificate has this SHA-256.
+    /// The revocation list of an authority; see [`Certified::authority_id`].
     pub fn crl(&self, authority: &Digest) -> Option<&Crl> {
         self.crls.get(authority)
     }
@@ -158,19 +158,21 @@ impl TrustStore {
     }
 
     /// Goes by a newer list of an authority that is pinned: the next generation.
-    pub fn import_crl(&mut self, file: &[u8]) -> Result<Crl, TrustStoreError> {
-        let pinned = |anchor: &'_ Anchor| match anchor.credential() {
-            Credential::Certified(pinned) => Some(pinned.as_ref().clone()),
-            Credential::Key(_) | Credential::Keyless(_) => None,
-        };
-        let pinned: Vec<Certified> = self.anchors.iter().filter_map(pinned).collect();
-        let list = Crl::read(file, pinned.iter())?;
+    pub fn import_crl(&mut self, file: &[u8], now: Wall) -> Result<Crl, TrustStoreError> {
+        let list = Crl::read(file, self.pinned(), now)?;
         if let Some(old) = self.crls.get(list.authority()).filter(|old| old.issued() >= list.issued()) {
             return Err(TrustStoreError::OldList { found: list.issued(), have: old.issued() });
         }
         self.change(|next| {
             next.crls.insert(*list.authority(), list.clone());
             Ok(list)
+        })
+    }
+
+    fn pinned(&self) -> impl Iterator<Item = &Certified> {
+        self.anchors.iter().filter_map(|anchor| match anchor.credential() {
+            Credential::Certified(pinned) => Some(pinned.as_ref()),
+            Credential::Key(_) | Credential::Keyless(_) => None,
         })
     }
 
@@ -276,6 +278,9 @@ impl TrustStore {
         let mut next = self.clone();
         next.generation = self.generation.checked_add(1).ok_or(TrustStoreError::Worn)?;
         let made = make(&mut next)?;
+        // A list goes with the last anchor of its authority: nobody else could renew it.
+        let pinned: BTreeSet<Digest> = next.pinned().map(Certified::authority_id).collect();
+        next.crls.retain(|authority, _| pinned.contains(authority));
         next.check()?;
         *self = next;
         Ok(made)

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::anchor::Anchor;
+use super::key::KeyId;
 use super::role::Role;
 use crate::identity::{Product, required};
 
@@ -23,9 +24,54 @@ pub const MAX_THRESHOLD: u8 = 16;
 /// Most vendors with a threshold of their own.
 pub const MAX_VENDORS: usize = 64;
 
+/// One good signature: whose it is, and the key that made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    anchor: Anchor,
+    key: Vec<u8>,
+}
+
+impl Signing {
+    /// By the anchor's own key.
+    pub fn by(anchor: Anchor) -> Signing {
+        Signing { key: anchor.credential().identity(), anchor }
+    }
+
+    /// By the key in a certificate, as its subjectPublicKey has it.
+    pub fn with_key(anchor: Anchor, key: &[u8]) -> Signing {
+        Signing { anchor, key: key.to_vec() }
+    }
+
+    /// Whose it is.
+    pub fn anchor(&self) -> &Anchor {
+        &self.anchor
+    }
+
+    /// The name of the key that made it, which may have been pinned or revoked by itself.
+    pub fn key_id(&self) -> KeyId {
+        KeyId::of(&self.key)
+    }
+}
+
 /// The number of distinct keys and certified signers among `signers`, whatever their names or kinds.
 pub fn distinct_keys<'a>(signers: impl IntoIterator<Item = &'a Anchor>) -> usize {
-    signers.into_iter().map(|anchor| anchor.credential().identity()).collect::<BTreeSet<_>>().len()
+    groups(signers.into_iter().map(|anchor| BTreeSet::from([anchor.credential().identity()])))
+}
+
+/// How many there are that have neither key nor name in common, also by way of others.
+fn groups(signers: impl Iterator<Item = BTreeSet<Vec<u8>>>) -> usize {
+    let mut groups: Vec<BTreeSet<Vec<u8>>> = Vec::new();
+    for mut signer in signers {
+        groups.retain(|group| {
+            let apart = group.is_disjoint(&signer);
+            if !apart {
+                signer.extend(group.iter().cloned());
+            }
+            apart
+        });
+        groups.push(signer);
+    }
+    groups.len()
 }
 
 /// How many distinct keys must sign: 1 to [`MAX_THRESHOLD`].
@@ -51,7 +97,18 @@ impl Threshold {
 
     /// Whether `signers` are enough.
     pub fn check<'a>(self, signers: impl IntoIterator<Item = &'a Anchor>) -> Result<(), TooFew> {
-        let have = distinct_keys(signers);
+        self.enough(distinct_keys(signers))
+    }
+
+    /// Whether these signatures are enough. A key counts once under however many names, and a name once with however
+    /// many keys.
+    pub fn check_signings<'a>(self, signings: impl IntoIterator<Item = &'a Signing>) -> Result<(), TooFew> {
+        let both =
+            |signing: &Signing| BTreeSet::from([signing.anchor.credential().identity(), signing.key.clone()]);
+        self.enough(groups(signings.into_iter().map(both)))
+    }
+
+    fn enough(self, have: usize) -> Result<(), TooFew> {
         if have >= usize::from(self.0) { Ok(()) } else { Err(TooFew { have, need: self }) }
     }
 }

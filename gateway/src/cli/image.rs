@@ -123,12 +123,17 @@ pub(super) struct OnPlc {
 
 pub(super) fn verify(context: &Context, v: Verify) -> Result<Said, Failure> {
     let signature = signature(&v.image, v.signature.as_deref())?;
+    let signer = v.signer.named();
     match v.plc {
+        Some(_) if signer.is_some() => {
+            Err(Failure::usage("with --plc the trust store says who may sign, and nothing else")
+                .next("leave out --signer, --identity and --issuer, or give --anchor FILE in place of --plc"))
+        }
         Some(plc) => {
             let security_version = v.security_version;
             context.ask_with_image(&Request::Verify { plc, security_version, signature }, &v.image)
         }
-        None => against_anchors(&v.image, signature, (&v.anchor, v.signer.named().as_ref())),
+        None => against_anchors(&v.image, signature, (&v.anchor, signer.as_ref())),
     }
 }
 

@@ -198,7 +198,15 @@ fn anchor_words(a: &AnchorRow) -> String {
         Role::Vendor => format!("{} {}  ", a.vendor, a.models.join(",")),
         Role::Site | Role::Approver | Role::Gateway => String::new(),
     };
-    let signer = a.signer.as_ref().map(|name| format!("signer {name:?}  ")).unwrap_or_default();
+    let signer = match (&a.signer, &a.issuer) {
+        (Some(identity), Some(issuer)) => format!("identity {identity:?} of {issuer:?}  "),
+        (Some(name), None) => format!("signer {name:?}  "),
+        (None, _) => String::new(),
+    };
+    let signer = match a.signer {
+        Some(_) => format!("{signer}fingerprint {}  ", a.fingerprint),
+        None => signer,
+    };
     format!("  {}  {:8}  {:10}  {}  {signer}{scope}{until}\n", a.id, a.role.to_string(), a.kind, a.name)
 }
 

@@ -132,9 +132,9 @@ fn rows(changes: &Changes) -> Vec<ChangeRow> {
 
 fn key_words(key: &KeyChange) -> String {
     let until = key.valid_until.map_or("no end".to_owned(), |until| format!("until {until}"));
-    let KeyChange { fingerprint, name, role, scope, .. } = key;
+    let KeyChange { credential, fingerprint, name, role, scope, .. } = key;
     let scope = if *role == Role::Vendor { format!(" for {scope}") } else { String::new() };
-    format!("{name}, {role}{scope}, {until}, fingerprint {fingerprint}")
+    format!("{name}, {role}{scope}, {credential}, {until}, fingerprint {fingerprint}")
 }
 
 /// How many keys of each role must sign, on one line.
@@ -180,6 +180,7 @@ mod tests {
     fn each_change_is_one_line_with_what_was_and_what_is() {
         let key = KeyChange {
             id: KeyId::from_bytes([7; KeyId::LEN]),
+            credential: "ed25519".into(),
             fingerprint: Digest::of(b"key"),
             name: "acme".into(),
             role: Role::Vendor,

@@ -193,7 +193,7 @@ pub struct TrustRow {
 /// The revocation list of an authority.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ListRow {
-    /// SHA-256 of the authority's certificate.
+    /// SHA-256 of the authority's name and key.
     pub authority: String,
     /// When it was issued.
     pub issued: Wall,
@@ -258,9 +258,15 @@ pub struct AnchorRow {
     pub name: String,
     /// Kind of key, or `x509`.
     pub kind: String,
-    /// The signer below an authority.
+    /// The signer below an authority, or a sigstore identity.
     #[serde(default)]
     pub signer: Option<String>,
+    /// Who vouches for the identity.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// SHA-256 of the key, of the authority's certificate, or of the file with sigstore's keys.
+    #[serde(default)]
+    pub fingerprint: String,
     /// What its signatures count for.
     pub role: Role,
     /// Vendor it may sign for.

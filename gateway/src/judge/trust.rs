@@ -54,6 +54,11 @@ impl Judge {
             vendor: a.scope().vendor().to_string(),
             models: a.scope().models().to_vec(),
             role: a.role(),
+            issuer: match a.credential() {
+                Credential::Keyless(keyless) => Some(keyless.issuer().to_owned()),
+                Credential::Key(_) | Credential::Certified(_) => None,
+            },
+            fingerprint: a.credential().fingerprint().to_hex(),
             valid_from: a.valid_from(),
             valid_until: a.valid_until(),
         };
@@ -104,7 +109,11 @@ impl Judge {
             Role::Vendor => format!("for {vendor} {}", models.join(", ")),
             Role::Site | Role::Approver | Role::Gateway => format!("as {role}"),
         };
-        let text = format!("trusted: key {} ({name}) {what}", anchor.id());
+        let (id, credential) = (anchor.id(), anchor.credential());
+        let text = format!(
+            "trusted: key {id} ({name}) {what}: {credential}, fingerprint {}",
+            credential.fingerprint()
+        );
         let anchor_id = anchor.id();
         let mut store = self.trust_copy()?;
         store.add(anchor).map_err(|e| Failure::new(e.code(), e.to_string()))?;
@@ -117,7 +126,7 @@ impl Judge {
     /// Goes by a newer revocation list; what it revokes counts no more from now on.
     pub(super) fn trust_crl(&mut self, list: &[u8]) -> Result<Answered, Failure> {
         let mut store = self.trust_copy()?;
-        let list = store.import_crl(list).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        let list = store.import_crl(list, self.now()).map_err(|e| Failure::new(e.code(), e.to_string()))?;
         let of: Vec<&str> = names_below(&store, &list).collect();
         let text = format!("revocation list of {}, for {}", issued(&list), of.join(", "));
         self.write_trust(store)?;
@@ -204,7 +213,10 @@ pub(crate) fn credential(file: &[u8], signer: Option<&Named>) -> Result<Credenti
 
 /// Names of the anchors whose authority issued the list.
 fn names_below<'a>(store: &'a TrustStore, list: &'a Crl) -> impl Iterator<Item = &'a str> {
-    let below = |anchor: &&Anchor| anchor.credential().fingerprint() == *list.authority();
+    let below = |anchor: &&Anchor| match anchor.credential() {
+        Credential::Certified(pinned) => pinned.authority_id() == *list.authority(),
+        Credential::Key(_) | Credential::Keyless(_) => false,
+    };
     store.anchors().iter().filter(below).map(Anchor::name)
 }
 
