@@ -19,7 +19,7 @@ use crate::transfer::event::Refusal;
 
 /// Whether firmware may pass at all.
 pub(super) enum Gate {
-    Open { key: Zeroizing<[u8; 32]>, trust: TrustStore, proved: Mono, epoch: u64 },
+    Open { key: Zeroizing<[u8; 32]>, trust: Box<TrustStore>, proved: Mono, epoch: u64 },
     Shut { refusal: Refusal, since: Mono },
 }
 
@@ -131,14 +131,19 @@ impl Judge {
 
     pub(super) fn replace_trust(&mut self, store: TrustStore) {
         if let Gate::Open { trust, .. } = &mut self.gate {
-            *trust = store;
+            **trust = store;
         }
     }
 
     fn unseal(&mut self) -> Result<Gate, Refusal> {
         let (unsealed, trust) = self.unsealed()?;
         self.prove_configuration(&trust)?;
-        Ok(Gate::Open { key: unsealed.key, trust, proved: self.clock.mono(), epoch: unsealed.epoch })
+        Ok(Gate::Open {
+            key: unsealed.key,
+            trust: Box::new(trust),
+            proved: self.clock.mono(),
+            epoch: unsealed.epoch,
+        })
     }
 
     /// The key and the trust store, whatever configuration runs.
