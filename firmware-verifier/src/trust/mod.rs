@@ -11,6 +11,7 @@ pub mod record;
 pub mod role;
 pub mod seal;
 pub mod store;
+mod store_error;
 mod stored;
 pub mod threshold;
 
@@ -23,5 +24,6 @@ pub use key_file::KeyFileError;
 pub use record::{Floor, Revocation};
 pub use role::Role;
 pub use seal::SealError;
-pub use store::{TrustStore, TrustStoreError};
+pub use store::TrustStore;
+pub use store_error::TrustStoreError;
 pub use threshold::{Signing, Threshold, Thresholds};

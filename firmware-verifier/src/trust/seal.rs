@@ -15,7 +15,8 @@ use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use hal::reason::ReasonCode;
 use zeroize::Zeroizing;
 
-use super::store::{MAX_STORE, TrustStore, TrustStoreError};
+use super::store::{MAX_STORE, TrustStore};
+use super::store_error::TrustStoreError;
 use crate::reasons;
 
 /// Bytes of the key that the TPM unseals.

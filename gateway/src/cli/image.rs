@@ -12,7 +12,7 @@ use firmware_verifier::{Gauntlet, Verdict};
 use hal::clock::{Clock, Wall};
 
 use super::{Context, Said, open_image, read_small};
-use crate::judge::message::EvidenceRow;
+use crate::judge::failure::EvidenceRow;
 use crate::judge::rows::{Terms, VerdictRow};
 use crate::judge::{Answered, Failure, Named, Request, walk};
 

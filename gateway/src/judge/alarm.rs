@@ -5,7 +5,8 @@ use hal::reason::ReasonCode;
 use serde_json::json;
 
 use super::Judge;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::rows::AlarmRow;
 use crate::audit::{Event, Kind as Audit};
 use crate::state::alarm::{self, Alarm, Kind as Told, Source};

@@ -5,8 +5,9 @@
 
 use hal::tpm::{Challenge, Endorsement, NONCE_MAX, TpmError};
 
+use super::failure::Failure;
 use super::gate::{TPM_TIMEOUT, tpm_refusal};
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::provision::PROVISION_TIMEOUT;
 use super::trust::gate_failure;
 use super::{Judge, why};

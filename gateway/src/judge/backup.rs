@@ -10,8 +10,9 @@ use firmware_verifier::Digest;
 use firmware_verifier::document::Moment;
 use hal::store::{Store, StoreFile};
 
+use super::failure::Failure;
 use super::gate::{TPM_TIMEOUT, tpm_refusal};
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::trust::gate_failure;
 use super::{Judge, why};
 use crate::audit::{self, Kind};

@@ -12,8 +12,9 @@ use hal::reason::ReasonCode;
 use hal::tpm::Provisioned;
 use serde_json::json;
 
+use super::failure::Failure;
 use super::gate::TPM_TIMEOUT;
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::period::is_outside;
 use super::rows::{AuditReport, AuditRow};
 use super::{Judge, refusal};

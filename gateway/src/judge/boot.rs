@@ -7,8 +7,9 @@
 
 use hal::tpm::{Approval, Foreseen};
 
+use super::failure::Failure;
 use super::gate::{MAX_APPROVALS, MAX_RECORD, TPM_TIMEOUT, tpm_refusal};
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::provision::{PROVISION_TIMEOUT, tpm_failure};
 use super::rows::BootRow;
 use super::trust::gate_failure;

@@ -12,7 +12,8 @@ use firmware_verifier::reasons;
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::{Judge, why};
 use crate::audit::Kind;
 use crate::receipt::plain;

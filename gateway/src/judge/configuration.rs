@@ -10,7 +10,8 @@ use firmware_verifier::dsse::Envelope;
 use firmware_verifier::trust::TrustStore;
 use hal::reason::ReasonCode;
 
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::rows::ConfigRow;
 use super::trust::gate_failure;
 use super::{Judge, refusal};

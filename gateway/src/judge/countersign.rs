@@ -19,9 +19,10 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::Judge;
+use super::failure::{EvidenceRow, Failure};
 use super::four_eyes::revoked_signer;
 use super::gate::{MAX_RECORD, TPM_TIMEOUT};
-use super::message::{Answered, EvidenceRow, Failure};
+use super::message::Answered;
 use super::mint::{SIGNATURE, VOUCH, verdict_failure};
 use super::provision::tpm_failure;
 use super::rows::VerdictRow;

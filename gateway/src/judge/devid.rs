@@ -10,8 +10,9 @@ use hal::tpm::{EkKind, LocalIdentity, LocalKey, Provisioned, Tpm};
 use serde::{Deserialize, Serialize};
 
 use super::doctor::Check;
+use super::failure::Failure;
 use super::gate::TPM_TIMEOUT;
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::provision::{PROVISION_TIMEOUT, tpm_failure};
 use super::{Judge, why};
 use crate::attestation::{Hex, Initial, Local};

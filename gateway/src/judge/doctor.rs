@@ -12,8 +12,9 @@ use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
 
 use super::Judge;
+use super::failure::Failure;
 use super::gate::TPM_TIMEOUT;
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::rows::{PlcRow, Status};
 use crate::reasons as why;
 

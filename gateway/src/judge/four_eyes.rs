@@ -11,8 +11,9 @@ use firmware_verifier::trust::{Role, Threshold, TrustStore};
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
+use super::failure::Failure;
 use super::held::{self as holding, ApproverRow};
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::release::{Basis, Grant, life};
 use super::trust::gate_failure;
 use super::{Judge, refusal, why};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use hal::tpm::{Provisioned, TpmError};
 
+use super::failure::Failure;
 use super::gate::{TPM_TIMEOUT, tpm_refusal};
-use super::message::Failure;
 use super::{Judge, refusal};
 use crate::reasons as why;
 use crate::state::meta;

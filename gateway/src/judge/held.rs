@@ -13,7 +13,8 @@ use firmware_verifier::{Digest, reasons};
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::rows::Terms;
 use super::trust::gate_failure;
 use super::{Judge, OURSELVES, why};

@@ -12,7 +12,8 @@ use firmware_verifier::{Digest, reasons};
 use hal::clock::Wall;
 
 use super::Judge;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::rows::{ChangeRow, ChangesRow};
 use super::trust::gate_failure;
 use crate::audit::Kind;

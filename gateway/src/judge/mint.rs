@@ -7,7 +7,7 @@ use firmware_verifier::{Evidence, Gauntlet, Papers, Rejection, Request, Verdict,
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
-use super::message::{EvidenceRow, Failure};
+use super::failure::{EvidenceRow, Failure};
 use super::rollback::Leave;
 use super::trust::gate_failure;
 use super::{Judge, refusal};

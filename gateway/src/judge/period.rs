@@ -3,7 +3,8 @@
 use hal::clock::Wall;
 
 use super::Judge;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::rows::{AuditRow, PeriodRow, TransferRow};
 use super::thread::case_row;
 use crate::reasons::CHANGED_OUTSIDE;

@@ -5,7 +5,7 @@
 use firmware_verifier::trust::PublicKey;
 use hal::store::{RealDisk, Store};
 
-use super::message::Failure;
+use super::failure::Failure;
 use super::{Judge, why};
 use crate::audit::checkpoint::LogKey;
 use crate::audit::{Log, export};

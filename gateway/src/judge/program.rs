@@ -8,7 +8,8 @@ use firmware_verifier::trust::Threshold;
 use firmware_verifier::{Digest, reasons};
 use hal::clock::Wall;
 
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::mint::{POLICY_EPOCH, Stored};
 use super::release::Basis;
 use super::trust::gate_failure;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use hal::tpm::{ApprovalRequest, Made, PcrSelection, SiteKeyPublic, TpmError};
 
+use super::failure::Failure;
 use super::gate::PROVISIONED;
-use super::message::Failure;
 use super::trust::gate_failure;
 use super::{Judge, why};
 

@@ -11,9 +11,10 @@ use hal::clock::{Mono, Wall};
 use hal::tpm::{AttestationKey, Provisioned};
 use serde::Serialize;
 
+use super::failure::Failure;
 use super::gate::TPM_TIMEOUT;
 use super::let_through::LetThrough;
-use super::message::{Answered, Failure};
+use super::message::Answered;
 use super::rows::ReceiptRow;
 use super::trust::gate_failure;
 use super::{Judge, OURSELVES};

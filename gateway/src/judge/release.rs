@@ -5,7 +5,8 @@ use firmware_verifier::verdict::{self, Spend, Verified};
 use hal::clock::Wall;
 
 use super::Judge;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::rollback;
 use super::rows::{self, ReleaseRow};
 use super::trust::gate_failure;

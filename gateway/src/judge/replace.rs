@@ -23,7 +23,8 @@ use hal::tpm::Provisioned;
 use serde_json::json;
 
 use super::backup::unreadable;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::predecessor::{KEY, MAX_KEY};
 use super::trust::gate_failure;
 use super::{Judge, why};

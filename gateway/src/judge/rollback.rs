@@ -10,7 +10,7 @@ use firmware_verifier::trust::Floor;
 use firmware_verifier::verdict::Spend;
 
 use super::Judge;
-use super::message::Failure;
+use super::failure::Failure;
 use crate::audit::Kind;
 use crate::state::{StateError, Tx, meta};
 use crate::transfer::event::CaseId;

@@ -6,7 +6,7 @@ use hal::clock::Wall;
 use hal::reason::ReasonCode;
 use serde::{Deserialize, Serialize};
 
-use super::message::EvidenceRow;
+use super::failure::EvidenceRow;
 use crate::config::{Config, Plc, Route};
 use crate::transfer::engine::Way;
 

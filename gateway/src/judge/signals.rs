@@ -5,7 +5,8 @@ use sensor_monitor::reasons::{self as of_signals, BEHAVIOUR_CHANGED, NEW_ON_BUS,
 use serde_json::json;
 use tokio::sync::oneshot::Sender;
 
-use super::message::{Answered, Failure, Request};
+use super::failure::Failure;
+use super::message::{Answered, Request};
 use super::{Judge, refusal};
 use crate::audit::Kind as Audit;
 use crate::config::Permissive;

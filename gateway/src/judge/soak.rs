@@ -5,7 +5,8 @@ use hal::clock::Wall;
 use sensor_monitor::reasons::CHANGED_AFTER_UPDATE;
 
 use super::conduit::number;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::{Judge, refusal};
 use crate::audit::Kind as Audit;
 use crate::signals::Mail;

@@ -5,7 +5,8 @@ use firmware_verifier::{Basis, Verdict, Verified};
 use hal::clock::Wall;
 
 use super::Judge;
-use super::message::{Answered, EvidenceRow, Failure};
+use super::failure::{EvidenceRow, Failure};
+use super::message::Answered;
 use super::mint::{SIGNATURE, VOUCH, rejected, verdict_failure};
 use super::release::DEFAULT_LIFE_MS;
 use super::rollback::Leave;

@@ -1,7 +1,8 @@
 //! The vault as commands see it: what is there, taken out, removed, and found by the first digits of its digest.
 
 use super::Judge;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::rows::ImageRow;
 use crate::state::release;
 use crate::vault::{self, Area, ImageDigest};

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
 
 use super::countersign::Word;
+use super::failure::Failure;
 use super::identity::words;
-use super::message::{Answered, Asked, Failure, Message, Request};
+use super::message::{Answered, Asked, Message, Request};
 use super::rollback::Leave;
 use super::rows::{CaseRow, HabitRow, PlcRow, Status};
 use super::trust::gate_failure;

@@ -9,7 +9,8 @@ use hal::clock::Wall;
 use hal::tpm::SiteKeyPublic;
 use zeroize::Zeroizing;
 
-use super::message::{Answered, Failure, Named};
+use super::failure::Failure;
+use super::message::{Answered, Named};
 use super::rows::{AnchorRow, FloorRow, ListRow, RevokedRow, TrustRow};
 use super::{Judge, refusal};
 use crate::audit::Kind;

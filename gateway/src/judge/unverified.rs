@@ -11,7 +11,8 @@ use firmware_verifier::{Digest, reasons};
 use hal::reason::ReasonCode;
 
 use super::break_glass::InForce;
-use super::message::{Answered, Failure};
+use super::failure::Failure;
+use super::message::Answered;
 use super::mint::{POLICY_EPOCH, Stored};
 use super::trust::gate_failure;
 use super::{Judge, OURSELVES, refusal, why};
