@@ -237,6 +237,11 @@ fn a_disk_and_a_tpm_put_back_together_open_the_gate_and_a_checkpoint_kept_elsewh
     assert_eq!(said.code, 1, "the box that went back in time is told: {}", said.text);
     // The command says the same, and a log that has grown past the checkpoint again differs from it.
     bench.headgate(&["audit", "verify", "--against", early]);
+    // As the broker keeps it.
+    let note = std::fs::read_to_string(bench.path(late)).expect("exported");
+    bench.write("kept.json", serde_json::json!({ "schema": 1, "checkpoint": note }).to_string().as_bytes());
+    let (code, error) = bench.refused(&["audit", "verify", "--against", "kept.json"]);
+    assert!(code == 71 && error.contains("HG-7013") && error.contains("checkpoint"), "{code} {error}");
     let (code, error) = bench.refused(&["audit", "verify", "--against", late]);
     assert!(code == 71 && error.contains("HG-7013") && error.contains("checkpoint"), "{code} {error}");
     for n in 0..8 {
@@ -252,4 +257,38 @@ fn changes_of_trust_are_counted_against_what_the_tpms_memory_is_good_for() {
     let (bench, _plc) = bench();
     let status = bench.json(&["status"]);
     assert_eq!(status["nv_writes"], serde_json::json!([1, 64]), "one key was trusted");
+}
+
+#[test]
+fn nobody_with_a_shell_uses_up_what_a_revocation_needs() {
+    let (bench, _plc) = bench();
+    headgate_tests::papers::key(&bench, "site");
+    bench.headgate(&["trust", "add", "site.pub", "--name", "site", "--role", "site"]);
+    headgate_tests::papers::key(&bench, "noise");
+    let add = ["trust", "add", "noise.pub", "--name", "noise", "--vendor", "noise", "--model", "*"];
+    let mut refused = None;
+    for _ in 0..40 {
+        let (code, error) = match bench.try_headgate(&add) {
+            out if out.status.success() => {
+                let shown = bench.json(&["trust", "show"]);
+                let anchors = shown["anchors"].as_array().expect("a list");
+                let noise = anchors.iter().find(|a| a["name"] == "noise").expect("just added");
+                let id = noise["id"].as_str().expect("an id").to_owned();
+                match bench.try_headgate(&["trust", "remove", &id]) {
+                    out if out.status.success() => continue,
+                    out => (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned()),
+                }
+            }
+            out => (out.status.code(), String::from_utf8_lossy(&out.stderr).into_owned()),
+        };
+        refused = Some((code, error));
+        break;
+    }
+    let (_, error) = refused.expect("a limit");
+    assert!(error.contains("48 of this kind") && error.contains("HG-1073"), "{error}");
+    let image = "ab".repeat(32);
+    bench.headgate(&["trust", "revoke", &image, "--reason", "malicious", "-o", "revoke.json"]);
+    bench.headgate(&["sign-document", "revoke.json", "--key", "site.pem"]);
+    bench.headgate(&["trust", "import", "revoke.json", "--yes"]);
+    assert!(bench.headgate(&["trust", "show"]).contains("1 images"));
 }

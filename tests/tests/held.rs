@@ -137,6 +137,9 @@ fn the_receipt_names_who_approved() {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(!page.contains(&public(&bench, "ben").id().to_string()), "{page}");
+    let report = bench.json(&["report", "cip-010", "--from", "2026-01-01", "--to", "2100-01-01"]);
+    let cases: Vec<_> = report["changes"].as_array().expect("a list").iter().map(|c| &c["case"]).collect();
+    assert_eq!(cases, ["C-000002"], "the release itself changed nothing: {report}");
 }
 
 fn public(bench: &Bench, name: &str) -> PublicKey {

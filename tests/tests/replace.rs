@@ -93,6 +93,15 @@ fn a_spare_with_another_tpm_takes_over_within_a_quarter_of_an_hour_and_once() {
     spare.headgate(&["receipt", "C-000001", "-o", "receipt.json"]);
     copy(&old, "keys/evidence.pem", &spare, "old.pem");
     spare.headgate(&["receipt", "--verify", "receipt.json", "--key", "old.pem"]);
+    let page = spare.headgate(&["receipt", "C-000001"]);
+    assert!(!page.contains("NOT SIGNED"), "what the old box signed is no forgery: {page}");
+    let report = spare.json(&["report", "cip-010", "--from", "2026-01-01", "--to", "2100-01-01"]);
+    let evidence = &report["changes"][0]["evidence"];
+    assert_eq!(evidence["shown"], true, "{report}");
+    assert!(
+        evidence["text"].as_str().is_some_and(|text| text.contains("this gateway replaced")),
+        "{evidence}"
+    );
     assert!(spare.headgate(&["vault", "list"]).contains(&digest));
     // The release is not there, and a new one works as ever.
     assert_eq!(spare.json(&["vault", "show", &digest])["releases"].as_array().map(Vec::len), Some(0));

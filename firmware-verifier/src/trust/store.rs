@@ -288,6 +288,9 @@ impl TrustStore {
         if let Some(revoked) = self.revoked_keys.get(&anchor.id()) {
             return Err(TrustStoreError::Revoked { id: anchor.id(), found: revoked.to_string() });
         }
+        if let Ok(there) = self.find(anchor.id()) {
+            return Err(TrustStoreError::Duplicate { id: there.id(), name: there.name().to_owned() });
+        }
         let at = self.anchors.partition_point(|a| a.id() < anchor.id());
         self.anchors.insert(at, anchor);
         Ok(())

@@ -1,6 +1,6 @@
 //! `headgate audit`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
@@ -40,7 +40,7 @@ pub(super) fn audit(context: &Context, verb: Audit) -> Result<Said, Failure> {
     context.ask(&match verb {
         Audit::List { last } => Request::AuditList { last },
         Audit::Verify { against } => {
-            Request::AuditVerify { against: against.as_deref().map(read_text).transpose()? }
+            Request::AuditVerify { against: against.as_deref().map(read_checkpoint).transpose()? }
         }
         Audit::Export { to } => {
             // The gateway that runs has another working folder.
@@ -76,4 +76,13 @@ pub(super) fn report(r: &AuditReport) -> String {
         r.root,
         r.checkpoint.as_deref().unwrap_or("no checkpoint yet")
     )
+}
+
+/// A checkpoint as an export has it, or as the broker keeps it: then it is a field of JSON.
+fn read_checkpoint(path: &Path) -> Result<String, Failure> {
+    let text = read_text(path)?;
+    let published = serde_json::from_str::<serde_json::Value>(&text).ok();
+    let note =
+        published.as_ref().and_then(|message| message.get("checkpoint")).and_then(|note| note.as_str());
+    Ok(note.map_or(text.clone(), str::to_owned))
 }

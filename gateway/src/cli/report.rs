@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use firmware_verifier::trust::{KeyKind, PublicKey};
 use hal::clock::Wall;
 use serde_json::json;
 
@@ -58,13 +59,17 @@ fn gather(context: &Context, period: &Period) -> Result<Evidence, Failure> {
         return Err(unexpected());
     };
     let key = envelope::key_from_pem(&evidence).map_err(|e| Failure::internal(e.to_string()))?;
-    let PeriodRow { transfers, outside, plcs, log, forgotten, now, gateway } = *found;
+    let PeriodRow { transfers, outside, plcs, log, forgotten, now, gateway, predecessors } = *found;
+    let older = predecessors.iter().map(|point| PublicKey::new(KeyKind::EcdsaP256, point));
+    let predecessors: Vec<PublicKey> =
+        older.collect::<Result<_, _>>().map_err(|e| Failure::internal(e.to_string()))?;
     Ok(Evidence {
         gateway,
         from: period.from,
         to: period.to,
         made: now,
         key,
+        predecessors,
         keys: [evidence, attestation],
         transfers: transfers.into_iter().map(|t| transfer(context, t)).collect::<Result<_, _>>()?,
         outside: outside.into_iter().map(seen_outside).collect(),

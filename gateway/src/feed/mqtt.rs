@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use super::loss::{Broker, Loss};
 use super::{MAX_IN_FLIGHT, tls};
 use crate::config::Mqtt;
-use crate::judge::DeviceKey;
+use crate::judge::{CHECKPOINT_TOPIC, DeviceKey};
 use crate::state::outbox::{self, Kind};
 
 /// Name of the MQTT 5 user property that holds a row's number: the same in every copy of one message,
@@ -88,7 +88,8 @@ impl Link {
         let properties = PublishProperties { user_properties: sequence, ..PublishProperties::default() };
         // The newest state is what a subscriber wants first.
         // Who connects later must see how the gate is and which alarms stand.
-        let retain = matches!(row.message.kind, Kind::Status | Kind::Alarm);
+        let kept = matches!(row.message.kind, Kind::Status | Kind::Alarm);
+        let retain = kept || row.message.topic.ends_with(CHECKPOINT_TOPIC);
         let options = PublishOptions::new(QoS::AtLeastOnce).retain(retain).properties(properties);
         let queued =
             self.client.try_publish_tracked(row.message.topic.clone(), row.message.payload.clone(), options);

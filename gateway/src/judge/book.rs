@@ -262,7 +262,7 @@ impl Judge {
         let kept = self.db.write("keep a checkpoint", |tx| meta::put(tx, NEWEST, note.as_bytes()));
         self.log(kept);
         let body = json!({ "schema": 1, "gateway": self.config.name, "checkpoint": note, "at": self.now().to_string() });
-        self.publish(outbox::Kind::Verdict, "audit/checkpoint", body);
+        self.publish(outbox::Kind::Verdict, CHECKPOINT_TOPIC, body);
     }
 
     /// A new book for a new key; one that is there is set aside, for no checkpoint of it can be made any more.
@@ -435,5 +435,7 @@ const NEWEST: &str = "audit-checkpoint";
 const CONFIGURATION: &str = "configuration";
 /// Pause after the TPM refused to sign.
 const RETRY: Duration = Duration::from_secs(60);
+/// Below the gateway's own topic; the broker keeps the newest.
+pub(crate) const CHECKPOINT_TOPIC: &str = "audit/checkpoint";
 /// Most entries of one answer.
 const MOST_LISTED: u64 = 10_000;

@@ -9,6 +9,7 @@ use hal::tpm::{Approval, Foreseen};
 
 use super::failure::Failure;
 use super::gate::{MAX_APPROVALS, MAX_RECORD, TPM_TIMEOUT, tpm_refusal};
+use super::guard::Share;
 use super::message::Answered;
 use super::provision::{PROVISION_TIMEOUT, tpm_failure};
 use super::rows::BootRow;
@@ -127,7 +128,7 @@ impl Judge {
                  headgate init --request-only --next-epoch, site-key sign, trust approve-pcrs; or --shut if that is meant",
             ));
         }
-        self.afford()?;
+        self.afford(Share::Signed)?;
         let epoch = tpm.advance_epoch(TPM_TIMEOUT).map_err(|e| gate_failure(tpm_refusal(&e)))?;
         self.spend();
         self.note(Kind::Approval, "boot-state", &format!("every approval before epoch {epoch} is revoked"));

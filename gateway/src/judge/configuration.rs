@@ -11,6 +11,7 @@ use firmware_verifier::trust::TrustStore;
 use hal::reason::ReasonCode;
 
 use super::failure::Failure;
+use super::guard::Share;
 use super::message::Answered;
 use super::rows::ConfigRow;
 use super::trust::gate_failure;
@@ -122,7 +123,7 @@ impl Judge {
         let signed = self.signed(&envelope, &trust, &row).map_err(|f| self.approval_refused(f, &row))?;
         let now = self.now();
         trust.approve_config(&signed, now).map_err(|e| Failure::new(e.code(), e.to_string()))?;
-        self.afford()?;
+        self.afford(Share::Signed)?;
         self.store.write_atomic(NEXT, effective.bytes())?;
         self.write_trust(trust)?;
         self.store.rename(NEXT, APPROVED)?;

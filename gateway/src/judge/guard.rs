@@ -86,16 +86,22 @@ impl Judge {
         Ok((provisioned, tpm))
     }
 
-    /// Whether the counter may be moved again today. Its memory wears: 100,000 writes are what a TPM is good for.
-    pub(super) fn afford(&self) -> Result<(), Failure> {
+    /// Whether the counter may be moved again today. Its memory wears: 100,000 writes are what a TPM is good for. What
+    /// the site or approvers have signed has a share of its own, so that nobody with a shell can use up what a
+    /// revocation needs.
+    pub(super) fn afford(&self, for_whom: Share) -> Result<(), Failure> {
         let Budget { used, .. } = self.budget();
-        if used < WRITES_A_DAY {
+        let limit = match for_whom {
+            Share::Signed => WRITES_A_DAY,
+            Share::Shell => WRITES_A_DAY - RESERVED,
+        };
+        if used < limit {
             return Ok(());
         }
         Err(Failure::new(
             firmware_verifier::reasons::TRUST_CHANGE_REFUSED,
             format!(
-                "{used} changes today, at most {WRITES_A_DAY}: each wears the TPM's memory; make several changes in one, or wait for tomorrow"
+                "{used} changes today, at most {limit} of this kind: each wears the TPM's memory; make several changes in one, or wait for tomorrow"
             ),
         ))
     }
@@ -122,6 +128,15 @@ impl Judge {
     fn today(&self) -> u64 {
         u64::try_from(self.now().ms).unwrap_or(0) / DAY_MS
     }
+}
+
+/// Who asks for a change of trust.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Share {
+    /// What was signed elsewhere, and what ends trust for good.
+    Signed,
+    /// Whoever may use the gateway.
+    Shell,
 }
 
 impl Budget {
@@ -159,6 +174,8 @@ fn counter_refusal(e: &TpmError) -> Refusal {
 
 /// Increments a day: 64 for 4 years are below the 100,000 writes of a TPM's memory.
 const WRITES_A_DAY: u64 = 64;
+/// Of these, for what the site or approvers have signed.
+const RESERVED: u64 = 16;
 const BUDGET: &str = "nv-writes";
 const DAY_MS: u64 = Duration::from_secs(86_400).as_millis() as u64;
 

@@ -82,7 +82,7 @@ impl Judge {
         let new = NewCase {
             plc: plc.into(),
             station: OURSELVES.into(),
-            way: "release".into(),
+            way: RELEASE.into(),
             class: self.class_of(plc, digest).into(),
             digest: Some(*digest),
         };
@@ -242,3 +242,6 @@ pub(super) fn terms(held: &Held) -> Result<Terms, Failure> {
     serde_json::from_str(&held.terms)
         .map_err(|e| Failure::new(why::STATE_DAMAGED, format!("the conditions of {}: {e}", held.case)))
 }
+
+/// Way of a case that is about a release, and no transfer.
+pub(super) const RELEASE: &str = "release";

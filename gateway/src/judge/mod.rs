@@ -62,6 +62,7 @@ mod trust;
 mod unverified;
 mod walk;
 
+pub(crate) use book::CHECKPOINT_TOPIC;
 pub use break_glass::TicketRow;
 pub(crate) use configuration::settle_change;
 pub use devid::{CertificateRow, DeviceKey};

@@ -42,6 +42,11 @@ impl Judge {
         }
     }
 
+    /// The evidence keys of all that can be read.
+    pub(super) fn predecessor_keys(&self) -> Vec<PublicKey> {
+        self.predecessors().iter().filter_map(|of| self.predecessor_key(of).ok()).collect()
+    }
+
     /// Writes their logs beside an exported one, each in a folder of its own.
     pub(super) fn export_predecessors(&self, to: &std::path::Path) -> Result<usize, Failure> {
         let all = self.predecessors();

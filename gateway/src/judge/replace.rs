@@ -24,6 +24,7 @@ use serde_json::json;
 
 use super::backup::unreadable;
 use super::failure::Failure;
+use super::guard::Share;
 use super::message::Answered;
 use super::predecessor::{KEY, MAX_KEY};
 use super::trust::gate_failure;
@@ -98,7 +99,7 @@ impl Judge {
         let envelope = Envelope::parse(leave.as_bytes()).map_err(|e| self.no_leave(&e.into()))?;
         let signed = self.leave_for(&envelope, &trust, &backup)?;
         backup.check().map_err(|e| unreadable(&e))?;
-        self.afford()?;
+        self.afford(Share::Signed)?;
         let taken = self.take_files(&mut backup)?;
         Signed::<Replacement>::satisfies(&envelope, &taken.trust, &self.config.name, now)
             .map_err(|e| self.no_leave(&e))?;

@@ -494,6 +494,9 @@ pub struct ReceiptRow {
 /// What is on record about a period; the receipts are asked for one by one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PeriodRow {
+    /// Points of the evidence keys of boxes that this one replaced.
+    #[serde(default)]
+    pub predecessors: Vec<Vec<u8>>,
     /// Transfers that were opened before its end and told of after its begin, oldest first.
     pub transfers: Vec<TransferRow>,
     /// Entries of the audit log about changes that no transfer explains.

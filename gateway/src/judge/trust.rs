@@ -10,6 +10,7 @@ use hal::tpm::SiteKeyPublic;
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::guard::Share;
 use super::message::{Answered, Named};
 use super::rows::{AnchorRow, FloorRow, ListRow, RevokedRow, TrustRow};
 use super::{Judge, refusal};
@@ -119,6 +120,7 @@ impl Judge {
         let mut store = self.trust_copy()?;
         store.add(anchor).map_err(|e| Failure::new(e.code(), e.to_string()))?;
         let id = anchor_id.to_string();
+        self.afford(Share::Shell)?;
         self.write_trust(store)?;
         self.note(Kind::Trust, &id, &text);
         Ok(Answered::Done { text })
@@ -141,6 +143,7 @@ impl Judge {
             .map_err(|_| Failure::usage(format!("{id:?} is no key id; headgate trust show lists them")))?;
         let mut store = self.trust_copy()?;
         let anchor = store.remove(id).map_err(|e| Failure::new(e.code(), e.to_string()))?;
+        self.afford(Share::Shell)?;
         self.write_trust(store)?;
         let text = format!("no longer trusted: key {id} ({})", anchor.name());
         self.note(Kind::Trust, &id.to_string(), &text);
@@ -154,7 +157,7 @@ impl Judge {
 
     /// File first, then the counter, then the database: a cut between them is finished by [`Judge::load_trust`].
     pub(super) fn write_trust(&mut self, store: TrustStore) -> Result<(), Failure> {
-        self.afford()?;
+        self.afford(Share::Signed)?;
         let key = match self.key() {
             // The way out is to approve a configuration.
             Err(shut) if shut.code == why::CONFIG_LOST => self.unsealed().map(|(unsealed, _)| unsealed.key),

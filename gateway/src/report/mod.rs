@@ -34,6 +34,8 @@ pub struct Evidence {
     pub made: Wall,
     /// The gateway's evidence key, and both its keys in PEM.
     pub key: PublicKey,
+    /// Evidence keys of boxes whose place this one took.
+    pub predecessors: Vec<PublicKey>,
     /// Evidence key and attestation key in PEM.
     pub keys: [String; 2],
     /// Transfers of the period, oldest first.
@@ -222,10 +224,10 @@ impl Report {
 
 /// The report on this evidence.
 pub fn report(evidence: Evidence) -> Report {
-    let Evidence { key, from, to, .. } = &evidence;
+    let Evidence { key, predecessors, from, to, .. } = &evidence;
     let in_period = |at: Wall| at.ms >= from.ms && at.ms < to.ms;
     let landed = |t: &&Transfer| t.took_effect && in_period(t.ended.unwrap_or(t.opened));
-    let changes = evidence.transfers.iter().filter(landed).map(|t| change(t, key)).collect();
+    let changes = evidence.transfers.iter().filter(landed).map(|t| change(t, key, predecessors)).collect();
     let other = |t: &&Transfer| !t.took_effect && in_period(t.opened);
     Report {
         schema: 1,
@@ -245,13 +247,21 @@ pub fn report(evidence: Evidence) -> Report {
     }
 }
 
-fn change(transfer: &Transfer, key: &PublicKey) -> Change {
+fn change(transfer: &Transfer, key: &PublicKey, predecessors: &[PublicKey]) -> Change {
+    let check = |file: &str, key| receipt::check(file.as_bytes(), key, None).map_err(|e| e.to_string());
     let checked = match &transfer.receipt {
         None => Err(format!("no signed receipt: {}", transfer.unsigned)),
-        Some(file) => receipt::check(file.as_bytes(), key, None).map_err(|e| e.to_string()),
+        Some(file) => {
+            let older = predecessors.iter().find_map(|key| check(file, key).ok().filter(Checked::is_good));
+            older.map_or_else(
+                || check(file, key).map(|checked| (checked, "the gateway's TPM")),
+                |checked| Ok((checked, "the TPM of a box that this gateway replaced")),
+            )
+        }
     };
-    match checked.and_then(|checked| of_this_case(transfer, checked)) {
-        Ok(checked) => shown(transfer, &checked),
+    let checked = checked.and_then(|(checked, by)| Ok((of_this_case(transfer, checked)?, by)));
+    match checked {
+        Ok((checked, by)) => shown(transfer, &checked, by),
         Err(why) => not_shown(transfer, &why),
     }
 }
@@ -266,13 +276,13 @@ fn of_this_case(transfer: &Transfer, checked: Checked) -> Result<Checked, String
     }
 }
 
-fn shown(transfer: &Transfer, checked: &Checked) -> Change {
+fn shown(transfer: &Transfer, checked: &Checked, by: &str) -> Change {
     let statement = &checked.statement;
     let (record, image) = (statement.record(), statement.image());
     let reading = |r: &Option<receipt::record::Reading>| {
         r.as_ref().map(|r| format!("{} {} {}", r.vendor, r.product, r.revision).trim().to_string())
     };
-    let evidence = evidence(checked);
+    let evidence = evidence(checked, by);
     // What the receipt says counts only when the receipt does.
     let counts = |answer: Answer| Answer { shown: answer.shown && evidence.shown, ..answer };
     Change {
@@ -411,7 +421,7 @@ fn before_change(statement: &Statement) -> Answer {
     Answer { shown, text: format!("verified {verified}, in effect {ended}") }
 }
 
-fn evidence(checked: &Checked) -> Answer {
+fn evidence(checked: &Checked, by: &str) -> Answer {
     let wrong: Vec<String> = checked
         .findings
         .iter()
@@ -419,7 +429,7 @@ fn evidence(checked: &Checked) -> Answer {
         .map(|f| format!("{}: {}", f.what, f.text))
         .collect();
     match wrong.is_empty() {
-        true => Answer { shown: true, text: "receipt signed by the gateway's TPM, and unaltered".into() },
+        true => Answer { shown: true, text: format!("receipt signed by {by}, and unaltered") },
         false => Answer { shown: false, text: wrong.join("; ") },
     }
 }

@@ -38,6 +38,7 @@ fn evidence(transfers: Vec<Transfer>) -> Evidence {
         to: at(20),
         made: at(21),
         key: key(),
+        predecessors: Vec::new(),
         keys: ["evidence".into(), "attestation".into()],
         transfers,
         outside: Vec::new(),
