@@ -52,7 +52,7 @@ pub struct KeyChange {
     pub id: KeyId,
     /// What its signatures are checked with, in words: the kind of key, or the signer and who stands behind him.
     pub credential: String,
-    /// SHA-256 of its point, or of its authority's certificate.
+    /// What two people compare; see [`super::Credential::fingerprint`].
     pub fingerprint: Digest,
     /// Whose it is.
     pub name: String,

@@ -56,11 +56,12 @@ impl Credential {
         }
     }
 
-    /// What two people compare on the telephone: SHA-256 of the point of a key, of the authority's certificate, as
-    /// `openssl x509 -fingerprint -sha256` prints it, or of the file with sigstore's keys.
+    /// What two people compare on the telephone, each with a tool of his own: SHA-256 of a key's SubjectPublicKeyInfo
+    /// (`openssl pkey -pubin -outform DER | sha256sum`; of the 32 bytes of a minisign key), of the authority's certificate
+    /// (`openssl x509 -fingerprint -sha256`), or of the file with sigstore's keys.
     pub fn fingerprint(&self) -> Digest {
         match self {
-            Credential::Key(key) => Digest::of(key.as_bytes()),
+            Credential::Key(key) => Digest::of(&key.to_spki().unwrap_or(key.as_bytes().to_vec())),
             Credential::Certified(signer) => Digest::of(&signer.authority),
             Credential::Keyless(signer) => Digest::of(&signer.root),
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Subcommand;
+use firmware_verifier::trust::{Credential, PublicKey};
 use hal::tpm::{ApprovalRequest, SiteKey, SiteKeyPublic};
 use serde_json::json;
 
@@ -50,7 +51,10 @@ pub(super) fn site_key(verb: &SiteKeyVerb) -> Result<Said, Failure> {
                 key.display(),
                 public.display()
             );
-            Ok(Said::Words(words, json!({ "schema": 1, "key": key, "public": public })))
+            let print = PublicKey::from(&pair.public());
+            let print = Credential::from(print).fingerprint();
+            let words = format!("{words}\nfingerprint, to compare it by: {print}");
+            Ok(Said::Words(words, json!({ "schema": 1, "key": key, "public": public, "fingerprint": print })))
         }
         SiteKeyVerb::Sign { request, key, out } => {
             let request: ApprovalRequest = serde_json::from_str(&read_text(request)?).map_err(|e| {

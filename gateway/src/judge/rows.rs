@@ -264,7 +264,8 @@ pub struct AnchorRow {
     /// Who vouches for the identity.
     #[serde(default)]
     pub issuer: Option<String>,
-    /// SHA-256 of the key, of the authority's certificate, or of the file with sigstore's keys.
+    /// What two people compare: SHA-256 of the key in DER, of the authority's certificate, or of the file with sigstore's
+    /// keys.
     #[serde(default)]
     pub fingerprint: String,
     /// What its signatures count for.
