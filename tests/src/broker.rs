@@ -56,6 +56,13 @@ impl Broker {
             .any(|line| line.contains("New client connected") && line.contains(&format!("as {client} ")))
     }
 
+    /// Whether a message of this topic, to be kept, has come since the start.
+    pub fn was_told(&self, topic: &str) -> bool {
+        let log = std::fs::read_to_string(self.dir.join("mosquitto.log")).unwrap_or_default();
+        log.lines()
+            .any(|line| line.contains("Received PUBLISH") && line.contains(", r1,") && line.contains(topic))
+    }
+
     fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();

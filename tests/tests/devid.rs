@@ -219,6 +219,11 @@ fn the_broker_lets_in_the_key_in_the_tpm_and_no_other_also_after_the_tpm_was_res
     bench.tpm.restart().expect("swtpm starts");
     eventually("it connects again", || broker.has_connected(CLIENT).then_some(()));
     bench.wait_status("the gate is shut", |s| s["gate"]["open"] == false);
+
+    // This broker keeps nothing on a disk: whoever subscribes after its restart sees the alarm all the same.
+    bench.wait_alarm("HG-7002");
+    broker.restart();
+    eventually("the alarm is told again", || broker.was_told("/alarm/bench/HG-7002").then_some(()));
 }
 
 #[test]

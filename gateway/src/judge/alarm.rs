@@ -49,6 +49,29 @@ impl Judge {
         self.log_and_ring("clear an alarm", cleared);
     }
 
+    /// The broker is there again, and may have lost what it kept: every alarm that is active is told once more. What
+    /// was cleared meanwhile is still queued.
+    pub(super) fn tell_alarms_again(&mut self) {
+        let now = self.now();
+        let active = match alarm::list(&self.db.rows()) {
+            Ok(alarms) => alarms.into_iter().filter(|alarm| alarm.active),
+            Err(e) => return tracing::error!(error = %e, "cannot read the alarms"),
+        };
+        let told: Vec<(Alarm, Option<Fed>)> = active
+            .map(|alarm| {
+                let fed = match &alarm.source {
+                    Source::Gateway => self.fed(None),
+                    Source::Named(id) => self.fed(Some(id)),
+                };
+                (alarm, fed)
+            })
+            .collect();
+        let queued = self.db.write("tell the alarms again", |tx| {
+            told.iter().try_for_each(|(alarm, fed)| publish(tx, fed.as_ref(), alarm, now))
+        });
+        self.log_and_ring("tell the alarms again", queued);
+    }
+
     /// Under which names messages about `id` are queued; `None` where no broker would ever take them.
     fn fed(&self, id: Option<&str>) -> Option<Fed> {
         self.config.mqtt.as_ref()?;

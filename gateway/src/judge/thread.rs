@@ -98,7 +98,10 @@ impl Judge {
                 });
                 self.log(gone);
             }
-            Message::Broker(Ok(())) => self.clear_alarm(None, why::BROKER_DOWN),
+            Message::Broker(Ok(())) => {
+                self.clear_alarm(None, why::BROKER_DOWN);
+                self.tell_alarms_again();
+            }
             Message::Broker(Err(text)) => self.raise(None, why::BROKER_DOWN, Told::State, &text),
             Message::Stop => {}
         }
