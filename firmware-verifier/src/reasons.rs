@@ -461,7 +461,7 @@ pub const REASONS: &[Reason] = &[
         title: "age of the image cannot be compared",
         meaning: "Nobody can tell whether the image is older than what is allowed.",
         cause: "Its version is not stated, not of the expected form, or nothing was accepted before.",
-        next: "have its security version stated, or set the version scheme of the product",
+        next: "have its security version stated (stage --security-version), or its version in the form of the controller's version_scheme (stage --version, [[plc]] in the configuration)",
         who: Who::Engineer,
         exit: 50,
     },

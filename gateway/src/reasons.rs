@@ -45,9 +45,13 @@ hal::reasons! {
         "The case says who and why."
         "Settle it with whoever refused; headgate release begins a new case.";
     APPROVAL_ELSEWHERE 4012 13 Approver "approval for something else"
-        "The approval is signed, but for another case, controller, image or step than this one."
-        "The wrong file was given, or the release was asked for anew since."
+        "The approval is signed, but for another case, controller, image, step, security version or conditions than this one."
+        "The wrong file was given, the release was asked for anew since, or what it permits is no longer what was signed."
         "Have the approval signed that headgate held approve CASE --out FILE writes.";
+    RESTATED 4013 60 Operator "restated while it is released"
+        "The image is in the vault with another version or security version than was stated now, and is released, held or being delivered with that."
+        "The image was staged again, with another --security-version or --version than the one that people released."
+        "Withdraw the release first: headgate withdraw DIGEST --plc ID, or headgate held refuse CASE; then stage it again. Or state what vault list shows.";
     PERMISSIVE_ABSENT 4015 60 Operator "permissive absent"
         "The key switch or the tag that must say yes before this controller is rewritten says no, or has not been read lately."
         "Nobody has turned the key, its input is broken, or the machine is not in the state in which it may be changed."

@@ -2,8 +2,8 @@
 
 use firmware_verifier::Digest;
 use firmware_verifier::document::{
-    Approval, Decision, Document, DocumentId, Downgrade, Moment, NewFloor, RevokedKey, Scope, Subject,
-    TrustBundle,
+    Approval, Conditions, Decision, Document, DocumentId, Downgrade, Moment, NewFloor, RevokedKey, Scope,
+    Subject, TrustBundle,
 };
 use firmware_verifier::identity::Slot;
 use firmware_verifier::trust::PublicKey;
@@ -153,7 +153,8 @@ fn right(bench: &Bench) -> Document<Approval> {
     let subject = Subject::Held { case: "C-000001".into(), image: Digest::of(&new_firmware()) };
     let controller = Slot::new("pump-3").expect("an id");
     let (decision, scope) = (Decision::Approve, Scope::Release);
-    Document { id, ..made("right", "bench", Approval { controller, decision, scope, subject }) }
+    let conditions = Some(Conditions { security_version: None, stations: vec![], uses: 1, window: None });
+    Document { id, ..made("right", "bench", Approval { controller, decision, scope, subject, conditions }) }
 }
 
 type Change = fn(&mut Document<Approval>);
@@ -203,6 +204,24 @@ fn an_approval_that_is_not_for_this_very_release_is_refused() {
             "pump-4",
         ),
         ("another step", |d| d.content.scope = Scope::Program, "ann", 13, "HG-4012", "release"),
+        ("no conditions", |d| d.content.conditions = None, "ann", 13, "HG-4012", "no security version"),
+        (
+            "another security version",
+            |d| on(d, |c| c.security_version = Some(8)),
+            "ann",
+            13,
+            "HG-4012",
+            "security version 8",
+        ),
+        ("more uses", |d| on(d, |c| c.uses = 2), "ann", 13, "HG-4012", "2 use(s)"),
+        (
+            "another station",
+            |d| on(d, |c| c.stations = vec!["192.0.2.20".into()]),
+            "ann",
+            13,
+            "HG-4012",
+            "from 192.0.2.20",
+        ),
         (
             "a case that had the number before",
             |d| d.id = DocumentId::from_bytes([9; 16]),
@@ -241,6 +260,10 @@ fn an_approval_that_is_not_for_this_very_release_is_refused() {
     assert!(approve(&bench, "C-000001", "right.json").contains("1 of 2"), "and the right one does");
 }
 
+fn on(document: &mut Document<Approval>, change: impl Fn(&mut Conditions)) {
+    document.content.conditions.iter_mut().for_each(change);
+}
+
 fn of(case: &str, image: &[u8]) -> Subject {
     Subject::Held { case: case.into(), image: Digest::of(image) }
 }
@@ -250,7 +273,7 @@ fn one_refusal_ends_the_case_whether_it_is_signed_or_typed() {
     let (bench, plc, digest) = held("match");
     approve_as(&bench, "C-000001", "ann");
     let no = Document {
-        content: Approval { decision: Decision::Refuse, ..right(&bench).content },
+        content: Approval { decision: Decision::Refuse, conditions: None, ..right(&bench).content },
         ..right(&bench)
     };
     signed(&bench, "no.json", &no, &["ben"]);

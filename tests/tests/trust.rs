@@ -219,9 +219,11 @@ fn a_floor_refuses_an_older_image_and_what_does_not_say_how_old_it_is() {
     floor(&bench, 5);
     let stage = |version| ["stage", "new.bin", "--plc", plc.id, "--security-version", version];
     refused(&bench, &["release", &digest, "--plc", plc.id], 50, "HG-5002");
-    refused(&bench, &stage("4"), 50, "HG-5001");
     assert_eq!(load(&bench, &plc, "new.bin"), 1, "released before the floor rose");
     assert_eq!(plc.flash(), old_firmware());
+    refused(&bench, &stage("5"), 60, "HG-4013");
+    bench.headgate(&["withdraw", &digest, "--plc", plc.id]);
+    refused(&bench, &stage("4"), 50, "HG-5001");
     bench.headgate(&stage("5"));
     assert!(bench.headgate(&["vault", "list"]).contains("security version 5"));
     assert!(bench.headgate(&["audit", "list"]).contains("security version 5"));
@@ -233,7 +235,9 @@ fn a_floor_refuses_an_older_image_and_what_does_not_say_how_old_it_is() {
 #[test]
 fn an_update_that_is_confirmed_raises_the_floor() {
     let (bench, plc, digest) = released();
+    bench.headgate(&["withdraw", &digest, "--plc", plc.id]);
     bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "7"]);
+    bench.headgate(&["release", &digest, "--plc", plc.id]);
     assert_eq!(
         bench.json(&["trust", "show"])["floors"],
         serde_json::json!([]),
@@ -252,9 +256,9 @@ fn an_update_that_is_confirmed_raises_the_floor() {
 #[test]
 fn a_downgrade_ticket_lets_one_older_image_through_once() {
     let (mut bench, plc, digest) = released_with(&["boss"]);
+    bench.headgate(&["withdraw", &digest, "--plc", plc.id]);
     bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "4"]);
     floor(&bench, 5);
-    bench.headgate(&["withdraw", &digest, "--plc", plc.id]);
     let release = |ticket: &'static str| ["release", &digest, "--plc", plc.id, "--ticket-file", ticket];
     refused(&bench, &["release", &digest, "--plc", plc.id], 50, "HG-5001");
     let image = Digest::of(&new_firmware());

@@ -15,7 +15,7 @@ pub(crate) mod signed;
 mod trust_bundle;
 mod vouch;
 
-pub use approval::{Approval, Decision, Scope, Subject, Tally};
+pub use approval::{Approval, Conditions, Decision, MAX_STATIONS, Scope, Subject, Tally};
 pub use break_glass::{Action, BreakGlass, Cause, MAX_WINDOW_HOURS, Unverified};
 pub use config::ConfigApproval;
 pub use downgrade::{Downgrade, MAX_USES, Window};

@@ -52,9 +52,13 @@ fn image() -> Digest {
     Digest::of(b"image")
 }
 
+fn conditions() -> Conditions {
+    Conditions { security_version: Some(4), stations: vec!["192.0.2.20".into()], uses: 2, window: None }
+}
+
 fn approval() -> Approval {
     let (decision, scope) = (Decision::Approve, Scope::Release);
-    Approval { controller: pump(), decision, scope, subject: Subject::Image(image()) }
+    Approval { controller: pump(), decision, scope, subject: Subject::Image(image()), conditions: None }
 }
 
 fn break_glass() -> BreakGlass {
@@ -105,6 +109,15 @@ fn the_written_form_is_frozen() {
         r#"{{"content":{{"controller":"pump-3","decision":"approve","scope":"release","subject":{{"image":"{}"}}}},"expires":"2027-01-16T08:00:00.000Z","gateway":"cell-4","id":"07070707070707070707070707070707","issued":"2027-01-14T08:00:00.000Z","reason":"the pump must run again"}}"#,
         image()
     );
+    assert_eq!(
+        String::from_utf8_lossy(envelope.payload()),
+        expected,
+        "as it was before there were conditions"
+    );
+    let envelope = document(Approval { conditions: Some(conditions()), ..approval() }).to_envelope().unwrap();
+    let conditions =
+        r#"{"conditions":{"security_version":4,"stations":["192.0.2.20"],"uses":2,"window":null},"#;
+    let expected = expected.replacen(r#"{"controller""#, &format!("{conditions}\"controller\""), 1);
     assert_eq!(String::from_utf8_lossy(envelope.payload()), expected);
 }
 
@@ -114,6 +127,7 @@ fn every_kind_is_read_back_as_it_was_written() {
     same(Approval { subject: Subject::Case("C-000123".into()), ..approval() }).unwrap();
     let held = Subject::Held { case: "C-000123".into(), image: image() };
     same(Approval { subject: held, ..approval() }).unwrap();
+    same(Approval { conditions: Some(conditions()), ..approval() }).unwrap();
     same(Downgrade::new(pump(), image())).unwrap();
     same(break_glass()).unwrap();
     same(ConfigApproval { config: image(), weakens: true }).unwrap();
@@ -159,10 +173,11 @@ fn two_must_sign_what_weakens_enforcement_or_what_the_store_says() {
 
 #[test]
 fn approvals_are_counted_by_key_and_one_refusal_stops_the_step() {
-    let about = approval();
+    let about = Approval { conditions: Some(conditions()), ..approval() };
     let yes = |seeds: &[u8]| (about.clone(), seeds.to_vec());
     let no = |seeds: &[u8]| (Approval { decision: Decision::Refuse, ..about.clone() }, seeds.to_vec());
     let elsewhere = |seeds: &[u8]| (Approval { scope: Scope::Program, ..about.clone() }, seeds.to_vec());
+    let otherwise = |c: Option<Conditions>| (Approval { conditions: c, ..about.clone() }, vec![22]);
     let strict = store();
     let two = Thresholds::default().role(Role::Approver, Threshold::TWO);
     let bundle = TrustBundle { sequence: 1, thresholds: Some(two), ..TrustBundle::default() };
@@ -173,6 +188,22 @@ fn approvals_are_counted_by_key_and_one_refusal_stops_the_step() {
         ("one", vec![yes(&[21])], waiting(1)),
         ("one, twice", vec![yes(&[21]), yes(&[21])], waiting(1)),
         ("one, and one for another step", vec![yes(&[21]), elsewhere(&[22])], waiting(1)),
+        ("one, and one of before", vec![yes(&[21]), otherwise(None)], waiting(1)),
+        (
+            "one, and one for another security version",
+            vec![yes(&[21]), otherwise(Some(Conditions { security_version: Some(5), ..conditions() }))],
+            waiting(1),
+        ),
+        (
+            "one, and one for more uses",
+            vec![yes(&[21]), otherwise(Some(Conditions { uses: 3, ..conditions() }))],
+            waiting(1),
+        ),
+        (
+            "two, and one refuses on no conditions",
+            vec![yes(&[21, 22]), (Approval { decision: Decision::Refuse, ..approval() }, vec![22])],
+            Tally::Refused(vec!["approver 22".into()]),
+        ),
         ("two, each alone", vec![yes(&[21]), yes(&[22])], Tally::Approved),
         ("two together", vec![yes(&[21, 22])], Tally::Approved),
         ("two, and one refuses", vec![yes(&[21, 22]), no(&[22])], Tally::Refused(vec!["approver 22".into()])),
@@ -331,6 +362,14 @@ fn what_no_document_says_is_neither_written_nor_read() {
     refused(document(Vouch { controllers: vec![], image: image() }).to_envelope(), "no controller");
     let held = Subject::Held { case: "C-1".into(), image: image() };
     refused(document(Approval { subject: held, ..approval() }).to_envelope(), "no case to hold");
+    for (what, wrong) in [
+        ("no use", Conditions { uses: 0, ..conditions() }),
+        ("no window", Conditions { window: Some(window), ..conditions() }),
+        ("a station without a name", Conditions { stations: vec![String::new()], ..conditions() }),
+        ("too many stations", Conditions { stations: vec!["a".into(); MAX_STATIONS + 1], ..conditions() }),
+    ] {
+        refused(document(Approval { conditions: Some(wrong), ..approval() }).to_envelope(), what);
+    }
     let mut long = ticket(1);
     long.expires = Moment::new(Wall::trusted(long.issued.wall().ms + 367 * 86_400_000));
     refused(long.to_envelope(), "more than a year");
@@ -375,9 +414,15 @@ proptest! {
         same(Downgrade { controller: controller.clone(), image, uses, window })?;
         same(ConfigApproval { config: image, weakens })?;
         let subject = Subject::Case(format!("C-{case:06}"));
-        same(Approval { controller: controller.clone(), decision: Decision::Refuse, scope: Scope::Update, subject })?;
+        same(Approval { controller: controller.clone(), decision: Decision::Refuse, scope: Scope::Update, subject, conditions: None })?;
         let subject = Subject::Held { case: format!("C-{case:06}"), image };
-        same(Approval { controller: controller.clone(), decision: Decision::Approve, scope: Scope::Release, subject })?;
+        let conditions = Some(Conditions {
+            security_version: weakens.then_some(sequence), stations: slots.iter().cloned().collect(),
+            uses: uses.into(), window,
+        });
+        same(Approval {
+            controller: controller.clone(), decision: Decision::Approve, scope: Scope::Release, subject, conditions,
+        })?;
         slots.insert(controller.to_string());
         let controllers = slots.iter().map(|id| Slot::new(id).unwrap()).collect();
         same(Vouch { controllers, image })?;

@@ -74,6 +74,8 @@ fn one(h: &HeldRow) -> String {
     let mut out =
         format!("{}  {}  approved by {} of {}, until {}\n", h.case, h.plc, h.have, h.need, h.expires);
     out += &format!("  image     sha256:{}  {}\n", h.digest, h.name);
+    let stated = h.security_version.map_or("none stated".into(), |v| v.to_string());
+    out += &format!("  security version  {stated}\n");
     let stations =
         if h.terms.stations.is_empty() { "any station".into() } else { h.terms.stations.join(", ") };
     let window = h.terms.window.map_or(String::new(), |(from, to)| format!(", window {from} to {to}"));

@@ -31,6 +31,9 @@ pub(super) struct Verify {
     /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
+    /// Version of the image, to compare by the version scheme of its controller.
+    #[arg(long, value_parser = super::typed::line, conflicts_with = "anchor")]
+    version: Option<String>,
     /// Security version of the image, to hold against the floor of its product.
     #[arg(long, value_name = "N", conflicts_with = "anchor")]
     security_version: Option<u64>,
@@ -45,7 +48,7 @@ pub(super) struct Stage {
     /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// Version, for people.
+    /// Version, for people, and to compare by the version scheme of the controller.
     #[arg(long, value_parser = super::typed::line)]
     version: Option<String>,
     /// Security version, where the image is not to go below a floor.
@@ -130,8 +133,8 @@ pub(super) fn verify(context: &Context, v: Verify) -> Result<Said, Failure> {
                 .next("leave out --signer, --identity and --issuer, or give --anchor FILE in place of --plc"))
         }
         Some(plc) => {
-            let security_version = v.security_version;
-            context.ask_with_image(&Request::Verify { plc, security_version, signature }, &v.image)
+            let Verify { version, security_version, .. } = v;
+            context.ask_with_image(&Request::Verify { plc, version, security_version, signature }, &v.image)
         }
         None => against_anchors(&v.image, signature, (&v.anchor, signer.as_ref())),
     }

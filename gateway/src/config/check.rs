@@ -169,6 +169,7 @@ fn plc(raw: &file::Plc, zones: &[file::Zone], shelf: &Shelf) -> Checked<Plc> {
     Ok(Plc {
         slot,
         product,
+        version_scheme: raw.version_scheme,
         zone: raw.zone.clone(),
         safety,
         enforce: raw.mode == Mode::Enforce,

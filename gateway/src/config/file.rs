@@ -1,5 +1,6 @@
 //! The configuration as typed: TOML tables, unknown keys refused with their line.
 
+use firmware_verifier::version::VersionScheme;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -75,6 +76,7 @@ pub(super) struct Plc {
     pub(super) class: Class,
     pub(super) vendor: String,
     pub(super) model: String,
+    pub(super) version_scheme: Option<VersionScheme>,
     pub(super) mode: Mode,
     pub(super) approvals: Option<u8>,
     #[serde(default, rename = "route")]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use firmware_verifier::identity::{Product, Slot};
 use firmware_verifier::trust::Threshold;
+use firmware_verifier::version::VersionScheme;
 
 use self::profiles::Shelf;
 use crate::protocol::modbus::profile::Profile;
@@ -97,6 +98,8 @@ pub struct Plc {
     pub slot: Slot,
     /// Vendor and model, as the configuration says.
     pub product: Product,
+    /// How versions of the product compare, where images state no security version; `None`: they are not compared.
+    pub version_scheme: Option<VersionScheme>,
     /// Zone, if it is in one.
     pub zone: Option<String>,
     /// Safety controllers are never delivered to.

@@ -81,7 +81,18 @@ fn of_tpm(old: &Tpm, new: &Tpm, found: &mut Found) {
 }
 
 fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
-    let Plc { slot: _, product, zone, safety, enforce, routes, regime, approvals, permissive } = old;
+    let Plc {
+        slot: _,
+        product,
+        version_scheme,
+        zone,
+        safety,
+        enforce,
+        routes,
+        regime,
+        approvals,
+        permissive,
+    } = old;
     let at = |name: &str| format!("{key}.{name}");
     if *enforce && !new.enforce {
         found.add(&at("mode"), "observe in the place of enforce: everything passes");
@@ -90,6 +101,10 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
         found.add(&at("class"), "no longer a safety controller: it may be delivered to");
     }
     found.changed(&at("vendor"), product, &new.product, "images of another product are for it");
+    if version_scheme.is_some() {
+        let what = "older images are told apart otherwise, or no longer";
+        found.changed(&at("version_scheme"), version_scheme, &new.version_scheme, what);
+    }
     if zone.is_some() {
         found.changed(&at("zone"), zone, &new.zone, "it left its zone");
     }
@@ -285,6 +300,7 @@ zone = "wet-well"
 approvals = 2
 vendor = "acme"
 model = "px-200"
+version_scheme = "semver"
 mode = "enforce"
 [[plc.route]]
 way = "match"
@@ -350,6 +366,8 @@ lasts_s = 3600
             ("approvals = 2\n", "", &["plc.pump-3.approvals"]),
             ("approvals = 2", "approvals = 3", &[]),
             ("model = \"px-200\"", "model = \"px-300\"", &["plc.pump-3.vendor"]),
+            ("version_scheme = \"semver\"\n", "", &["plc.pump-3.version_scheme"]),
+            ("\"semver\"", "\"dotted\"", &["plc.pump-3.version_scheme"]),
             ("way = \"match\"", "way = \"stage\"", &[]),
             ("way = \"match\"", "way = \"match\"\nclass = \"program\"", &["plc.pump-3.route.class"]),
             (
@@ -396,6 +414,7 @@ lasts_s = 3600
         let new_plc = "[[plc]]\nid = \"new\"\nvendor = \"acme\"\nmodel = \"px\"\nmode = \"observe\"\n[[plc.route]]\n\
                        unit = 1\nprotocol = \"modbus-tcp\"\nlisten = \"0.0.0.0:1504\"\ntarget = \"192.0.2.12:502\"\n[soak]";
         let cases = [
+            ("model = \"sx-1\"", "model = \"sx-1\"\nversion_scheme = \"date\""),
             ("mode = \"observe\"", "mode = \"enforce\""),
             ("[0, 2, 4, 7]", "[0, 2, 4, 7, 8]"),
             ("recheck_s = 60", "recheck_s = 5"),

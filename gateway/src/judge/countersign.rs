@@ -91,6 +91,7 @@ impl Judge {
             self.note_with(Kind::Verdict, &word.plcs.join(", "), &text, failure.code, Some(digest));
             return Err(failure);
         }
+        let restated = self.may_restate(&digest, &sidecar)?;
         let key = self.own_key()?;
         let id = public(&key)?.id();
         let signature = key.sign(&envelope.message()).to_bytes();
@@ -104,6 +105,9 @@ impl Judge {
             self.vault.remove(Area::Vault, staged.digest())?;
         }
         kept.map(|row| {
+            if let Some(restated) = &restated {
+                self.note_restated(&row.plc, &digest, restated);
+            }
             let text = format!("{}; until {}, countersigned by key {id}", row.backing, word.expires);
             self.note_with(Kind::Verdict, &row.plc, &text, None, Some(*staged.digest()));
             Answered::Verdict(row)

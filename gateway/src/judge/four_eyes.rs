@@ -32,6 +32,8 @@ pub(super) struct Counted {
     pub(super) approvers: Vec<ApproverRow>,
     /// When the first of their documents ends.
     until: Option<Wall>,
+    /// What was signed for another step than this one, and this one, in words.
+    elsewhere: Option<(String, String)>,
 }
 
 impl Counted {
@@ -92,12 +94,12 @@ impl Judge {
             (DocumentError::Unsigned { .. }, Some(revoked)) => Failure::new(reasons::SIGNER_REVOKED, revoked),
             _ => Failure::new(e.code(), e.to_string()),
         })?;
-        let step = Approval { decision: signed.content().decision, ..self.step(held)? };
+        let step = self.step(held)?;
         let (id, content) = (DocumentId::from_bytes(held.id), signed.content());
         let elsewhere = |found: String, expected: String| {
             Failure::new(why::APPROVAL_ELSEWHERE, format!("found {found}, expected {expected}"))
         };
-        if *content != step {
+        if !step.is_step_of(content) {
             return Err(elsewhere(format!("an approval of {}", words(content)), words(&step)));
         }
         match signed.document().id {
@@ -135,22 +137,50 @@ impl Judge {
 
     /// Counts what was signed for a held release, with the keys that are trusted now.
     pub(super) fn count_approvals(&self, held: &Held) -> Result<Counted, Refusal> {
+        let step = self.step(held);
+        self.count_for(
+            held,
+            &step.map_err(|f| refusal(why::STATE_DAMAGED, None, f.text, "a readable state"))?,
+        )
+    }
+
+    /// The same for a release that was given: what was signed must be what it permits now.
+    fn count_given(&self, held: &Held, release: &Release) -> Result<Counted, Refusal> {
+        self.count_for(held, &self.step_given(held, release)?)
+    }
+
+    /// The step that a release is; its conditions are those that it has now.
+    pub(super) fn step_given(&self, held: &Held, release: &Release) -> Result<Approval, Refusal> {
+        let terms = &release.terms;
+        let window = terms.window.map(|w| (w.from, w.to));
+        let step = self.step_on(held, (terms.stations.clone(), terms.uses, window));
+        step.map_err(|f| refusal(why::STATE_DAMAGED, None, f.text, "a readable state"))
+    }
+
+    fn count_for(&self, held: &Held, step: &Approval) -> Result<Counted, Refusal> {
         let damaged = |e: String| refusal(why::STATE_DAMAGED, None, e, "a readable state");
         let kept = held::approvals(&self.db.rows(), held.case).map_err(|e| damaged(e.to_string()))?;
         let opened = self.opened_approvals(held, &kept, self.now())?;
         let need = self.need_of(held)?;
-        let tally = self.step(held).map_err(|f| damaged(f.text))?.tally(&opened, need);
+        let tally = step.tally(&opened, need);
+        let same = |d: &&Signed<Approval>| step.is_step_of(d.content());
         let approves = |key: &str| {
-            let yes = opened.iter().filter(|d| d.content().decision == Decision::Approve);
+            let yes = opened.iter().filter(same).filter(|d| d.content().decision == Decision::Approve);
             yes.flat_map(Signed::signers).any(|anchor| anchor.id().to_string() == key)
         };
         let approvers = kept.iter().filter(|a| approves(&a.key));
         let row = |a: &held::Approval| ApproverRow { key: a.key.clone(), name: a.name.clone(), at: a.at };
+        let other = opened.iter().find(|d| !same(d));
         Ok(Counted {
             tally,
             need,
+            elsewhere: other.map(|d| (words(d.content()), words(step))),
             approvers: approvers.map(row).collect(),
-            until: opened.iter().map(|d| d.document().expires.wall()).min_by_key(|until| until.ms),
+            until: opened
+                .iter()
+                .filter(same)
+                .map(|d| d.document().expires.wall())
+                .min_by_key(|until| until.ms),
         })
     }
 
@@ -224,7 +254,12 @@ impl Judge {
             let expected = format!("{need} approver(s): headgate release, again");
             return Err(refusal(why::HELD, None, found, expected));
         };
-        let counted = self.count_approvals(&held)?;
+        let counted = self.count_given(&held, release)?;
+        if let (Tally::Waiting(_), Some((found, expected))) = (&counted.tally, &counted.elsewhere) {
+            let found = format!("{image}, approved in {} as {found}", held.case);
+            let expected = format!("approvals of {expected}: headgate release, again");
+            return Err(refusal(why::APPROVAL_ELSEWHERE, None, found, expected));
+        }
         let (code, found) = match counted.tally {
             Tally::Approved => return Ok(Some((held.case.to_string(), counted.approvers))),
             Tally::Refused(names) => {
@@ -256,7 +291,8 @@ pub(super) fn revoked_signer(envelope: &Envelope, trust: &TrustStore) -> Option<
 fn words(approval: &Approval) -> String {
     let about = serde_json::to_string(&approval.subject).unwrap_or_default();
     let scope = serde_json::to_string(&approval.scope).unwrap_or_default();
-    format!("the step {scope} on {} for {about}", approval.controller)
+    let on = approval.conditions.as_ref().map_or("no conditions".to_owned(), ToString::to_string);
+    format!("the step {scope} on {} for {about} with {on}", approval.controller)
 }
 
 /// Why a release that is not there is not there: it waits.

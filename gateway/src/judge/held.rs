@@ -5,7 +5,7 @@
 
 use aws_lc_rs::rand;
 use firmware_verifier::document::{
-    Approval, Decision, Document, DocumentId, MAX_DAYS, Moment, Scope, Subject,
+    Approval, Conditions, Content, Decision, Document, DocumentId, MAX_DAYS, Moment, Scope, Subject, Window,
 };
 use firmware_verifier::identity::Slot;
 use firmware_verifier::trust::{Role, Threshold};
@@ -44,12 +44,25 @@ pub struct HeldRow {
     pub expires: Wall,
     /// The conditions of the release.
     pub terms: Terms,
+    /// The security version that the image was staged with.
+    #[serde(default)]
+    pub security_version: Option<u64>,
     /// How many approvers must sign.
     pub need: Threshold,
     /// How many have, as of now.
     pub have: usize,
     /// Whose signatures count now.
     pub approvers: Vec<ApproverRow>,
+}
+
+/// The conditions of a held release as they are kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    terms: Terms,
+    /// Whether its approvals name them; those of releases that an earlier version held do not.
+    #[serde(default)]
+    signed: bool,
 }
 
 /// Somebody who has approved.
@@ -91,12 +104,14 @@ impl Judge {
             plc: plc.into(),
             digest: *digest,
             id,
-            terms: serde_json::to_string(terms).map_err(|e| Failure::internal(e.to_string()))?,
+            terms: serde_json::to_string(&Kept { terms: terms.clone(), signed: true })
+                .map_err(|e| Failure::internal(e.to_string()))?,
             ticket: ticket.into(),
             asked_by: self.caller.clone(),
             expires: terms.expires.unwrap_or(now),
             released: None,
         };
+        self.step(&held)?.check().map_err(|e| Failure::usage(e.to_string()))?;
         let text = format!("the release was asked for by {} and waits for {need} approver(s)", self.caller);
         self.db.write("hold a release", |tx| {
             held.case = case::open(tx, &new, now)?;
@@ -207,21 +222,40 @@ impl Judge {
         waiting.into_iter().rev().find(|held| held.plc == plc)
     }
 
-    /// What an approver of a held release approves, no more and no less.
+    /// What an approver of a held release approves, no more and no less, as it was asked for.
     pub(super) fn step(&self, held: &Held) -> Result<Approval, Failure> {
+        let Terms { stations, uses, window, .. } = terms(held)?;
+        self.step_on(held, (stations, uses, window))
+    }
+
+    /// The same for a release that was given on these stations, uses and window.
+    pub(super) fn step_on(
+        &self,
+        held: &Held,
+        (stations, uses, window): (Vec<String>, u32, Option<(Wall, Wall)>),
+    ) -> Result<Approval, Failure> {
+        let conditions = kept(held)?.signed.then(|| Conditions {
+            security_version: self.stated(&held.digest).and_then(|stated| stated.security_version),
+            stations,
+            uses,
+            window: window.map(|(from, to)| Window { from: Moment::new(from), until: Moment::new(to) }),
+        });
         let scope = if self.is_program(&held.plc, &held.digest) { Scope::Program } else { Scope::Release };
         Ok(Approval {
             controller: Slot::new(&held.plc).map_err(|e| Failure::internal(e.to_string()))?,
             decision: Decision::Approve,
             scope,
             subject: Subject::Held { case: held.case.to_string(), image: Digest::from_bytes(held.digest) },
+            conditions,
         })
     }
 
     fn held_row(&self, held: &Held) -> Result<HeldRow, Failure> {
         let counted = self.count_approvals(held).map_err(gate_failure)?;
         let sidecar = self.vault.sidecar(Area::Vault, &held.digest).unwrap_or_default();
+        let security_version = sidecar.security_version;
         Ok(HeldRow {
+            security_version,
             case: held.case.to_string(),
             plc: held.plc.clone(),
             digest: vault::hex(&held.digest),
@@ -239,9 +273,41 @@ impl Judge {
 
 /// The conditions that a release was asked for on.
 pub(super) fn terms(held: &Held) -> Result<Terms, Failure> {
+    kept(held).map(|kept| kept.terms)
+}
+
+fn kept(held: &Held) -> Result<Kept, Failure> {
     serde_json::from_str(&held.terms)
         .map_err(|e| Failure::new(why::STATE_DAMAGED, format!("the conditions of {}: {e}", held.case)))
 }
 
 /// Way of a case that is about a release, and no transfer.
 pub(super) const RELEASE: &str = "release";
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_that_an_earlier_version_kept_are_read_and_no_approval_names_them() {
+        let (from, to) = (Wall::trusted(5), Wall::trusted(9));
+        let terms = Terms {
+            stations: vec!["192.0.2.20".into()],
+            ticket: Some("CHG-7".into()),
+            window: Some((from, to)),
+            uses: 2,
+            expires: Some(to),
+        };
+        let before = serde_json::to_string(&terms).unwrap();
+        let now = serde_json::to_string(&Kept { terms, signed: true }).unwrap();
+        for (text, signed) in [(before, false), (now, true)] {
+            let kept: Kept = serde_json::from_str(&text).unwrap();
+            assert_eq!(
+                (kept.signed, kept.terms.uses, kept.terms.window),
+                (signed, 2, Some((from, to))),
+                "{text}"
+            );
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use firmware_verifier::identity::{ControllerIdentity, Observed};
 
 use super::conduit::number;
-use super::{Judge, OURSELVES, receipt};
+use super::{Judge, OURSELVES, receipt, stated};
 use crate::audit::{Event, Kind as Audit};
 use crate::protocol::modbus::conduit::ControllerSays;
 use crate::reasons as why;
@@ -102,12 +102,17 @@ impl Judge {
     fn confirm(&mut self, plc: &str, case: CaseId, after: Option<&Identity>, text: &str) {
         let (now, row) = (self.now(), number(case));
         let open = delivery::get(&self.db.rows(), row).ok().flatten().is_some();
+        let version = self.verified_version(row);
+        let accepted = version.zip(self.config.plc(plc).map(|plc| plc.product.clone()));
         let written = self.db.write("confirm a delivery", |tx| {
             if open {
                 delivery::advance(tx, row, Phase::Confirmed, now)?;
             }
             // Together: whatever is cut off now, a receipt is owed.
             case::settle(tx, row, CaseState::Done, None)?;
+            if let Some((version, product)) = &accepted {
+                stated::accepted(tx, plc, product, version)?;
+            }
             receipt::landed(tx, row, after, now)
         });
         self.log(written.map(drop));

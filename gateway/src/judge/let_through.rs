@@ -8,6 +8,7 @@ use super::Judge;
 use super::held::ApproverRow;
 use super::mint::POLICY_EPOCH;
 use super::receipt::{sha256, word};
+use super::stated::Stated;
 use crate::receipt::record::{Approver, BrokenGlass, Signer, Stage, Terms, Window};
 use crate::receipt::statement::{Resource, Sha256};
 use crate::receipt::{MAX_APPROVERS, MAX_STAGES, MAX_STATIONS, plain};
@@ -40,6 +41,9 @@ pub(super) struct LetThrough {
     pub(super) release: Option<Terms>,
     pub(super) policy_epoch: u64,
     pub(super) configuration: Sha256,
+    /// What was stated of the image. Absent in what an earlier version wrote.
+    #[serde(default)]
+    pub(super) stated: Option<Stated>,
 }
 
 impl LetThrough {
@@ -70,6 +74,18 @@ impl Judge {
         }
         let BrokenGlass { id, action, reason } = known.break_glass?;
         Some(format!("{number}: NOT VERIFIED: break-glass {id} ({action}): {reason}"))
+    }
+
+    /// What was stated of the image of a case when it was let through.
+    pub(super) fn stated_in(&self, case: CaseNumber) -> Option<Stated> {
+        self.known_of(case)?.stated
+    }
+
+    /// The version that the image of a case was verified with; none where nobody verified it.
+    pub(super) fn verified_version(&self, case: CaseNumber) -> Option<String> {
+        let known = self.known_of(case)?;
+        let verified = known.break_glass.is_none() && known.program.is_none();
+        known.stated.filter(|_| verified)?.version
     }
 
     /// Whether the image of a case was let in, or on, without a verdict.
@@ -129,6 +145,7 @@ impl Judge {
             release: release.map(|release| self.terms(release)),
             policy_epoch: verified.map_or(POLICY_EPOCH, |v| v.policy_epoch()),
             configuration: Sha256 { sha256: vault::hex(self.config.digest().as_bytes()) },
+            stated: Some(Stated::from(&sidecar)),
         };
         serde_json::to_string(&known).unwrap_or_default()
     }

@@ -69,6 +69,9 @@ pub enum Request {
     Verify {
         /// The controller.
         plc: String,
+        /// Version, as its bringer says.
+        #[serde(default)]
+        version: Option<String>,
         /// Security version, as its bringer says.
         #[serde(default)]
         security_version: Option<u64>,

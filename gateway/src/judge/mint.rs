@@ -109,6 +109,9 @@ impl Judge {
             gateway: self.config.name.clone(),
             vouch,
             security_version: sidecar.security_version,
+            version: sidecar.version.clone(),
+            scheme: plc_config.version_scheme,
+            accepted: self.accepted_version(plc, &plc_config.product).map_err(|e| bad(e.to_string()))?,
             downgrade_spent: leave.as_ref().is_some_and(|leave| leave.spent),
             downgrade: leave.map(|leave| leave.ticket),
             ..Papers::default()

@@ -56,6 +56,7 @@ mod signals;
 mod silence;
 mod soak;
 mod stage;
+mod stated;
 mod stored;
 mod thread;
 mod trust;

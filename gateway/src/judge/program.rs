@@ -4,6 +4,7 @@
 //! On a route of another class an image is firmware, whatever its bringer calls it, and walks the gauntlet. Nothing here
 //! says "verified": not the case, not the status, not the receipt.
 
+use firmware_verifier::document::Approval;
 use firmware_verifier::trust::Threshold;
 use firmware_verifier::{Digest, reasons};
 use hal::clock::Wall;
@@ -121,7 +122,7 @@ impl Judge {
 
     /// What the release of a program rests on, once it is approved.
     pub(super) fn program_basis(&self, held: &Held, expires: Wall) -> Result<Basis, Failure> {
-        let released = self.recorded_in(held, self.now()).map_err(gate_failure)?;
+        let released = self.recorded_in(held, &self.step(held)?, self.now()).map_err(gate_failure)?;
         let backing = released.warrant.backing();
         Ok(Basis { expires, spends: None, policy_epoch: POLICY_EPOCH, signer: backing.clone(), backing })
     }
@@ -133,9 +134,10 @@ impl Judge {
         digest: &ImageDigest,
         at: Wall,
     ) -> Result<Released, Refusal> {
-        let held = release::get(&self.db.rows(), digest, plc)
+        let given = release::get(&self.db.rows(), digest, plc)
             .and_then(|release| match release {
-                Some(release) => held::of_release(&self.db.rows(), plc, digest, release.created),
+                Some(release) => Ok(held::of_release(&self.db.rows(), plc, digest, release.created)?
+                    .map(|held| (held, release))),
                 None => Ok(None),
             })
             .map_err(|e| refusal(why::STATE_DAMAGED, None, e.to_string(), "a readable state"))?;
@@ -143,15 +145,15 @@ impl Judge {
             let found = format!("program sha256:{}, which nobody has approved", vault::hex(digest));
             refusal(why::HELD, None, found, "headgate release, with --ticket")
         };
-        self.recorded_in(&held.ok_or_else(none)?, at)
+        let (held, release) = given.ok_or_else(none)?;
+        self.recorded_in(&held, &self.step_given(&held, &release)?, at)
     }
 
-    fn recorded_in(&self, held: &Held, at: Wall) -> Result<Released, Refusal> {
+    fn recorded_in(&self, held: &Held, step: &Approval, at: Wall) -> Result<Released, Refusal> {
         self.program_not_revoked(&held.digest)?;
         let damaged = |e: String| refusal(why::STATE_DAMAGED, None, e, "a readable state");
         let kept = held::approvals(&self.db.rows(), held.case).map_err(|e| damaged(e.to_string()))?;
         let opened = self.opened_approvals(held, &kept, at)?;
-        let step = self.step(held).map_err(|f| damaged(f.text))?;
         let need = self.need_of(held)?;
         let recorded = step.recorded(&opened, need).ok_or_else(|| {
             let found = format!("{}, in which too few approvals count now", held.case);

@@ -14,7 +14,7 @@ use super::failure::Failure;
 use crate::audit::Kind;
 use crate::state::{StateError, Tx, meta};
 use crate::transfer::event::CaseId;
-use crate::vault::{self, Area, ImageDigest};
+use crate::vault::{self, ImageDigest};
 
 /// A downgrade ticket, and whether one use of it was spent for this release.
 #[derive(Clone)]
@@ -94,8 +94,9 @@ impl Judge {
         if self.is_unverified(super::conduit::number(case)) {
             return; // what its bringer said of it is nobody's word
         }
-        let sidecar = self.vault.sidecar(Area::Vault, digest).ok();
-        let Some(value) = sidecar.and_then(|sidecar| sidecar.security_version) else { return };
+        // As it was when the release was used; whoever stages the image anew raises nothing by that.
+        let stated = self.stated_in(super::conduit::number(case)).or_else(|| self.stated(digest));
+        let Some(value) = stated.and_then(|stated| stated.security_version) else { return };
         match self.raise_floor_to(plc, case, value) {
             Ok(None) => {}
             Ok(Some(text)) => {

@@ -34,6 +34,10 @@ impl Judge {
             SignatureFile::parse(signature).map_err(|e| rejected(&e.rejection()))?;
             sidecar.attached.insert(SIGNATURE.into(), Attached(signature.clone()));
         }
+        let restated = match keep {
+            true => self.may_restate(&intake.digest(), &sidecar)?,
+            false => None,
+        };
         let staged = intake.finish(&sidecar)?;
         let digest = *staged.digest();
         if signature.is_none()
@@ -60,6 +64,9 @@ impl Judge {
                     let stated = stated.map_or(String::new(), |v| format!(", security version {v}"));
                     let text = format!("staged: {} bytes{stated}, {}", staged.size(), verified.backing());
                     self.note_with(Kind::Verdict, plc, &text, None, Some(digest));
+                }
+                if let Some(restated) = &restated {
+                    self.note_restated(plc, &digest, restated);
                 }
                 Ok(Answered::Verdict(VerdictRow {
                     digest: vault::hex(&digest),

@@ -114,8 +114,9 @@ impl Judge {
         };
         match request {
             Request::Status => Ok(Answered::Status(Box::new(self.status()?))),
-            Request::Verify { plc, security_version, signature } => {
-                let sidecar = Sidecar { security_version, ..Sidecar::default() };
+            Request::Verify { plc, version, security_version, signature } => {
+                let version = version.map(|v| clip(&v));
+                let sidecar = Sidecar { version, security_version, ..Sidecar::default() };
                 self.take_image(&plc, (sidecar, None), signature, need(image)?, false)
             }
             Request::Stage { plc, name, version, security_version, signature, downgrade } => {

@@ -151,6 +151,19 @@ pub fn names_image(rows: &Rows<'_>, digest: &ImageDigest) -> Result<bool, StateE
     Ok(rows.first("look for releases of an image", sql, [digest], |_| Ok(()))?.is_some())
 }
 
+/// Who rests on what was stated of an image at `now`: a controller with a release that can still be used, a held
+/// release, a delivery or a transfer under way. What is stated must stay as it is until then.
+pub fn in_use_for(rows: &Rows<'_>, digest: &ImageDigest, now: Wall) -> Result<Option<String>, StateError> {
+    let sql = "SELECT plc FROM releases WHERE digest = ?1 AND uses_left > 0 AND expires > ?2
+               UNION ALL SELECT plc FROM deliveries WHERE digest = ?1 AND phase <> 'confirmed'
+               UNION ALL SELECT held.plc FROM held JOIN cases USING (number)
+                         WHERE held.digest = ?1 AND state = 'held'
+               UNION ALL SELECT plc FROM cases WHERE digest = ?1 AND state IN ('open', 'delivering')";
+    // A clock that nobody has set ends nothing.
+    let now = if now.trusted { now } else { Wall { ms: i64::MIN, ..now } };
+    rows.first("look for uses of an image", sql, (digest, At(now)), |row| Ok(row.get(0)?))
+}
+
 /// Consumes one use for `case`, which must be about this controller and this image (or none yet, and then
 /// becomes so). Put the case's own change into the same transaction.
 pub fn consume_use(
@@ -302,6 +315,10 @@ pub(super) mod tests {
             assert!(current_for(&db.rows(), "q", station, at(*now)).unwrap().is_empty());
         }
         assert!(names_image(&db.rows(), image.digest()).unwrap());
+        let of = |db: &super::super::Db, now| in_use_for(&db.rows(), image.digest(), now).unwrap();
+        assert_eq!((of(&db, at(999)), of(&db, at(1000))), (Some("p".into()), None), "until it ends");
+        let unset = Wall { trusted: false, ..at(1000) };
+        assert_eq!(of(&db, unset), Some("p".into()), "no clock says that it has ended");
         assert_eq!(list(&db.rows()).unwrap().len(), 1);
         assert!(db.write("test", |tx| withdraw(tx, image.digest(), "p")).unwrap());
         assert!(!db.write("test", |tx| withdraw(tx, image.digest(), "p")).unwrap());
