@@ -101,10 +101,12 @@ impl Anomaly {
         let value = value.trim_end();
         let usual = match self.usual {
             Some((median, sigma)) if sigma > 0.0 => {
-                format!(", usually {} ± {}", Figure(median), Figure(sigma))
+                format!(", usually {} ± {}", self.beside_level(median), Figure(sigma))
             }
-            Some((median, _)) if self.is_mostly => format!(", usually {} in most readings", Figure(median)),
-            Some((median, _)) => format!(", usually {} without moving", Figure(median)),
+            Some((median, _)) if self.is_mostly => {
+                format!(", usually {} in most readings", self.beside_level(median))
+            }
+            Some((median, _)) => format!(", usually {} without moving", self.beside_level(median)),
             None => String::new(),
         };
         let what = match (detector, direction) {
@@ -125,6 +127,14 @@ impl Anomaly {
         format!("{signal} ({series}) {what}{since}; likely: {}", self.causes.join(", "))
     }
 
+    /// What is usual, told apart from the level now.
+    fn beside_level(&self, median: f64) -> String {
+        match self.level {
+            Some(Level { value, basis: Basis::Median | Basis::Mean, .. }) => told_apart(median, value),
+            _ => Figure(median).to_string(),
+        }
+    }
+
     /// Where a level is now, how far that is from what is usual, and what it is known from.
     fn reached(&self, to: &str, beyond: &str, unit: &str) -> String {
         let figure = |value| format!("{} {unit}", Figure(value)).trim_end().to_owned();
@@ -141,11 +151,30 @@ impl Anomaly {
             n => format!("{n} readings"),
         };
         let effect = level.effect.map_or(String::new(), |effect| format!("{} sigma, ", Figure(effect)));
+        let apart = self.usual.map_or(Figure(level.value).to_string(), |(m, _)| told_apart(level.value, m));
+        let value = format!("{apart} {unit}").trim_end().to_owned();
         match level.basis {
-            Basis::Median => format!("{to}{} ({effect}from {from})", figure(level.value)),
-            Basis::Mean => format!("{to}{} in the mean ({effect}from {from})", figure(level.value)),
+            Basis::Median => format!("{to}{value} ({effect}from {from})"),
+            Basis::Mean => format!("{to}{value} in the mean ({effect}from {from})"),
             Basis::Share => format!(": {beyond} that in {:.0} % of {from}", 100.0 * level.value),
         }
+    }
+}
+
+/// `value` with as many digits as [`Figure`] has, or as many more as tell it from `other`.
+#[allow(clippy::float_cmp)] // the same number needs no more digits
+fn told_apart(value: f64, other: f64) -> String {
+    let (short, beside) = (Figure(value).to_string(), Figure(other).to_string());
+    if short != beside || value == other {
+        return short;
+    }
+    // A number of 64 bits has 17 digits.
+    let longer = (1..17).map(|digits| [value, other].map(|v| format!("{v:.digits$e}")));
+    let digits = longer.take_while(|[a, b]| a == b).count() + 1;
+    let whole = value.abs().log10().floor().clamp(-17.0, 17.0) as i32;
+    match usize::try_from(digits as i32 - whole) {
+        Ok(decimals) if value.abs() < 1e6 && value.abs() >= 1e-3 => format!("{value:.decimals$}"),
+        _ => format!("{value:.digits$e}"),
     }
 }
 
@@ -226,4 +255,29 @@ pub fn causes_of(kind: Kind, series: Series, change: &Change) -> Vec<String> {
         }
     };
     list.iter().map(|s| (*s).to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_values_that_differ_are_told_with_digits_that_differ() {
+        for (value, other, told) in [
+            (7.0002, 7.0, "7.0002"),
+            (7.0, 7.0002, "7.0000"),
+            (7.0, 7.0, "7.000"),
+            (50.29, 50.0, "50.290"),
+            (1064.02, 1064.01, "1064.02"),
+            (0.123_456_78, 0.123_456_71, "0.1234568"),
+            (f64::INFINITY, 1.0, "inf"),
+        ] {
+            assert_eq!(told_apart(value, other), told);
+            assert!(value == other || told_apart(value, other) != told_apart(other, value));
+        }
+        for value in [1e-300, 3.0, 1e17, -2.5] {
+            let next = value * (1.0 + 4.0 * f64::EPSILON);
+            assert_ne!(told_apart(value, next), told_apart(next, value), "{value:e}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::detect::calibrate::Wanted;
 use crate::detect::limit::{Limit, Position, Range};
 use crate::detect::{Change, Detector};
 pub use crate::estimate::phasor::{Class, Nominal};
-use crate::feature::{Feature, Outcome, StoredFeature};
+use crate::feature::{Feature, Outcome, Stood, StoredFeature};
 use crate::level::Level;
 use crate::measure::Meter;
 pub use crate::measure::{Mains, Measure, Reading};
@@ -273,14 +273,24 @@ impl Channel {
         self.regime = regime;
     }
 
-    /// The last good values of the measured series in each regime, oldest first.
-    pub(crate) fn recent_by_regime(&self) -> impl Iterator<Item = (u16, Vec<f64>)> {
-        self.measured.recent()
+    /// The last good values of a series in each regime, oldest first.
+    pub(crate) fn recent_by_regime(&self, series: Series) -> impl Iterator<Item = (u16, Vec<f64>)> {
+        self.feature(series).into_iter().flat_map(Feature::recent)
     }
 
-    /// What was learned of the measured series in one regime.
-    pub(crate) fn model_of(&self, regime: u16) -> Option<&Model> {
-        self.measured.model_of(regime)
+    /// What was learned of a series in one regime.
+    pub(crate) fn model_of(&self, series: Series, regime: u16) -> Option<&Model> {
+        self.feature(series)?.model_of(regime)
+    }
+
+    /// What stands, or is suspected, of a series.
+    pub(crate) fn stood(&self, series: Series) -> Option<Stood> {
+        self.feature(series)?.stood()
+    }
+
+    /// The regime that the last value of a series is of, unless it settles or is held back.
+    pub(crate) fn steady(&self, series: Series) -> Option<u16> {
+        self.feature(series)?.steady()
     }
 
     /// Takes a block; appends what follows from it.
@@ -432,23 +442,23 @@ impl Channel {
     }
 
     /// Goes on with what was learned before. False when it was stored for another signal or by another
-    /// version; then everything is learned anew.
+    /// version, or is damaged; then what could not be used is learned anew.
     pub fn resume(&mut self, stored: Stored) -> bool {
         if stored.domain != DOMAIN || stored.id != self.spec.id {
             return false;
         }
-        self.measured.resume(stored.measured);
+        let mut is_whole = self.measured.resume(stored.measured);
         if let (Some(said), Some((series, residual, alignment)), Some(max_lag)) =
             (&mut self.reported, stored.reported, self.spec.reported)
         {
-            said.series.resume(series);
+            is_whole &= said.series.resume(series);
             let settings = Channel::comparison(&self.spec, max_lag);
             if let Some(compare) = alignment.and_then(|a| Comparison::resume(settings, a)) {
                 said.compare = compare;
-                said.residual.resume(residual);
+                is_whole &= said.residual.resume(residual);
             }
         }
-        true
+        is_whole
     }
 
     fn past(&self, series: Series) -> &Past {

@@ -75,9 +75,12 @@ impl Comparison {
         self.measured.clear();
     }
 
-    /// The controller reported `value`, received at `at`. What is not finite or not newer is passed over.
+    /// The controller reported `value`, received at `at`. What is not finite, not newer, or sooner after the last than
+    /// the longest lag leaves room for is passed over.
     pub fn reported(&mut self, at: Mono, value: f64) {
-        if !value.is_finite() || self.reported.back().is_some_and(|(last, _)| *last >= at) {
+        // So many pairs hold four times the longest lag.
+        let apart = self.settings.max_lag * 4 / MAX_PAIRS as u32;
+        if !value.is_finite() || is_too_soon(&self.reported, at, apart) {
             return;
         }
         if self.reported.len() == MAX_PAIRS {
@@ -91,7 +94,9 @@ impl Comparison {
     /// The residual belongs to the newest measurement whose report can have arrived: with a lag of two seconds
     /// it is two seconds old. `None` while learning, or when the controller's reports are stale.
     pub fn measured(&mut self, at: Mono, value: f64) -> Option<Residual> {
-        if !value.is_finite() || self.measured.back().is_some_and(|(last, _)| *last >= at) {
+        // Two thirds of what is kept are old enough to have been reported, whatever the lag.
+        let apart = self.settings.max_lag * 3 / u32::try_from(self.settings.learn).unwrap_or(u32::MAX);
+        if !value.is_finite() || is_too_soon(&self.measured, at, apart) {
             return None;
         }
         if self.measured.len() == self.settings.learn {
@@ -153,6 +158,11 @@ pub struct Residual {
     pub at: Mono,
     /// In the signal's unit.
     pub value: f64,
+}
+
+/// Whether a value at `at` is not newer than the last one by as much as it takes.
+fn is_too_soon(series: &VecDeque<(Mono, f64)>, at: Mono, apart: Duration) -> bool {
+    series.back().is_some_and(|(last, _)| *last >= at || at.since(*last) < apart)
 }
 
 /// The value of a series at `t`, straight between its neighbours; `None` outside it.
@@ -232,6 +242,29 @@ mod tests {
         assert!((alignment.lag.as_secs_f64() - 1.5).abs() < 0.1, "{alignment:?}");
         assert!((alignment.scale - 0.1).abs() < 0.002, "{alignment:?}");
         assert!(alignment.explained > 0.99, "{alignment:?}");
+    }
+
+    #[test]
+    fn a_lag_of_any_number_of_readings_is_learned_and_compared() {
+        // Milliseconds from one to the next, the longest lag, and the lag there is.
+        for (every, max_lag, lag) in
+            [(10, 10_000, 1500), (10, 10_000, 8000), (1, 600_000, 90_000), (50, 6400, 400)]
+        {
+            let max_lag = Duration::from_millis(max_lag);
+            let mut compare = Comparison::new(Settings { learn: 256, max_lag, stale: 5 * max_lag });
+            let (mut ms, mut residuals) = (lag, 0);
+            while residuals < 20 && Duration::from_millis(ms) < max_lag * 6 {
+                ms += every;
+                // Swings slower than the longest lag: of faster ones, several lags explain as much.
+                let said = |ms: u64| machine(20.0 * ms as f64 / max_lag.as_millis() as f64);
+                compare.reported(at(ms), 10.0 * said(ms - lag) + 7.0);
+                residuals += usize::from(compare.measured(at(ms), said(ms)).is_some());
+            }
+            let found = compare.alignment().unwrap();
+            let error = found.lag.abs_diff(Duration::from_millis(lag));
+            assert!(error <= max_lag / 60 && found.explained > 0.9, "{every} {max_lag:?}: {found:?}");
+            assert_eq!(residuals, 20, "{every} {max_lag:?}");
+        }
     }
 
     #[test]

@@ -45,6 +45,33 @@ struct Alarm {
     /// Which way it moved last, once that was told.
     moved: Option<Direction>,
     told_repeats: bool,
+    /// Values since it moved that way, as estimated.
+    age: u64,
+}
+
+/// What stood of a series when an update was accepted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stood {
+    /// Which way it had moved.
+    pub(crate) moved: Option<Direction>,
+    /// Whether it repeated itself.
+    pub(crate) repeats: bool,
+    /// Values since then.
+    pub(crate) age: u64,
+}
+
+impl Stood {
+    /// Whether a change is no other than what stood.
+    pub(crate) fn explains(&self, change: &Change) -> bool {
+        match (change.direction, self.moved) {
+            (Direction::Repeats, _) => self.repeats,
+            (Direction::Up, Some(Direction::Down)) | (Direction::Down, Some(Direction::Up)) => false,
+            (Direction::Wider, Some(Direction::Narrower)) | (Direction::Narrower, Some(Direction::Wider)) => {
+                false
+            }
+            (_, moved) => moved.is_some(),
+        }
+    }
 }
 
 /// What a change is to the alarm that stands.
@@ -59,7 +86,7 @@ enum Tip {
 
 impl Alarm {
     const fn new() -> Alarm {
-        Alarm { quiet: 0, patience: QUIET, moved: None, told_repeats: false }
+        Alarm { quiet: 0, patience: QUIET, moved: None, told_repeats: false, age: 0 }
     }
 
     /// A detector was tipped. A change that took long to find takes as long to be missed: a slow ramp is not over
@@ -72,6 +99,9 @@ impl Alarm {
             Direction::Repeats => (!std::mem::replace(&mut self.told_repeats, true), false),
             direction => {
                 let before = self.moved.replace(direction);
+                if before != Some(direction) {
+                    self.age = change.samples_ago.saturating_add(1);
+                }
                 (before.is_none(), before != Some(direction))
             }
         };
@@ -135,13 +165,13 @@ impl Feature {
         StoredFeature { regimes: self.regimes.stored(), tunings }
     }
 
-    /// Takes what was learned before; what was stored for other settings is not used.
-    pub(crate) fn resume(&mut self, stored: StoredFeature) {
-        if let Ok(regimes) = Regimes::restore(stored.regimes) {
-            self.regimes = regimes;
-            self.tunings = stored.tunings.into_iter().take(MAX_REGIMES).collect();
-            self.learned = true;
-        }
+    /// Takes what was learned before; false where it cannot be, and then it is learned anew.
+    pub(crate) fn resume(&mut self, stored: StoredFeature) -> bool {
+        let Ok(regimes) = Regimes::restore(stored.regimes) else { return false };
+        self.regimes = regimes;
+        self.tunings = stored.tunings.into_iter().take(MAX_REGIMES).collect();
+        self.learned = true;
+        true
     }
 
     /// Takes one good value. Gives at most one outcome: an alarm that stands is told once for what moved
@@ -161,6 +191,7 @@ impl Feature {
 
     fn judge(&mut self, at: Mono, value: f64, regime: u16) -> Option<Outcome> {
         self.steady = None;
+        self.alarm.iter_mut().for_each(|alarm| alarm.age = alarm.age.saturating_add(1));
         if self.hold.is_some_and(|until| at < until) {
             return None;
         }
@@ -316,6 +347,16 @@ impl Feature {
     /// What the last value left of evidence, 0 to 1; 1 while an alarm stands.
     pub(crate) fn evidence(&self) -> Option<f64> {
         self.evidence
+    }
+
+    /// What the alarm that stands is about; without one, what has most of the evidence for a change, where that is
+    /// half of what an alarm takes.
+    pub(crate) fn stood(&self) -> Option<Stood> {
+        let suspected = || self.suites.get(&self.regime?)?.suspected();
+        match self.alarm {
+            Some(Alarm { moved, told_repeats: repeats, age, .. }) => Some(Stood { moved, repeats, age }),
+            None => suspected().map(|(moved, age)| Stood { moved: Some(moved), repeats: false, age }),
+        }
     }
 
     pub(crate) fn in_alarm(&self) -> bool {

@@ -9,9 +9,12 @@ use std::time::Duration;
 use hal::clock::Mono;
 use hal::sensor::Block;
 
-use crate::anomaly::{Anomaly, Figure, Kind};
+use crate::anomaly::{Anomaly, Figure, Kind, Series};
 use crate::baseline::Cause;
 use crate::channel::{Channel, Event, Stored};
+use crate::detect::Detector;
+use crate::feature::Stood;
+use crate::level::Basis;
 use crate::watch::{self, Finding, Watch};
 
 /// Every signal, by its place in the configuration.
@@ -28,11 +31,16 @@ struct Soak {
     plc: String,
     opened: Mono,
     watched: Vec<Watched>,
+    /// What had changed before: that it still is so is not the update's.
+    stood: Vec<(usize, Series, Stood)>,
     changed: bool,
 }
 
 struct Watched {
     channel: usize,
+    series: Series,
+    /// The time of the last value taken.
+    last: Option<Mono>,
     /// Like is compared with like: readings of the regime that those before the update were of.
     regime: u16,
     watch: Watch,
@@ -113,25 +121,23 @@ impl Monitor {
     /// before. The soak of an earlier update of the same controller ends without a word.
     pub fn accepted(&mut self, case: u64, plc: &str, now: Mono) {
         self.soaks.retain(|s| s.plc != plc);
-        let mut watched = Vec::new();
+        let (mut watched, mut stood) = (Vec::new(), Vec::new());
         for (n, c) in
             self.channels.iter_mut().enumerate().filter(|(_, c)| c.spec().plc.as_deref() == Some(plc))
         {
-            // Without a baseline nobody knows how closely readings follow each other, and every slow swing would
-            // look like a change. The residual has its detectors: they see it as it comes.
-            for (regime, before) in c.recent_by_regime() {
-                let Some(model) = c.model_of(regime) else { continue };
-                let settings = watch::Settings { correlation: model.correlation_time(), ..self.settings };
-                let matters = c.spec().kind == Kind::Process;
-                let watch = Watch::open(now, &before, settings);
-                watched.extend(watch.map(|watch| Watched { channel: n, regime, watch, matters }));
+            for series in [Series::Measured, Series::Reported, Series::Residual] {
+                let before = c.stood(series);
+                let watches = watches(c, n, series, before, now, self.settings);
+                // What nothing compares with what was before is judged as if it had been well.
+                stood.extend(before.filter(|_| !watches.is_empty()).map(|before| (n, series, before)));
+                watched.extend(watches);
             }
             match c.spec().kind {
                 Kind::Bus => c.relearn(Cause::VerifiedUpdate),
                 _ => c.hold(now, self.settings.settles),
             }
         }
-        self.soaks.push(Soak { case, plc: plc.into(), opened: now, watched, changed: false });
+        self.soaks.push(Soak { case, plc: plc.into(), opened: now, watched, stood, changed: false });
     }
 
     /// A person has looked: the soak of a controller ends, and what it does now is what is usual.
@@ -173,10 +179,19 @@ impl Monitor {
     }
 
     fn pass_on(&mut self, channel: usize, events: &mut Vec<Event>, out: &mut Vec<News>) {
+        for series in [Series::Reported, Series::Residual] {
+            let Some(c) = self.channels.get(channel) else { break };
+            if let (Some((at, value)), Some(regime)) = (c.latest(series), c.steady(series)) {
+                self.watch(channel, series, regime, at, value, out);
+            }
+        }
         for event in events.drain(..) {
             match &event {
-                Event::Anomaly(anomaly) => self.in_soak(channel, anomaly, out),
-                Event::Reading(r, Some(regime)) => self.watch(channel, *regime, r.at, r.value, out),
+                // Where something stood before, what is new can come as a further change.
+                Event::Anomaly(anomaly) | Event::Further(anomaly) => self.in_soak(channel, anomaly, out),
+                Event::Reading(r, Some(regime)) => {
+                    self.watch(channel, Series::Measured, *regime, r.at, r.value, out);
+                }
                 Event::Unjudged(_) => self.unjudged_in_soak(channel, out),
                 _ => {}
             }
@@ -192,7 +207,18 @@ impl Monitor {
             return;
         };
         let after = anomaly.since() >= soak.opened || anomaly.found() >= soak.opened;
-        if spec.kind == Kind::Process && after {
+        // What stood before goes on; crossing a limit is always new, and so is a level that is surely another.
+        let stood = soak.stood.iter().any(|(n, series, stood)| {
+            (*n, *series) == (channel, anomaly.series)
+                && anomaly.change.detector != Detector::Limit
+                && stood.explains(&anomaly.change)
+        });
+        let place = (channel, anomaly.series);
+        let is_further = anomaly.level.filter(|l| l.basis != Basis::Share).is_some_and(|level| {
+            let mut watched = soak.watched.iter().filter(|w| (w.channel, w.series) == place);
+            watched.any(|w| w.watch.is_further(level.value, level.readings))
+        });
+        if spec.kind == Kind::Process && after && (!stood || is_further) {
             soak.changed = true;
             out.push(News::ChangedAfterUpdate(soak.case, channel, anomaly.text(&spec.unit)));
         }
@@ -213,13 +239,25 @@ impl Monitor {
         }
     }
 
-    fn watch(&mut self, channel: usize, regime: u16, at: Mono, value: f64, out: &mut Vec<News>) {
+    fn watch(
+        &mut self,
+        channel: usize,
+        series: Series,
+        regime: u16,
+        at: Mono,
+        value: f64,
+        out: &mut Vec<News>,
+    ) {
         for soak in &mut self.soaks {
-            let mine = |w: &&mut Watched| w.channel == channel && w.regime == regime;
+            let mine = |w: &&mut Watched| (w.channel, w.series, w.regime) == (channel, series, regime);
             for w in soak.watched.iter_mut().filter(mine) {
+                if w.last.is_some_and(|last| at <= last) {
+                    continue;
+                }
+                w.last = Some(at);
                 let Some(finding) = w.watch.reading(at, value) else { continue };
                 if w.matters && !std::mem::replace(&mut soak.changed, true) {
-                    let text = words(self.channels[channel].spec().id.as_str(), &finding);
+                    let text = words(&self.channels[channel].spec().id, series, &finding);
                     out.push(News::ChangedAfterUpdate(soak.case, channel, text));
                 }
             }
@@ -231,7 +269,7 @@ impl Monitor {
         let mut changed = None;
         for w in soak.watched {
             let Some(finding) = w.watch.conclude() else { continue };
-            let line = words(&self.channels[w.channel].spec().id, &finding);
+            let line = words(&self.channels[w.channel].spec().id, w.series, &finding);
             if finding.changed && w.matters && changed.is_none() {
                 changed = Some((w.channel, line.clone()));
             }
@@ -249,8 +287,48 @@ impl Monitor {
     }
 }
 
+/// Watches over one series of a signal, one for each regime it was in lately. A report and a residual have one only
+/// where something stood before: else their detectors see a change as it comes.
+fn watches(
+    c: &Channel,
+    channel: usize,
+    series: Series,
+    stood: Option<Stood>,
+    now: Mono,
+    settings: watch::Settings,
+) -> Vec<Watched> {
+    let mut watched = Vec::new();
+    if series != Series::Measured && stood.is_none() {
+        return watched;
+    }
+    for (regime, before) in c.recent_by_regime(series) {
+        // Without a baseline nobody knows how closely readings follow each other, and every slow swing would look like
+        // a change.
+        let Some(model) = c.model_of(series, regime) else { continue };
+        let correlation = model.correlation_time();
+        let settings = watch::Settings { correlation, ..settings };
+        let matters = c.spec().kind == Kind::Process;
+        let watch = match stood.filter(|_| c.steady(series) == Some(regime)) {
+            // What it did just before the update is what it did since it changed.
+            Some(stood) => {
+                let least = watch::MIN_READINGS.max((4.0 * correlation).ceil() as usize);
+                let count = usize::try_from(stood.age).unwrap_or(usize::MAX).max(least);
+                let before = &before[before.len().saturating_sub(count)..];
+                Watch::open(now, before, settings).map(|w| w.away_from(model.mean(), model.scale()))
+            }
+            None => Watch::open(now, &before, settings),
+        };
+        watched.extend(watch.map(|watch| Watched { channel, series, last: None, regime, watch, matters }));
+    }
+    watched
+}
+
 /// A finding on one line.
-fn words(signal: &str, f: &Finding) -> String {
+fn words(signal: &str, series: Series, f: &Finding) -> String {
+    let signal = match series {
+        Series::Measured => signal.to_owned(),
+        other => format!("{signal} ({other})"),
+    };
     // A signal that stood still has no sigma to count in; what is then divided by is nobody's figure.
     let effect = match f.effect.abs() {
         size if size < MOST_SIGMA => {

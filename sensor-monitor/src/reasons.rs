@@ -43,4 +43,8 @@ hal::reasons! {
         "The controller runs in a regime in which its signals were not learned, or switches all the time, so nothing judges them."
         "A set point or mode that is new to the plant, a configuration that reads the wrong register, or a controller that hides behind it."
         "Look at the machine. If the regime is right it is learned by itself and the alarm ends; headgate signals list shows how far.";
+    BASELINE_LOST 9011 70 Operator "learned behaviour lost"
+        "What was learned of a signal could not be read when the gateway started, so it is learned anew from what the signal does now."
+        "A failing disk, an earlier version of this gateway, or somebody who wants what is wrong to be learned as usual."
+        "Look at the machine before you acknowledge: what it does while it is learned becomes what is usual. Then find out who or what damaged the file.";
 }

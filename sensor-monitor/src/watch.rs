@@ -10,6 +10,8 @@ use std::time::Duration;
 use hal::clock::Mono;
 use serde::{Deserialize, Serialize};
 
+use crate::estimate::grid::{self, Grouped};
+
 /// The watch over one signal after one update.
 #[derive(Debug, Clone)]
 pub struct Watch {
@@ -19,6 +21,8 @@ pub struct Watch {
     after: Vec<f64>,
     looks: u32,
     finding: Option<Finding>,
+    /// Median and spread of what is usual, for a signal that was away from it before the update.
+    usual: Option<(f64, f64)>,
 }
 
 /// How a watch judges.
@@ -68,6 +72,10 @@ struct Sample {
     median: f64,
     sigma: f64,
     independent: f64,
+    /// Readings that count as one for the error of the spread's logarithm.
+    spread_error: f64,
+    /// The grid that the values are on, where it is coarse: its step, and from how far on a value is wild.
+    grid: Option<(f64, f64)>,
 }
 
 impl Watch {
@@ -77,8 +85,36 @@ impl Watch {
         let correlation = settings.correlation.clamp(1.0, 1e6);
         let settings = Settings { correlation, ..settings };
         let mut values: Vec<f64> = before.iter().copied().filter(|v| v.is_finite()).collect();
-        let before = Sample::of(&mut values, settings.correlation)?;
-        Some(Watch { opened, settings, before, after: Vec::new(), looks: 0, finding: None })
+        let before = Sample::of(&mut values, settings.correlation, None)?;
+        Some(Watch { opened, settings, before, after: Vec::new(), looks: 0, finding: None, usual: None })
+    }
+
+    /// A watch over a signal that was away from its usual median and spread before the update: that it comes back
+    /// to them is no change.
+    #[must_use]
+    pub fn away_from(self, median: f64, sigma: f64) -> Watch {
+        Watch { usual: Some((median, sigma)), ..self }
+    }
+
+    /// Whether a level, known from so many readings after the update, is surely another than just before it.
+    pub(crate) fn is_further(&self, level: f64, readings: u64) -> bool {
+        let independent = (readings as f64 / self.settings.correlation).max(1.0);
+        let error =
+            (std::f64::consts::FRAC_PI_2 * (1.0 / self.before.independent + 1.0 / independent)).sqrt();
+        let sure = normal_quantile(1.0 - self.settings.alpha / f64::from(4u32 << LOOKS)) * error;
+        let effect = (level - self.before.median).abs() / self.before.sigma;
+        let is_back = self
+            .usual
+            .is_some_and(|(median, sigma)| (level - median).abs() < self.settings.min_effect * sigma);
+        effect > sure.max(self.settings.min_effect) && !is_back
+    }
+
+    /// Whether this is what is usual.
+    fn is_back(&self, after: &Sample) -> bool {
+        self.usual.is_some_and(|(median, sigma)| {
+            let spread = after.sigma / sigma;
+            (after.median - median).abs() < self.settings.min_effect * sigma && (0.5..=2.0).contains(&spread)
+        })
     }
 
     /// Takes one good reading; gives a finding when this look settles that the signal changed.
@@ -126,7 +162,7 @@ impl Watch {
 
     fn compare(&mut self, alpha: f64) -> Option<Finding> {
         let mut values = self.after.clone();
-        let after = Sample::of(&mut values, self.settings.correlation)?;
+        let after = Sample::of(&mut values, self.settings.correlation, self.before.grid)?;
         let before = self.before;
         // The medians' own error; a median needs pi/2 times the readings of a mean.
         let error = (std::f64::consts::FRAC_PI_2
@@ -134,8 +170,8 @@ impl Watch {
             .sqrt();
         let effect = (after.median - before.median) / before.sigma;
         let ratio = after.sigma / before.sigma;
-        // ln of a MAD-based spread has variance 1.36 / n for normal values (Rousseeuw and Croux 1993: 37 %).
-        let spread_error = (1.36 * (1.0 / before.independent + 1.0 / after.independent)).sqrt();
+        let spread_error =
+            (before.spread_error / before.independent + after.spread_error / after.independent).sqrt();
         let wide = normal_quantile(1.0 - alpha / 4.0); // two sides, two questions
         let moved = effect.abs() - wide * error > 0.0 && effect.abs() >= self.settings.min_effect;
         let spread = ratio.ln().abs() - wide * spread_error > 0.0 && !(0.5..=2.0).contains(&ratio);
@@ -144,14 +180,15 @@ impl Watch {
             interval: (effect - 1.96 * error, effect + 1.96 * error),
             spread_ratio: ratio,
             independent: (before.independent, after.independent),
-            changed: moved || spread,
+            changed: (moved || spread) && !self.is_back(&after),
         })
     }
 }
 
 impl Sample {
-    /// Median and spread; a signal that stands still has a spread of its resolution, or of rounding.
-    fn of(values: &mut [f64], correlation: f64) -> Option<Sample> {
+    /// Median and spread; a signal that stands still has a spread of its resolution, or of rounding. On a coarse grid
+    /// mean and standard deviation, of wild values pulled back; `grid` is that of the sample it is compared with.
+    fn of(values: &mut [f64], correlation: f64, grid: Option<(f64, f64)>) -> Option<Sample> {
         if values.len() < MIN_READINGS {
             return None;
         }
@@ -160,10 +197,24 @@ impl Sample {
         let resolution = steps.fold(f64::INFINITY, f64::min);
         let median = values[values.len() / 2];
         let mad = spread(values, median);
+        let independent = values.len() as f64 / correlation;
+        if independent < 4.0 {
+            return None;
+        }
+        let step = grid.map_or_else(|| grid::step(values), |(step, _)| step);
+        if grid.is_some() || grid::is_coarse(mad / grid::MAD_TO_SIGMA, step) {
+            let own = grid::reach(mad / grid::MAD_TO_SIGMA, step);
+            let reach = grid.map_or(own, |(_, reach)| reach.max(own));
+            let grouped = Grouped::of(values, median, reach);
+            // ln of a standard deviation has variance (kurtosis - 1) / 4 n.
+            let spread_error = ((grouped.kurtosis - 1.0) / 4.0).max(SPREAD_ERROR);
+            let sigma = grouped.sd.max(step / 12f64.sqrt());
+            let grid = Some((step, reach));
+            return Some(Sample { median: grouped.mean, sigma, independent, spread_error, grid });
+        }
         let floor = if resolution.is_finite() { resolution / 12f64.sqrt() } else { median.abs() * 1e-6 };
         let sigma = mad.max(floor).max(f64::MIN_POSITIVE.sqrt());
-        let independent = values.len() as f64 / correlation;
-        (independent >= 4.0).then_some(Sample { median, sigma, independent })
+        Some(Sample { median, sigma, independent, spread_error: SPREAD_ERROR, grid: None })
     }
 }
 
@@ -217,6 +268,8 @@ fn normal_quantile(p: f64) -> f64 {
     }
 }
 
+/// ln of a MAD-based spread has variance 1.36 / n for normal values (Rousseeuw and Croux 1993: 37 %).
+const SPREAD_ERROR: f64 = 1.36;
 /// Fewest readings on either side.
 pub const MIN_READINGS: usize = 16;
 /// Most readings kept of one watch.

@@ -126,3 +126,18 @@ fn alarms_of_what_is_no_longer_configured_or_is_well_after_a_restart_end() {
         "a restart is no new alarm"
     );
 }
+
+#[test]
+fn learned_behaviour_that_cannot_be_read_is_an_alarm_and_a_line_of_doctor() {
+    let mut bench = bench(&table("flow", "flow.csv").replace("learn = 0", "learn = 300"));
+    bench.write("flow.csv", &record(600, 1.0));
+    std::fs::create_dir_all(bench.path("data/signals")).expect("a folder");
+    bench.write("data/signals/flow.cbor", b"\xff\x00 not what was learned");
+    bench.start();
+    let status = bench.wait_status("it is told", |s| stands(s, "flow", "HG-9011"));
+    let text = of(&status, "flow", "HG-9011").expect("just seen")["text"].to_string();
+    assert!(text.contains("flow.cbor") && text.contains("learned anew"), "{text}");
+    let doctor = bench.json_anyhow(&["doctor"]);
+    let alarms = doctor["checks"].as_array().and_then(|all| all.iter().find(|c| c["id"] == "alarms"));
+    assert!(alarms.is_some_and(|c| c["found"].to_string().contains("flow HG-9011")), "{doctor}");
+}

@@ -91,13 +91,18 @@ fn checked_permissives(plcs: &[Plc], signals: &[Signal], main: &str) -> Result<(
 /// The recorded file of a signal.
 fn recording((at, signal): (&Place, &Signal)) -> Option<Needed> {
     let Input::File { path, .. } = &signal.input else { return None };
-    Some(Needed { at: at.clone(), key: "path", path: path.clone() })
+    Some(Needed { at: at.clone(), table: "[[signal]]", key: "path", path: path.clone() })
 }
 
 /// The files that TLS to the broker needs.
 fn certificates(mqtt: &Mqtt, at: &Place) -> Vec<Needed> {
     let Some(tls) = &mqtt.tls else { return Vec::new() };
-    let file = |(key, path): (&'static str, &PathBuf)| Needed { at: at.clone(), key, path: path.clone() };
+    let file = |(key, path): (&'static str, &PathBuf)| Needed {
+        at: at.clone(),
+        table: "[mqtt]",
+        key,
+        path: path.clone(),
+    };
     let mut needed = vec![("ca", &tls.ca)];
     if let Some(MqttClient::Files { certificate, key }) = &tls.client {
         needed.extend([("certificate", certificate), ("key", key)]);

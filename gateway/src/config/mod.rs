@@ -76,6 +76,8 @@ pub struct Config {
 #[derive(Debug, Clone)]
 struct Needed {
     at: place::Place,
+    /// The table, as it is written.
+    table: &'static str,
     key: &'static str,
     path: PathBuf,
 }
@@ -244,8 +246,8 @@ impl Config {
     /// Whether every file that the configuration names is there. Whether it holds what it should is for its
     /// reader to say.
     pub fn find_files(&self) -> Result<(), ConfigError> {
-        for Needed { at, key, path } in &self.needed {
-            let fail = |what: String| at.error(format!("[mqtt] {key} {:?}: {what}", path.display()));
+        for Needed { at, table, key, path } in &self.needed {
+            let fail = |what: String| at.error(format!("{table} {key} {:?}: {what}", path.display()));
             match std::fs::metadata(path) {
                 Ok(meta) if meta.is_file() => {}
                 Ok(_) => return Err(fail("not a file".into())),

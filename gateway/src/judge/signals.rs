@@ -1,7 +1,9 @@
 //! What the signals' thread says, as alarms, readings and locks; and what it is told and asked.
 
 use hal::reason::ReasonCode;
-use sensor_monitor::reasons::{self as of_signals, BEHAVIOUR_CHANGED, NEW_ON_BUS, SIGNAL_REPEATS};
+use sensor_monitor::reasons::{
+    self as of_signals, BASELINE_LOST, BEHAVIOUR_CHANGED, NEW_ON_BUS, SIGNAL_REPEATS,
+};
 use serde_json::json;
 use tokio::sync::oneshot::Sender;
 
@@ -31,7 +33,7 @@ impl Judge {
                 // there before has no end; a limit ends with its cause.
                 let kind = match code {
                     NEW_ON_BUS => Told::Event,
-                    BEHAVIOUR_CHANGED | SIGNAL_REPEATS => Told::Latched,
+                    BASELINE_LOST | BEHAVIOUR_CHANGED | SIGNAL_REPEATS => Told::Latched,
                     _ => Told::State,
                 };
                 self.raise(Some(&id), code, kind, &text);

@@ -155,12 +155,15 @@ impl Signals {
         for plc in regimes.keys() {
             monitor.set_regime(plc, None);
         }
-        if let Some(store) = &store {
-            keep::resume(store, &mut monitor);
-        }
+        let lost = store.as_ref().map_or(Vec::new(), |store| keep::resume(store, &mut monitor));
         let (sent, failing) = (vec![None; signals.len()], vec![None; signals.len()]);
         let (telling, standing, news) = (Telling::new(tell), Standing::default(), Vec::new());
-        Signals { monitor, regimes, clock, store, buses, keys, telling, standing, failing, sent, news }
+        let mut all =
+            Signals { monitor, regimes, clock, store, buses, keys, telling, standing, failing, sent, news };
+        for (signal, text) in lost {
+            all.raise(signal, why::BASELINE_LOST, Cause::Signal, text);
+        }
+        all
     }
 
     /// Works until told to stop.
@@ -300,7 +303,13 @@ impl Signals {
                 self.clear(&id, ended);
             }
             Event::Further(_) => {} // the alarm stands already
-            Event::Learned(series) => self.say(News::Learned(id, series)),
+            Event::Learned(series) => {
+                if self.monitor.channels()[signal].progress() >= 1.0 {
+                    let ended = self.standing.signal_is_well(signal, why::BASELINE_LOST);
+                    self.clear(&id, ended);
+                }
+                self.say(News::Learned(id, series));
+            }
             Event::Lost(flaw) => {
                 let why = self.failing[signal].as_ref().map_or(String::new(), |why| format!(" ({why})"));
                 self.raise(signal, why::SIGNAL_LOST, Cause::Signal, format!("{id}: {flaw}{why}"));

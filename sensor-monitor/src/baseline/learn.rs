@@ -10,12 +10,10 @@ use super::repeats::Repeats;
 use super::residual::{Spread, quantile};
 use super::{FEWEST, LONGEST_BLOCK};
 use crate::detect::WINSOR;
+use crate::estimate::grid::{self, Grouped, MAD_TO_SIGMA};
 
 /// Block means are pulled back to this many sigma before the filter, so that one wild value does not ring.
 pub(crate) const LEVEL_BOUND: f64 = 8.0;
-
-/// 1 / quantile of the normal distribution at 3/4: makes the MAD a standard deviation.
-const MAD_TO_SIGMA: f64 = 1.482_602_218_505_602;
 
 /// What does not depend on how the record is averaged.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +24,9 @@ pub(super) struct Grain {
 
 impl Grain {
     pub(super) fn of(raw: &[f64]) -> Grain {
-        Grain { quantisation: quantisation(raw), repeats: Repeats::of(raw) }
+        let mut sorted = raw.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        Grain { quantisation: grid::step(&sorted), repeats: Repeats::of(raw) }
     }
 }
 
@@ -39,7 +39,14 @@ pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -
     sorted.sort_by(f64::total_cmp);
     let median = quantile(&sorted, 0.5);
     let floor = (grain.quantisation / 12f64.sqrt()).max(resolution).max(least_scale(median));
-    let scale = (MAD_TO_SIGMA * deviation(record, median)).max(floor);
+    let mad = deviation(record, median);
+    let step = grain.quantisation / f64::from(base);
+    let is_coarse = grid::is_coarse(mad, step);
+    let sigma = match is_coarse {
+        true => Grouped::of(record, median, grid::reach(mad, step)).before_rounding(step),
+        false => MAD_TO_SIGMA * mad,
+    };
+    let scale = sigma.max(floor);
     let level: Vec<f64> = record.iter().map(|x| (x - median) / scale).collect();
     let rho = autocorrelation(&bounded(&level, 1));
     let time = correlation_time(&rho).max(1.0);
@@ -47,7 +54,9 @@ pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -
     let mut best: Option<Filter> = None;
     let mut block = 1;
     while level.len() / block as usize >= FEWEST && base.saturating_mul(block) <= LONGEST_BLOCK {
-        let filter = Filter::of(&bounded(&level, block as usize), block);
+        let coarse =
+            is_coarse.then_some(Coarse { step: step / scale / f64::from(block), least: floor / scale });
+        let filter = Filter::of(&bounded(&level, block as usize), block, coarse);
         let (white, better) = (filter.white, best.as_ref().is_none_or(|b| filter.leftover < b.leftover));
         if white || better {
             best = Some(filter);
@@ -59,6 +68,7 @@ pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -
     }
     let mut f = best?;
     let spread = Spread::of(&mut f.residual)?;
+    let spread = if is_coarse { spread.with_atoms(&f.residual) } else { spread };
     Some(Model {
         median,
         scale,
@@ -72,6 +82,7 @@ pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -
         centre: f.centre,
         sigma: f.sigma,
         leftover: f.leftover,
+        clusters: f.clusters,
         spread,
         repeats: grain.repeats,
     })
@@ -87,11 +98,22 @@ struct Filter {
     /// Standardised, not yet winsorised.
     residual: Vec<f64>,
     leftover: f64,
+    /// Correlation time of the squares of what is left, where values are on a coarse grid: there the linear filter
+    /// leaves that rare values come together.
+    clusters: f64,
     white: bool,
 }
 
+/// A grid on which a median distance says little, in units of the level's scale.
+#[derive(Clone, Copy)]
+struct Coarse {
+    step: f64,
+    /// No spread is taken to be less.
+    least: f64,
+}
+
 impl Filter {
-    fn of(level: &[f64], block: u32) -> Filter {
+    fn of(level: &[f64], block: u32, coarse: Option<Coarse>) -> Filter {
         let rho = autocorrelation(level);
         let ar = fit(&rho, level.len());
         let mut residual: Vec<f64> = (ar.len()..level.len())
@@ -100,7 +122,12 @@ impl Filter {
         let mut sorted = residual.clone();
         sorted.sort_by(f64::total_cmp);
         let mut centre = quantile(&sorted, 0.5);
-        let spread = MAD_TO_SIGMA * deviation(&residual, centre);
+        let mad = deviation(&residual, centre);
+        let spread = match coarse {
+            // What the detectors see is rounded, so rounding is a part of its spread.
+            Some(c) => Grouped::of(&residual, centre, grid::reach(mad, c.step)).sd.max(c.least),
+            None => MAD_TO_SIGMA * mad,
+        };
         // More than half are the same value: the level's floor is the only measure there is.
         let sigma = if spread > 1e-9 { spread } else { 1.0 };
         // The mean of the winsorised values, not the median, is what a CUSUM sums up: it must be zero.
@@ -112,13 +139,26 @@ impl Filter {
         let winsorised: Vec<f64> = residual.iter().map(|e| e.clamp(-WINSOR, WINSOR)).collect();
         let left = autocorrelation(&winsorised);
         let sum: f64 = 1.0 + 2.0 * left[1..].iter().sum::<f64>();
-        let n = winsorised.len() as f64;
-        // Three standard deviations of the sum, and four of one lag, for independent values.
-        let white = (sum - 1.0).abs() <= 3.0 * 2.0 * (LAGS as f64 / n).sqrt()
-            && left[1..].iter().all(|r| r.abs() <= 4.0 / n.sqrt());
+        let white = is_white(&left, winsorised.len());
         let leftover = if white { 1.0 } else { sum.max(correlation_time(&left)).max(1.0) };
-        Filter { block, rho, ar, centre, sigma, residual, leftover, white }
+        let clusters = coarse.map_or(1.0, |_| clusters(&winsorised));
+        Filter { block, rho, ar, centre, sigma, residual, leftover, clusters, white }
     }
+}
+
+/// Three standard deviations of the sum, and four of one lag, for `n` independent values.
+fn is_white(rho: &[f64], n: usize) -> bool {
+    let n = n as f64;
+    (2.0 * rho[1..].iter().sum::<f64>()).abs() <= 3.0 * 2.0 * (LAGS as f64 / n).sqrt()
+        && rho[1..].iter().all(|r| r.abs() <= 4.0 / n.sqrt())
+}
+
+/// Correlation time of the squares; 1 where they are as good as independent.
+fn clusters(residual: &[f64]) -> f64 {
+    let squares: Vec<f64> = residual.iter().map(|e| e * e).collect();
+    let rho = autocorrelation(&squares);
+    let sum: f64 = 1.0 + 2.0 * rho[1..].iter().sum::<f64>();
+    if is_white(&rho, squares.len()) { 1.0 } else { sum.max(correlation_time(&rho)).max(1.0) }
 }
 
 const CENTRINGS: u32 = 6;
@@ -134,25 +174,4 @@ fn deviation(x: &[f64], centre: f64) -> f64 {
     let mut d: Vec<f64> = x.iter().map(|v| (v - centre).abs()).collect();
     d.sort_by(f64::total_cmp);
     quantile(&d, 0.5)
-}
-
-/// The step of a converter: the smallest difference of two values, when all differences are multiples of it.
-fn quantisation(raw: &[f64]) -> f64 {
-    let mut sorted = raw.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let largest = sorted.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-    let differences = || sorted.windows(2).map(|w| w[1] - w[0]).filter(|d| *d > largest * 1e-12);
-    let step = differences().fold(f64::INFINITY, f64::min);
-    let multiple = |d: f64| (d / step - (d / step).round()).abs() < 0.01 * (d / step).max(1.0).sqrt();
-    if step.is_finite() && differences().all(multiple) && differences().count() > 0 && repeats(&sorted) {
-        step
-    } else {
-        0.0
-    }
-}
-
-/// Whether values occur more than once, as they do on a grid.
-#[allow(clippy::float_cmp)] // equal values are the point
-fn repeats(sorted: &[f64]) -> bool {
-    sorted.windows(2).filter(|w| w[0] == w[1]).count() * 10 > sorted.len()
 }

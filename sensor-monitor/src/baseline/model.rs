@@ -23,6 +23,8 @@ pub struct Model {
     pub(crate) centre: f64,
     pub(crate) sigma: f64,
     pub(crate) leftover: f64,
+    /// Correlation time of the squares of the whitened values, for values on a coarse grid; else 1.
+    pub(crate) clusters: f64,
     pub(crate) spread: Spread,
     pub(crate) repeats: Repeats,
 }
@@ -33,7 +35,8 @@ impl Model {
         self.median
     }
 
-    /// Robust standard deviation, 1.4826 MAD, in the feature's unit; never zero.
+    /// Robust standard deviation, in the feature's unit; never zero. 1.4826 MAD; for values on a grid whose step is
+    /// not small against it, that of the winsorised values before they were rounded.
     pub const fn scale(&self) -> f64 {
         self.scale
     }
@@ -58,9 +61,12 @@ impl Model {
 
     /// Whether half and more of what is left behind the filter was one value: then there is no noise that could
     /// shrink, only events that are rare.
+    /// So it is where correlated noise is smaller than the step it is rounded to: it stays at one value for as long as it
+    /// stays between two steps.
     #[allow(clippy::float_cmp)] // one value is the point
     pub fn is_without_noise(&self) -> bool {
-        self.spread.value(0.25) == self.spread.value(0.75)
+        let is_one = self.spread.value(0.25) == self.spread.value(0.75);
+        is_one || (!self.ar.is_empty() && self.scale < HARDLY * self.quantisation)
     }
 
     /// The step all values are multiples of, in the feature's unit; 0 when there is none.
@@ -138,6 +144,9 @@ pub(super) fn least_scale(median: f64) -> f64 {
     (median.abs() * 1e-9).max(1.0 / MOST)
 }
 
+/// Noise of fewer steps of its grid than this is hardly any.
+const HARDLY: f64 = 0.7;
+
 /// One epoch against another.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Difference {
@@ -162,8 +171,15 @@ struct Raw {
     centre: f64,
     sigma: f64,
     leftover: f64,
+    #[serde(default = "one")]
+    clusters: f64,
     spread: Spread,
     repeats: Repeats,
+}
+
+/// What a model that was written without it is taken to have.
+const fn one() -> f64 {
+    1.0
 }
 
 impl TryFrom<Raw> for Model {
@@ -181,6 +197,7 @@ impl TryFrom<Raw> for Model {
             ("centre", r.centre, -1e6..=1e6),
             ("sigma", r.sigma, 1e-9..=1e6),
             ("leftover correlation", r.leftover, 1.0..=1e6),
+            ("correlation of squares", r.clusters, 1.0..=1e6),
             ("lags", r.autocorrelation.len() as f64, 0.0..=(LAGS + 1) as f64),
             ("autoregressive order", r.ar.len() as f64, 0.0..=MAX_ORDER as f64),
         ];
@@ -206,6 +223,7 @@ impl TryFrom<Raw> for Model {
             centre: r.centre,
             sigma: r.sigma,
             leftover: r.leftover,
+            clusters: r.clusters,
             spread: r.spread,
             repeats: r.repeats,
         })

@@ -93,7 +93,7 @@ struct Lengths {
 /// Longer runs are counted as this long.
 const LONGEST: usize = 64;
 /// A probability needs at least so many runs.
-const ENOUGH: u64 = 30;
+const ENOUGH: u64 = 100;
 
 impl Default for Lengths {
     fn default() -> Lengths {
@@ -119,11 +119,19 @@ impl Lengths {
     /// The tail of the run lengths, from the greatest length that is still common enough to measure.
     fn run(&self, samples: usize) -> Run {
         let at = (0..LONGEST - 1).take_while(|&i| self.reached[i] >= ENOUGH).last().unwrap_or(0);
-        let (reached, went_on) = (self.reached[at] as f64, self.reached[at + 1] as f64);
+        let started = self.reached[at] as f64;
+        // All that was so long or longer: few runs alone would not say how the next ones end.
+        let reached = self.reached[at..LONGEST - 1].iter().sum::<u64>() as f64;
+        let went_on = self.reached[at + 1..].iter().sum::<u64>() as f64;
         // Agresti and Coull: never certain from few.
         let goes_on = (went_on + 2.0) / (reached + 4.0);
-        let goes_on = if reached == 0.0 { 1.0 / samples.max(2) as f64 } else { goes_on };
-        let start = (reached + 1.0) / samples.max(1) as f64;
+        let goes_on = match self.reached[at] {
+            0 => 1.0 / samples.max(2) as f64,
+            1..ENOUGH => goes_on,
+            // It is taken to a high power, so that it may not be too small.
+            _ => (goes_on + 2.0 * (goes_on * (1.0 - goes_on) / (reached + 4.0)).sqrt()).min(1.0),
+        };
+        let start = (started + 1.0) / samples.max(1) as f64;
         Run { start, goes_on, from: at as u32 + 1, longest: self.longest }
     }
 }

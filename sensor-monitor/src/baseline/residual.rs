@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::BaselineError;
 use crate::detect::WINSOR;
 
+/// Values that are kept one by one, at most.
+const MOST_ATOMS: usize = 512;
+
 /// Share of the values in each tail.
 pub const TAIL: f64 = 0.025;
 
@@ -29,6 +32,10 @@ pub struct Spread {
     pub lower: Tail,
     /// Above the last quantile.
     pub upper: Tail,
+    /// Each value and how often it came, ascending, where they are few: on a grid nothing lies between them, and no
+    /// smooth tail is like theirs. Else empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub atoms: Vec<(f64, u32)>,
 }
 
 /// A generalised Pareto tail.
@@ -49,9 +56,27 @@ impl Spread {
         z.sort_by(f64::total_cmp);
         let quantiles: Vec<f64> = (0..=STEPS).map(|i| quantile(z, probability(i))).collect();
         let (first, last) = (quantiles[0], quantiles[STEPS]);
-        let above: Vec<f64> = z.iter().filter(|&&v| v > last).map(|v| v - last).collect();
-        let below: Vec<f64> = z.iter().rev().filter(|&&v| v < first).map(|v| first - v).collect();
-        Some(Spread { values: z.len() as u64, quantiles, lower: Tail::of(&below), upper: Tail::of(&above) })
+        // By their place and not their value: where many are the quantile itself, few of the tail are beyond it.
+        let n = (TAIL * (z.len() - 1) as f64).ceil() as usize;
+        let above: Vec<f64> = z[z.len() - n..].iter().map(|v| v - last).collect();
+        let below: Vec<f64> = z[..n].iter().rev().map(|v| first - v).collect();
+        let (lower, upper) = (Tail::of(&below), Tail::of(&above));
+        Some(Spread { values: z.len() as u64, quantiles, lower, upper, atoms: Vec::new() })
+    }
+
+    /// With each value of the sorted `z` kept, where no more than `MOST_ATOMS` differ.
+    pub(super) fn with_atoms(self, z: &[f64]) -> Spread {
+        let mut atoms: Vec<(f64, u32)> = Vec::new();
+        for value in z {
+            let is_full = atoms.len() == MOST_ATOMS;
+            match atoms.last_mut() {
+                // Sums of the same numbers in another order.
+                Some((last, count)) if (value - *last).abs() < 1e-9 => *count += 1,
+                _ if is_full => return self,
+                _ => atoms.push((*value, 1)),
+            }
+        }
+        Spread { atoms, ..self }
     }
 
     /// The value below which a share `p` lies, within the winsorising bound.
@@ -87,6 +112,21 @@ impl Spread {
         }
         if let Some(pair) = self.quantiles.windows(2).find(|w| w[0] > w[1]) {
             return wrong("order of quantiles", pair[1]);
+        }
+        if self.atoms.len() > MOST_ATOMS {
+            return wrong("number of single values", self.atoms.len() as f64);
+        }
+        if let Some(&(found, _)) =
+            self.atoms.iter().find(|a| !(-FURTHEST..=FURTHEST).contains(&a.0) || a.1 == 0)
+        {
+            return wrong("single value", found);
+        }
+        if let Some(pair) = self.atoms.windows(2).find(|w| w[0].0 > w[1].0) {
+            return wrong("order of single values", pair[1].0);
+        }
+        let counted: u64 = self.atoms.iter().map(|a| u64::from(a.1)).sum();
+        if !self.atoms.is_empty() && counted != self.values {
+            return wrong("count of single values", counted as f64);
         }
         for tail in [self.lower, self.upper] {
             if !(0.0..=FURTHEST).contains(&tail.scale) {

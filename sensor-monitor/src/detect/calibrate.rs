@@ -273,6 +273,7 @@ impl Tuning {
     /// A rate from which no threshold follows.
     pub fn find(model: &Model, wanted: Wanted, seed: u64) -> Result<Tuning, DetectError> {
         let noise = Noise::learned(model);
+        let clustered = noise.clustered(model);
         let mut calibrator = Calibrator::new(&noise, seed);
         let steps = |share| wanted.steps(share, model.block());
         Ok(Tuning {
@@ -282,7 +283,7 @@ impl Tuning {
             samples: model.samples(),
             cusum: calibrator.cusum(steps(SHIFT_SHARE)?),
             drift: calibrator.drift(steps(DRIFT_SHARE)?),
-            variance: calibrator.variance(steps(VARIANCE_SHARE)?),
+            variance: Calibrator { noise: &clustered, rng: calibrator.rng }.variance(steps(VARIANCE_SHARE)?),
             second_moment: noise.second_moment,
         })
     }

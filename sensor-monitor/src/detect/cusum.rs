@@ -51,6 +51,12 @@ impl Cusum {
         self.walks.evidence(&self.limits.0)
     }
 
+    /// The change that most speaks for: how much of what an alarm takes, which way, and steps since it began.
+    pub(crate) fn suspected(&self) -> (f64, Direction, u64) {
+        let (lane, share, age) = self.walks.nearest(&self.limits.0);
+        (share, if lane < REFERENCES.len() { Direction::Up } else { Direction::Down }, age)
+    }
+
     /// Forgets the evidence gathered so far.
     pub fn clear(&mut self) {
         self.walks.clear();

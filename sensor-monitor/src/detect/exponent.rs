@@ -30,11 +30,19 @@ impl Noise {
     pub fn learned(model: &Model) -> Noise {
         let spread: &Spread = &model.spread;
         let at_bound = ((0.5 * TABLE as f64 / spread.values as f64).round() as usize).max(1);
-        let mut table: Vec<f64> = (0..TABLE).map(|i| spread.value((i as f64 + 0.5) / TABLE as f64)).collect();
         let bound = crate::detect::WINSOR;
+        let mut table = match spread.atoms.is_empty() {
+            true => (0..TABLE).map(|i| spread.value((i as f64 + 0.5) / TABLE as f64)).collect(),
+            false => each(&spread.atoms, spread.values as f64),
+        };
         table[..at_bound].fill(-bound);
         table[TABLE - at_bound..].fill(bound);
         Noise::of(table, spread.values as f64, model.leftover)
+    }
+
+    /// The same where rare values come together, as they do about `model`.
+    pub(crate) fn clustered(&self, model: &Model) -> Noise {
+        Noise { leftover: self.leftover.max(model.clusters), ..self.clone() }
     }
 
     /// Normal noise of mean 0 and spread 1, known and not learned.
@@ -90,6 +98,19 @@ impl Noise {
         }
         Walk { exponent: (0.5 * (low + high)).min(GREATEST) / self.leftover, drift: -mean, sd }
     }
+}
+
+/// A table of values that came so often among `values`.
+fn each(atoms: &[(f64, u32)], values: f64) -> Vec<f64> {
+    let (mut table, mut seen) = (Vec::with_capacity(TABLE), 0.0);
+    for (value, count) in atoms {
+        seen += f64::from(*count);
+        let bound = crate::detect::WINSOR;
+        table.resize((seen / values * TABLE as f64).round() as usize, value.clamp(-bound, bound));
+    }
+    let last = table.last().copied().unwrap_or(0.0);
+    table.resize(TABLE, last);
+    table
 }
 
 /// How a walk behaves in a noise.

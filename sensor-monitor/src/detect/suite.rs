@@ -67,6 +67,14 @@ impl Suite {
         self.cusum.evidence().max(self.variance.evidence()).max(self.drift.evidence())
     }
 
+    /// A shift or changed noise for which half and more of what an alarm takes speaks: which way, and raw values since
+    /// it began.
+    pub(crate) fn suspected(&self) -> Option<(Direction, u64)> {
+        let both = [self.cusum.suspected(), self.variance.suspected()];
+        let most = both.into_iter().max_by(|a, b| a.0.total_cmp(&b.0))?;
+        (most.0 >= SUSPECT).then_some((most.1, most.2.saturating_mul(self.block)))
+    }
+
     /// Forgets what came before a gap. Evidence that was gathered stays; a filter half full does not.
     pub fn gap(&mut self) {
         self.whiten.clear();
@@ -94,3 +102,6 @@ impl Suite {
         Change { samples_ago, magnitude_sigma: magnitude, ..change }
     }
 }
+
+/// Share of what an alarm takes from which on a change is suspected.
+const SUSPECT: f64 = 0.5;

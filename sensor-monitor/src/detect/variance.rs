@@ -94,6 +94,12 @@ impl Variance {
         self.walks.evidence(&self.limits.0)
     }
 
+    /// The change that most speaks for: how much of what an alarm takes, which way, and steps since it began.
+    pub(crate) fn suspected(&self) -> (f64, Direction, u64) {
+        let (lane, share, age) = self.walks.nearest(&self.limits.0);
+        (share, if RATIOS[lane] > 1.0 { Direction::Wider } else { Direction::Narrower }, age)
+    }
+
     /// Forgets the evidence gathered so far.
     pub fn clear(&mut self) {
         self.walks.clear();

@@ -56,6 +56,13 @@ impl<const N: usize> Walks<N> {
         shares.fold(0.0, f64::max).min(1.0)
     }
 
+    /// The walk nearest to its limit, how near, and for how many steps it has been above zero.
+    pub(crate) fn nearest(&self, limits: &[f64; N]) -> (usize, f64, u64) {
+        let share = |i: usize| self.level[i] / limits[i];
+        let lane = (0..N).max_by(|&a, &b| share(a).total_cmp(&share(b))).unwrap_or(0);
+        (lane, share(lane), self.age[lane])
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Walks::new();
     }
