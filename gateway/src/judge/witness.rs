@@ -53,7 +53,7 @@ impl Judge {
             let expected = "a trust store that remembers the log that has begun";
             refusal(f.code.unwrap_or(why::TRUST_STORE), None, f.text, expected)
         };
-        self.afford(Share::Signed).map_err(refused)?;
+        self.afford(Share::Shell).map_err(refused)?;
         let head = self.log_head(None).map_err(refused)?;
         trust.begin_log(head).map_err(|e| refused(Failure::new(e.code(), e.to_string())))?;
         self.write_under(&trust, key).map_err(refused)?;
