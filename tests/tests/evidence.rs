@@ -379,6 +379,8 @@ fn a_log_written_anew_is_not_the_one_that_a_receipt_was_signed_over() {
     headgate_tests::eventually("its receipt is signed", || {
         bench.path("data/receipts/C-000001.json").exists().then_some(())
     });
+    let writes = bench.json(&["status"])["nv_writes"].clone();
+    assert_eq!(writes, serde_json::json!([1, 64]), "what follows is newer than the last change of trust");
     bench.kill();
     forge(&bench, |entries| edited(entries, "staged", "stayed"));
     let text = shut(&mut bench, &plc, "HG-7013");
