@@ -292,6 +292,7 @@ fn nobody_with_a_shell_uses_up_what_a_revocation_needs() {
     bench.headgate(&["sign-document", "revoke.json", "--key", "site.pem"]);
     bench.headgate(&["trust", "import", "revoke.json", "--yes"]);
     assert!(bench.headgate(&["trust", "show"]).contains("1 images"));
+}
 
 /// Rewrites the log as only its own hashes and checkpoints would tell, takes those away, and has the database forget them.
 fn forge(bench: &Bench, change: impl Fn(Vec<String>) -> Vec<String>) {
