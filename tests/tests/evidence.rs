@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use gateway::audit::tree::Hash;
 use headgate_tests::peers::{python, run};
 use headgate_tests::{Bench, Plc, image};
 
@@ -291,4 +292,134 @@ fn nobody_with_a_shell_uses_up_what_a_revocation_needs() {
     bench.headgate(&["sign-document", "revoke.json", "--key", "site.pem"]);
     bench.headgate(&["trust", "import", "revoke.json", "--yes"]);
     assert!(bench.headgate(&["trust", "show"]).contains("1 images"));
+}
+
+/// Rewrites the log as only its own hashes and checkpoints would tell, takes those away, and has the database forget them.
+fn forge(bench: &Bench, change: impl Fn(Vec<String>) -> Vec<String>) {
+    let log = bench.path("data/audit");
+    let files = std::fs::read_dir(&log).expect("a folder").flatten().map(|e| e.path());
+    let segment = files.filter(|p| !p.ends_with("checkpoints.log")).min().expect("a segment");
+    let text = std::fs::read_to_string(&segment).expect("text");
+    let entries = text.lines().map(|line| line[65..].to_owned()).collect();
+    let changed = change(entries);
+    let line = |entry: &String| format!("{} {entry}\n", Hash::of_leaf(entry.as_bytes()));
+    let forged: String = changed.iter().map(line).collect();
+    assert_ne!(forged, text, "something was changed");
+    std::fs::write(&segment, forged).expect("writable");
+    let _ = std::fs::remove_file(log.join("checkpoints.log"));
+    sql(bench, "DELETE FROM meta WHERE key = 'audit-checkpoint'");
+}
+
+fn sql(bench: &Bench, change: &str) {
+    let program =
+        format!("import sqlite3; d = sqlite3.connect('data/state.db'); d.execute(\"{change}\"); d.commit()");
+    let said = run(bench.dir.path(), "python3", &["-c", &program]);
+    assert_eq!(said.code, 0, "{}", said.text);
+}
+
+/// One entry says something else.
+fn edited(mut entries: Vec<String>, from: &str, to: &str) -> Vec<String> {
+    let entry = entries.iter_mut().find(|entry| entry.contains(from)).expect("it was written down");
+    *entry = entry.replacen(from, to, 1);
+    entries
+}
+
+fn first(mut entries: Vec<String>, count: usize) -> Vec<String> {
+    entries.truncate(count);
+    entries
+}
+
+/// The log that does not fit is set aside, and the gateway goes on with the new one.
+fn set_aside(bench: &mut Bench) {
+    bench.start_anyhow();
+    bench.headgate(&["audit", "set-aside", "--reason", "somebody wrote it anew"]);
+    bench.wait_status("the gate opens", |s| s["gate"]["open"] == true);
+    bench.kill();
+    bench.start();
+    bench.headgate(&["audit", "verify"]);
+}
+
+#[test]
+fn a_log_written_anew_without_its_checkpoints_is_not_what_the_trust_store_remembers() {
+    let (mut bench, plc) = bench();
+    bench.start();
+    bench.headgate(&["audit", "export", "kept"]);
+    bench.kill();
+    copy(&bench.path("data"), &bench.path("whole"));
+    let cut: fn(Vec<String>) -> Vec<String> = |entries| first(entries, 1);
+    let changed: fn(Vec<String>) -> Vec<String> = |e| edited(e, "was provisioned", "was proviSioned");
+    for (what, change) in [("cut", cut), ("edited", changed)] {
+        copy(&bench.path("whole"), &bench.path("data"));
+        forge(&bench, change);
+        let text = shut(&mut bench, &plc, "HG-7013");
+        assert!(text.contains("written anew") && text.contains("trust store"), "{what}: {text}");
+        for ask in [&["audit", "verify"][..], &["audit", "export", "forged"], &["doctor"]] {
+            let said = bench.try_headgate(ask);
+            let text = [said.stdout, said.stderr].concat();
+            let text = String::from_utf8_lossy(&text);
+            assert!(!said.status.success() && text.contains("HG-7013"), "{what}: {ask:?}: {text}");
+        }
+        assert!(!bench.path("data/audit/checkpoints.log").exists(), "{what}: the TPM signs nothing of it");
+    }
+    set_aside(&mut bench);
+    let writes = bench.json(&["status"])["nv_writes"].clone();
+    assert_eq!(writes, serde_json::json!([2, 64]), "the trust store remembers the new log");
+    bench.kill();
+    forge(&bench, |entries| edited(entries, "somebody wrote it anew", "nothing happened"));
+    shut(&mut bench, &plc, "HG-7013");
+}
+
+#[test]
+fn a_log_written_anew_is_not_the_one_that_a_receipt_was_signed_over() {
+    let (mut bench, plc) = bench();
+    bench.start();
+    let new = image()[8192..20_480].to_vec();
+    bench.release("new.bin", &new, "pump-3");
+    bench.wait_status("it is connected", |s| s["plcs"][0]["routes"][0]["connected"] == true);
+    headgate_tests::eventually("it passes", || (download(&bench, &plc, "new.bin") == 0).then_some(()));
+    headgate_tests::eventually("its receipt is signed", || {
+        bench.path("data/receipts/C-000001.json").exists().then_some(())
+    });
+    let writes = bench.json(&["status"])["nv_writes"].clone();
+    assert_eq!(writes, serde_json::json!([1, 64]), "what follows is newer than the last change of trust");
+    bench.kill();
+    forge(&bench, |entries| edited(entries, "staged", "stayed"));
+    let text = shut(&mut bench, &plc, "HG-7013");
+    assert!(text.contains("receipt"), "{text}");
+    // The new log is another one; the receipt over the old one is no reason against it.
+    set_aside(&mut bench);
+    assert!(bench.path("data/receipts/C-000001.json").exists());
+}
+
+#[test]
+fn a_database_taken_away_with_its_mark_is_gone_and_a_new_one_in_its_place_is_told() {
+    let (mut bench, plc) = bench();
+    bench.start();
+    bench.kill();
+    copy(&bench.path("data"), &bench.path("whole"));
+    for kept in [&["tpm.json"][..], &["trust.sealed"], &["audit"]] {
+        copy(&bench.path("whole"), &bench.path("data"));
+        for entry in std::fs::read_dir(bench.path("data")).expect("a folder").flatten() {
+            let name = entry.file_name().into_string().expect("a name");
+            let is_state = name.starts_with("state.");
+            let is_mark = ["tpm.json", "trust.sealed", "audit"].contains(&name.as_str());
+            if is_state || is_mark && !kept.contains(&name.as_str()) {
+                assert_eq!(run(&bench.path("data"), "rm", &["-r", &name]).code, 0);
+            }
+        }
+        bench.start_anyhow();
+        headgate_tests::eventually("reads pass", || {
+            plc.exchange(1, &[3, 0, 0, 0, 1]).ok().filter(|r| r[0] == 3)
+        });
+        let begin = plc.exchange(1, &[16, 0xF0, 0, 0, 3, 6, 0, 1, 0, 0, 4, 0]).expect("an answer");
+        assert_eq!(begin[0], 0x90, "an update is refused: {begin:02x?}");
+        let (code, text) = bench.refused(&["status"]);
+        assert!(code == 71 && text.contains("HG-7005"), "{kept:?}: {code} {text}");
+        bench.kill();
+        assert!(!bench.path("data/state.db").exists(), "{kept:?}: none is made in its place");
+    }
+    copy(&bench.path("whole"), &bench.path("data"));
+    sql(&bench, "DELETE FROM meta");
+    let text = shut(&mut bench, &plc, "HG-7005");
+    assert!(text.contains("a new database"), "{text}");
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::digest::Digest;
 use crate::dsse::tests::{key, sign};
 use crate::reasons as r;
-use crate::trust::{Anchor, Scope as KeyScope, Thresholds, TrustStore};
+use crate::trust::{Anchor, LogHead, Scope as KeyScope, Thresholds, TrustStore};
 
 pub(crate) const NOW: Wall = Wall::trusted(1_800_000_000_000);
 pub(crate) const GATEWAY: &str = "cell-4";
@@ -510,9 +510,13 @@ fn one_box_takes_the_place_of_another_with_the_site_keys_of_both_and_once() {
     Signed::<Replacement>::satisfies(&signed, &TrustStore::new(), GATEWAY, NOW).unwrap();
 
     let mut new = TrustStore::with(41, vec![]).unwrap();
+    let head = |entries| LogHead { entries, root: Digest::of(b"root"), aside: 0 };
+    old.remember_log(head(500));
+    new.remember_log(head(3));
     new.take_over(&old, &leave, NOW).unwrap();
     assert_eq!((new.generation(), new.anchors(), new.since()), (42, old.anchors(), Some(NOW)));
     assert_eq!((new.used(&spent), new.used(&leave.document().id)), (1, 1));
+    assert_eq!(new.log(), Some(head(3)), "the log is this box's own");
     assert!(new.take_over(&old, &leave, NOW).is_err(), "once");
     assert_eq!(TrustStore::from_cbor(&new.to_cbor().unwrap()).unwrap(), new);
 

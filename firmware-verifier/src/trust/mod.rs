@@ -21,7 +21,7 @@ pub use credential::{Certified, Credential, CredentialError, Keyless};
 pub use crl::{Crl, CrlError};
 pub use key::{KeyError, KeyId, KeyKind, PublicKey};
 pub use key_file::KeyFileError;
-pub use record::{Floor, Revocation};
+pub use record::{Floor, LogHead, Revocation};
 pub use role::Role;
 pub use seal::SealError;
 pub use store::TrustStore;

@@ -4,6 +4,7 @@ use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
 use super::anchor::ANY_MODEL;
+use crate::digest::Digest;
 use crate::identity::{IdentityError, Product, required, same};
 
 /// Longest reason or origin in bytes.
@@ -23,6 +24,24 @@ impl std::fmt::Display for Revocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "revoked {}: {}", self.at, self.reason)
     }
+}
+
+/// How far the audit log had come when the store was written: what lies on the disk must begin with that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogHead {
+    /// Number of entries.
+    pub entries: u64,
+    /// Root of the tree of these entries.
+    pub root: Digest,
+    /// Receipts of cases up to this number may be of an earlier log, such as one that a person has set aside.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub aside: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The lowest security version that a product may be given.

@@ -13,7 +13,7 @@ use super::anchor::Anchor;
 use super::credential::{Certified, Credential};
 use super::crl::Crl;
 use super::key::KeyId;
-use super::record::{Floor, MAX_REASON, Revocation, Used};
+use super::record::{Floor, LogHead, MAX_REASON, Revocation, Used};
 use super::role::Role;
 use super::store_error::TrustStoreError;
 use super::threshold::Thresholds;
@@ -52,6 +52,7 @@ pub struct TrustStore {
     pub(super) used: BTreeMap<DocumentId, Used>,
     pub(super) config: Option<Digest>,
     pub(super) since: Option<Wall>,
+    pub(super) log: Option<LogHead>,
     pub(super) crls: BTreeMap<Digest, Crl>,
 }
 
@@ -179,9 +180,27 @@ impl TrustStore {
         self.since
     }
 
+    /// How far the audit log had come at the last change; `None` before the first.
+    pub fn log(&self) -> Option<LogHead> {
+        self.log
+    }
+
+    /// Remembers how far the audit log has come. It goes with the change that is about to be written, and is none itself.
+    pub fn remember_log(&mut self, head: LogHead) {
+        self.log = Some(head);
+    }
+
+    /// A person had the log set aside, and another has begun: the next generation.
+    pub fn begin_log(&mut self, head: LogHead) -> Result<(), TrustStoreError> {
+        self.change(|next| {
+            next.log = Some(head);
+            Ok(())
+        })
+    }
+
     /// Takes over what `old` holds, the store of the box that this one replaces, and remembers that the leave for it
     /// was used: one change. Everything is as it was when the backup was made, but one-shot documents that were issued
-    /// before now count no more: what the other box has used since then, nobody knows.
+    /// before now count no more: what the other box has used since then, nobody knows. The log stays this box's own.
     pub fn take_over(
         &mut self,
         old: &TrustStore,
@@ -193,7 +212,7 @@ impl TrustStore {
         let used_here = self.used.clone();
         self.change(|next| {
             let generation = next.generation;
-            *next = TrustStore { generation, since: Some(now), ..old.clone() };
+            *next = TrustStore { generation, since: Some(now), log: next.log, ..old.clone() };
             next.used.extend(used_here);
             next.use_once_more(*id, uses, expires.wall(), now)
         })
@@ -419,6 +438,7 @@ pub(crate) mod tests {
         let used = Used { count: 5, expires: Wall::trusted(i64::MAX) };
         store.used = (0..MAX_USED).map(|n| (document(n), used)).collect();
         store.config = Some(digest(0));
+        store.log = Some(LogHead { entries: u64::MAX, root: digest(0), aside: u64::MAX });
         for n in 0..64 {
             store.thresholds = store.thresholds.vendor(&format!("{n:0>64}"), Threshold::TWO);
         }

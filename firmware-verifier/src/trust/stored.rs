@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::anchor::Anchor;
 use super::crl::Crl;
 use super::key::KeyId;
-use super::record::{Floor, Revocation, Used};
+use super::record::{Floor, LogHead, Revocation, Used};
 use super::role::Role;
 use super::store::{MAX_STORE, TrustStore};
 use super::store_error::TrustStoreError;
@@ -42,6 +42,7 @@ impl TrustStore {
             used: self.used.clone(),
             config: self.config,
             since: self.since,
+            log: self.log,
             crls: self.crls.iter().map(|(of, list)| (*of, STANDARD.encode(list.der()))).collect(),
         })
     }
@@ -82,6 +83,7 @@ fn second(bytes: &[u8]) -> Result<TrustStore, TrustStoreError> {
         used: read.used,
         config: read.config,
         since: read.since,
+        log: read.log,
         crls: read.crls.into_iter().map(list).collect::<Result<_, _>>()?,
     };
     store.check()?;
@@ -116,6 +118,9 @@ struct Document {
     /// Not there in a box that replaced none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<Wall>,
+    /// Not there before the first change of trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<LogHead>,
     /// Revocation lists in base64, by the SHA-256 of their authority's certificate.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     crls: BTreeMap<Digest, String>,
@@ -162,6 +167,7 @@ mod tests {
             used: BTreeMap::new(),
             config: None,
             since: None,
+            log: None,
             crls: BTreeMap::new(),
         };
         change(&mut document);
@@ -185,6 +191,21 @@ mod tests {
         let site = Anchor::with_role(Role::Site, *plain(1).key().unwrap(), "site", Wall::trusted(0)).unwrap();
         let odd = canonical(one(1, TAG, vec![site])).unwrap();
         assert!(matches!(TrustStore::from_cbor(&odd), Err(TrustStoreError::NotCanonical)));
+    }
+
+    #[test]
+    fn a_store_remembers_how_far_the_log_had_come_and_one_of_before_is_read_byte_for_byte() {
+        let old = written(|_| ());
+        let mut store = TrustStore::from_cbor(&old).unwrap();
+        assert_eq!((store.log(), store.to_cbor().unwrap()), (None, old));
+        let head = LogHead { entries: 136, root: Digest::of(b"root"), aside: 0 };
+        store.remember_log(head);
+        assert_eq!((store.log(), store.generation()), (Some(head), 7), "no change of its own");
+        assert_eq!(TrustStore::from_cbor(&store.to_cbor().unwrap()).unwrap(), store);
+        let anew = LogHead { entries: 1, aside: 9, ..head };
+        store.begin_log(anew).unwrap();
+        assert_eq!((store.log(), store.generation()), (Some(anew), 8));
+        assert_eq!(TrustStore::from_cbor(&store.to_cbor().unwrap()).unwrap(), store);
     }
 
     #[test]

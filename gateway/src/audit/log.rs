@@ -83,7 +83,7 @@ impl Log {
         seen: Option<&Checkpoint>,
     ) -> Result<(Log, Vec<Torn>, Option<AuditError>), AuditError> {
         let Replay { range, segments, newest, torn, .. } =
-            Replay::read(&store, &key, Signatures::Newest, seen)?;
+            Replay::read(&store, &key, Signatures::Newest, seen.as_slice())?;
         let mut full = None;
         for torn in &torn {
             match keep_beginning(&store, &torn.at.file, torn.at.offset) {
@@ -107,10 +107,23 @@ impl Log {
         Ok((log, torn, full))
     }
 
-    /// Reads a whole log and checks every signature; changes nothing.
-    pub fn verify(store: &Store, key: &LogKey, seen: Option<&Checkpoint>) -> Result<Report, AuditError> {
+    /// Reads the log again: it must continue each of `seen`, checkpoints of it that were kept elsewhere.
+    pub fn continues(&self, seen: &[&Checkpoint]) -> Result<(), AuditError> {
+        match seen {
+            [] => Ok(()),
+            seen => Replay::read(&self.store, &self.key, Signatures::Newest, seen).map(drop),
+        }
+    }
+
+    /// Reads a whole log and checks every signature; changes nothing. It must continue each of `seen`.
+    pub fn verify<'a>(
+        store: &Store,
+        key: &LogKey,
+        seen: impl IntoIterator<Item = &'a Checkpoint>,
+    ) -> Result<Report, AuditError> {
+        let seen: Vec<&Checkpoint> = seen.into_iter().collect();
         let Replay { range, newest, checkpoints, torn, .. } =
-            Replay::read(store, key, Signatures::All, seen)?;
+            Replay::read(store, key, Signatures::All, &seen)?;
         let entries = range.size();
         let covered = newest.as_ref().map_or(0, |sealed| sealed.checkpoint().size);
         Ok(Report { entries, root: range.root(), checkpoints, newest, beyond: covered..entries, torn })

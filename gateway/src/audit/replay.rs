@@ -63,12 +63,12 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    /// Reads the log. `seen` is a checkpoint of this log that was kept elsewhere: the log must continue it.
+    /// Reads the log. `seen` are checkpoints of this log that were kept elsewhere: the log must continue each.
     pub(super) fn read(
         store: &Store,
         key: &LogKey,
         signatures: Signatures,
-        seen: Option<&Checkpoint>,
+        seen: &[&Checkpoint],
     ) -> Result<Replay, AuditError> {
         let mut replay = Replay::default();
         replay.read_checkpoints(store, key, signatures)?;
@@ -78,7 +78,7 @@ impl Replay {
             let checkpoint = first_beyond(store, entries)?.unwrap_or(replay.checkpoints - 1);
             return Err(AuditError::Shorter { entries, size, checkpoint });
         }
-        match seen.filter(|seen| seen.size > entries) {
+        match seen.iter().filter(|seen| seen.size > entries).max_by_key(|seen| seen.size) {
             Some(seen) => Err(AuditError::RolledBack { entries, size: seen.size }),
             None => Ok(replay),
         }
@@ -111,7 +111,7 @@ impl Replay {
         Ok(())
     }
 
-    fn read_entries(&mut self, store: &Store, seen: Option<&Checkpoint>) -> Result<(), AuditError> {
+    fn read_entries(&mut self, store: &Store, seen: &[&Checkpoint]) -> Result<(), AuditError> {
         let covered = self.newest.as_ref().map_or(0, |sealed| sealed.checkpoint().size);
         let mut checks = Checks::new(store, seen)?;
         checks.compare(&self.range)?;
@@ -192,11 +192,14 @@ struct Checks<'a> {
     next: Option<(u64, Checkpoint)>,
     /// Entries that the one before covers.
     from: u64,
-    seen: Option<&'a Checkpoint>,
+    /// What was kept elsewhere and comes later, the smallest last.
+    seen: Vec<&'a Checkpoint>,
 }
 
 impl<'a> Checks<'a> {
-    fn new(store: &Store, seen: Option<&'a Checkpoint>) -> Result<Checks<'a>, AuditError> {
+    fn new(store: &Store, seen: &[&'a Checkpoint]) -> Result<Checks<'a>, AuditError> {
+        let mut seen = seen.to_vec();
+        seen.sort_by_key(|seen| std::cmp::Reverse(seen.size));
         let mut checks = Checks { kept: Checkpoints::open(store)?, next: None, from: 0, seen };
         checks.advance()?;
         Ok(checks)
@@ -204,10 +207,10 @@ impl<'a> Checks<'a> {
 
     fn compare(&mut self, range: &Range) -> Result<(), AuditError> {
         let size = range.size();
-        if let Some(seen) = self.seen.filter(|seen| seen.size == size)
-            && seen.root != range.root()
-        {
-            return Err(AuditError::Forked { size, found: range.root(), expected: seen.root });
+        while let Some(seen) = self.seen.pop_if(|seen| seen.size == size) {
+            if seen.root != range.root() {
+                return Err(AuditError::Forked { size, found: range.root(), expected: seen.root });
+            }
         }
         let Some((checkpoint, next)) = self.next.as_ref().filter(|(_, next)| next.size == size) else {
             return Ok(());

@@ -37,10 +37,28 @@ pub(super) enum Book {
 }
 
 pub(super) struct Open {
-    log: Log,
+    pub(super) log: Log,
     repeats: Coalesce,
     /// When the TPM last refused to sign.
     refused: Option<Mono>,
+    pub(super) standing: Standing,
+}
+
+/// What is known of a log from outside of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It was read, and is whole in itself. The TPM signs no checkpoint of it yet.
+    Read,
+    /// A person had the one before set aside: the trust store does not know of this one yet.
+    Begun,
+    /// It continues what the trust store and the receipts remember.
+    Held,
+}
+
+impl Open {
+    fn new(log: Log) -> Box<Open> {
+        Box::new(Open { log, repeats: Coalesce::default(), refused: None, standing: Standing::Read })
+    }
 }
 
 impl Judge {
@@ -60,7 +78,7 @@ impl Judge {
                 for end in torn {
                     tracing::warn!(?end, "the audit log ended half written, as after a loss of power");
                 }
-                self.book = Book::Open(Box::new(Open { log, repeats: Coalesce::default(), refused: None }));
+                self.book = Book::Open(Open::new(log));
             }
             Err(text) => self.damaged(text),
         }
@@ -77,7 +95,7 @@ impl Judge {
         Note::parse(std::str::from_utf8(&bytes).ok()?).ok()
     }
 
-    fn damaged(&mut self, text: String) {
+    pub(super) fn damaged(&mut self, text: String) {
         tracing::error!(error = %text, "the audit log");
         self.book = Book::Damaged(text.clone());
         self.raise(None, why::AUDIT_LOG, Told::Latched, &text);
@@ -235,6 +253,9 @@ impl Judge {
         };
         let at = self.now();
         let Book::Open(book) = &mut self.book else { return };
+        if book.standing != Standing::Held {
+            return; // a log that somebody has written anew must not get a signature
+        }
         let text = match book.log.pending(now) {
             Ok(Some(text)) => text,
             Ok(None) => return,
@@ -270,12 +291,13 @@ impl Judge {
         let key = self.log_key(provisioned).map_err(Failure::internal)?;
         self.set_book_aside()?;
         let opened = Log::open(self.store.clone(), key, None).map_err(|e| audit_failure(&e))?;
-        self.book = Book::Open(Box::new(Open { log: opened.0, repeats: Coalesce::default(), refused: None }));
+        self.book = Book::Open(Open::new(opened.0));
         self.note(Kind::Start, "book", "the gateway was provisioned; a new log begins");
         Ok(())
     }
 
-    /// A person has a damaged book set aside; the next begins with their reason.
+    /// A person has a damaged book set aside; the next begins with their reason. As the gate opens, the trust store
+    /// remembers the new one in place of the old; after a cut before that it is set aside once more.
     pub(super) fn audit_set_aside(&mut self, reason: &str) -> Result<Answered, Failure> {
         let Book::Damaged(text) = &self.book else {
             return Err(Failure::usage("the audit log is whole: there is nothing to set aside"));
@@ -291,6 +313,9 @@ impl Judge {
             "book",
             &format!("the log before was set aside in {folder}: {reason}; {text}"),
         );
+        if let Book::Open(book) = &mut self.book {
+            book.standing = Standing::Begun;
+        }
         self.clear_alarm(None, why::AUDIT_LOG);
         self.open_gate();
         Ok(Answered::Done { text: format!("set aside in {folder}; a new log has begun") })
@@ -307,7 +332,7 @@ impl Judge {
         Ok(format!("{ASIDE}/{stamp}-*"))
     }
 
-    fn whole_book(&mut self) -> Result<&mut Open, Failure> {
+    pub(super) fn whole_book(&mut self) -> Result<&mut Open, Failure> {
         self.open_book();
         match &mut self.book {
             Book::Open(book) => Ok(book),
@@ -353,15 +378,16 @@ impl Judge {
         Ok(found)
     }
 
-    /// Reads the whole log and checks every hash and signature, and that it continues the checkpoint `against`, which was
-    /// kept elsewhere. That one alone tells of a disk that was put back together with the state of its TPM.
+    /// Reads the whole log and checks every hash and signature; that it continues what the database, the trust store and
+    /// the receipts remember; and that it continues the checkpoint `against`, which was kept elsewhere. That one alone tells of a disk that was put back together with the state of its TPM.
     pub(super) fn audit_verify(&mut self, against: Option<&str>) -> Result<Answered, Failure> {
         self.whole_book()?;
         let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
         let provisioned = self.provisioned().map_err(super::trust::gate_failure)?.ok_or_else(missing)?;
         let key = self.log_key(&provisioned).map_err(Failure::internal)?;
-        let seen = self.seen_checkpoint();
-        let report = Log::verify(&self.store, &key, seen.as_ref().map(|n| &n.checkpoint));
+        let mut seen = self.witnesses(self.trust().ok(), &key);
+        seen.extend(self.seen_checkpoint().map(|note| note.checkpoint));
+        let report = Log::verify(&self.store, &key, &seen);
         let report = report.map_err(|e| {
             self.damaged(e.to_string());
             audit_failure(&e)
@@ -419,11 +445,11 @@ pub(super) fn append(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()
     std::fs::OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
 }
 
-fn book_refusal(text: &str) -> Refusal {
+pub(super) fn book_refusal(text: &str) -> Refusal {
     refusal(why::AUDIT_LOG, None, text, "an audit log that is whole and can be written")
 }
 
-fn audit_failure(e: &AuditError) -> Failure {
+pub(super) fn audit_failure(e: &AuditError) -> Failure {
     Failure::new(why::AUDIT_LOG, e.to_string())
 }
 

@@ -309,6 +309,7 @@ const GATE_CODES: &[ReasonCode] = &[
     why::BOOT_STATE,
     why::NOT_PROVISIONED,
     why::TRUST_STORE,
+    why::STATE_DAMAGED,
     why::NOT_READY,
     why::SRK_CHANGED,
     why::STATE_OLD,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hal::clock::{Clock, Wall};
 use hal::reason::ReasonCode;
-use hal::store::{Fuse, RealDisk, Store};
+use hal::store::{Fuse, RealDisk, Store, StoreError};
 use hal::tpm::{Steps, Tcti, Tpm};
 
 use crate::config::{Config, Plc};
@@ -62,6 +62,7 @@ mod thread;
 mod trust;
 mod unverified;
 mod walk;
+mod witness;
 
 pub(crate) use book::CHECKPOINT_TOPIC;
 pub use break_glass::TicketRow;
@@ -151,7 +152,8 @@ impl Judge {
         let disk = RealDisk::open(&config.data).map_err(|e| damaged(&e))?;
         let store = Store::open(disk, DIRS, fuse).map_err(|e| damaged(&e))?;
         replace::forget_incoming(&store).map_err(|e| damaged(&e))?;
-        let db = Db::open(lock, &store).map_err(|e| damaged(&e))?;
+        let has_run = has_run(&store).map_err(|e| damaged(&e))?;
+        let db = Db::open_where(has_run, lock, &store).map_err(|e| damaged(&e))?;
         let vault = Vault::open(store.clone(), Limits::default()).map_err(|e| damaged(&e))?;
         let tcti: Option<Tcti> = config.tpm.tcti.parse().ok();
         let tpm = match (&tcti, steps) {
@@ -209,6 +211,17 @@ impl Judge {
             Failure::not_found(format!("no controller {id:?}; the configuration has {}", known.join(", ")))
         })
     }
+}
+
+/// Whether this folder is of a gateway that was provisioned or has written anything down. The database is made before
+/// any of that, so one that is not there then was taken away, whatever `state.created` says.
+fn has_run(store: &Store) -> Result<bool, StoreError> {
+    for name in [gate::PROVISIONED, trust::TRUST] {
+        if store.open_file(name)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(!store.list(crate::audit::DIR)?.is_empty() || !store.list(receipt::DIR)?.is_empty())
 }
 
 fn refusal(

@@ -272,6 +272,11 @@ impl Judge {
         Ok(Answered::Receipt(Box::new(ReceiptRow { case, signed: None, why, statement: Some(statement) })))
     }
 
+    /// The kept file of a case, as it lies on the disk.
+    pub(super) fn receipt_file(&self, case: CaseNumber) -> Option<Vec<u8>> {
+        self.store.read(&file_name(case), dsse::MAX_ENVELOPE as u64).ok().flatten()
+    }
+
     /// What is wrong with a kept file; empty when all is well. It lies on a disk that others may have written to.
     fn doubt(&self, file: &[u8]) -> Result<String, Failure> {
         let Answered::Keys { evidence, attestation } = self.receipt_keys()? else { return Ok(String::new()) };

@@ -30,10 +30,16 @@ impl Judge {
         let bytes = sealed.ok_or_else(|| bad(format!("{TRUST} is gone: it was deleted")))?;
         let store = TrustStore::unseal(&bytes, key).map_err(|e| bad(e.to_string()))?;
         self.guard(store.generation())?;
-        if self.remembered().map_err(|e| bad(e.to_string()))? != store.generation() {
+        let remembered = self.remembered().map_err(|e| bad(e.to_string()))?;
+        if remembered == 0 && store.log().is_some() {
+            // Whoever changed trust had a database that remembered it.
+            let found = format!("a new database, and a trust store of state {}", store.generation());
+            return Err(refusal(why::STATE_DAMAGED, None, found, "the database that this gateway wrote"));
+        }
+        if remembered != store.generation() {
             self.remember(store.generation()).map_err(|e| bad(e.text))?;
         }
-        Ok(store)
+        self.hold_log_against(store, key)
     }
 
     /// The store a gateway begins with, for the counter's present value.
@@ -156,7 +162,8 @@ impl Judge {
     }
 
     /// File first, then the counter, then the database: a cut between them is finished by [`Judge::load_trust`].
-    pub(super) fn write_trust(&mut self, store: TrustStore) -> Result<(), Failure> {
+    /// The log that it names lies on the disk before it does: no cut makes it name entries that are not there.
+    pub(super) fn write_trust(&mut self, mut store: TrustStore) -> Result<(), Failure> {
         self.afford(Share::Signed)?;
         let key = match self.key() {
             // The way out is to approve a configuration.
@@ -164,21 +171,26 @@ impl Judge {
             other => other,
         };
         let key = key.map_err(gate_failure)?;
+        store.remember_log(self.log_head(store.log())?);
+        self.write_under(&store, &key)?;
+        self.replace_trust(store);
+        Ok(())
+    }
+
+    pub(super) fn write_under(&mut self, store: &TrustStore, key: &[u8; 32]) -> Result<(), Failure> {
         let before = self.state_counter().map_err(gate_failure)?;
         if store.generation() != before.saturating_add(1) {
             let found =
                 format!("a change to state {}, but the TPM's counter is at {before}", store.generation());
             return Err(Failure::new(why::STATE_COUNTER, found));
         }
-        self.seal_trust(&store, &key)?;
+        self.seal_trust(store, key)?;
         self.advance_state(before).map_err(|refusal| {
             // It is on disk: the next opening of the gate finishes it, or says why not.
             self.shut_gate(refusal.clone());
             gate_failure(refusal)
         })?;
-        self.remember(store.generation())?;
-        self.replace_trust(store);
-        Ok(())
+        self.remember(store.generation())
     }
 
     fn seal_trust(&mut self, store: &TrustStore, key: &[u8; 32]) -> Result<(), Failure> {
@@ -247,5 +259,6 @@ pub(super) fn gate_failure(refusal: Refusal) -> Failure {
     Failure::new(refusal.code, format!("found {}, expected {}", refusal.found, refusal.expected))
 }
 
-const TRUST: &str = "trust.sealed";
+/// The sealed trust store.
+pub(super) const TRUST: &str = "trust.sealed";
 const TRUST_GENERATION: &str = "trust-generation";

@@ -24,8 +24,14 @@ impl Db {
     /// A missing file is made only where there never was one (`state.created` says so). A file that is
     /// cut short or altered is an error; it is never replaced.
     pub fn open(lock: Lock, store: &Store) -> Result<Db, StateError> {
+        Db::open_where(false, lock, store)
+    }
+
+    /// As [`Db::open`], for a caller who may know that there was a database: `state.created` can be taken away with it.
+    pub fn open_where(has_run: bool, lock: Lock, store: &Store) -> Result<Db, StateError> {
         let path = lock.dir().join(DATABASE);
-        let created = store.open_file(CREATED)?.is_some();
+        let marked = store.open_file(CREATED)?.is_some();
+        let created = marked || has_run;
         if created && !path.exists() {
             return Err(StateError::Gone { path });
         }
@@ -47,7 +53,7 @@ impl Db {
         schema::migrate(&mut conn, &fuse).map_err(|e| damaged(&path, e))?;
         conn.pragma_update(None, "foreign_keys", true)
             .map_err(|e| StateError::sqlite("open the state", e))?;
-        if !created {
+        if !marked {
             let settled = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
             settled.map_err(|e| StateError::sqlite("settle the new state", e))?;
             store.write_atomic(
