@@ -305,7 +305,8 @@ mod tests {
         assert_eq!((next.generation(), next.bundle()), (2, 1));
         let ids = |list: &[KeyChange]| list.iter().map(|k| k.id).collect::<Vec<_>>();
         assert_eq!(ids(&changes.added), [key(3).id(), key(4).id()]);
-        assert_eq!(changes.added[0].fingerprint, Digest::of(key(3).as_bytes()));
+        assert_eq!(changes.added[0].fingerprint, Digest::of(&key(3).to_spki().unwrap()));
+        assert_eq!(changes.added[0].credential, "ed25519");
         assert_eq!(ids(&changes.removed), [key(1).id()]);
         assert_eq!(changes.revoked_keys[0].1.as_ref().map(|k| k.name.as_str()), Some("approver 22"));
         assert_eq!(changes.revoked_keys[1], (key(99).id(), None, "stolen".into()));

@@ -204,10 +204,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                format!("removed {id}: acme, site, no end, fingerprint {print}"),
+                format!("removed {id}: acme, site, ed25519, no end, fingerprint {print}"),
                 format!("revoked {id}: no key that is trusted here: lost"),
                 format!(
-                    "added {id}: acme, vendor for acme px-200, until 1970-01-01T00:00:00.000Z, fingerprint {print}"
+                    "added {id}: acme, vendor for acme px-200, ed25519, until 1970-01-01T00:00:00.000Z, fingerprint {print}"
                 ),
                 "floor acme px-200: security version 5, was 3".into(),
                 "thresholds signers: site 2, approver 1, vendor 1; were site 1, approver 1, vendor 1".into(),
