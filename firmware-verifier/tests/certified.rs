@@ -2,14 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use firmware_verifier::identity::{Product, Slot};
+use ed25519_dalek::Signer as _;
+use firmware_verifier::Verdict;
+use firmware_verifier::document::{Document, DocumentId, Moment, RevokedKey, TrustBundle};
 use firmware_verifier::reasons as r;
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::trust::{Anchor, Certified, PublicKey, Scope, Signing, Threshold, TrustStore};
-use firmware_verifier::{Gauntlet, Request, Verdict};
+use firmware_verifier::trust::{
+    Anchor, Certified, KeyKind, PublicKey, Role, Scope, Signing, Threshold, TrustStore,
+};
 use hal::clock::{Clock, Wall};
 use hal::reason::ReasonCode;
 
@@ -66,6 +71,9 @@ extendedKeyUsage = emailProtection
 basicConstraints = critical,CA:true,pathlen:0
 keyUsage = critical,keyCertSign,cRLSign
 subjectKeyIdentifier = hash
+[idle]
+basicConstraints = critical,CA:true
+keyUsage = critical,digitalSignature
 [encipher]
 basicConstraints = critical,CA:false
 keyUsage = critical,keyEncipherment
@@ -142,18 +150,7 @@ impl Vendor {
 
     fn verdict(&self, signature: &str, store: &TrustStore, image: &[u8], now: Wall) -> Verdict {
         let signature = SignatureFile::parse(&std::fs::read(self.folder.join(signature)).unwrap()).unwrap();
-        let request = Request {
-            slot: Slot::new("pump-3").unwrap(),
-            product: Product::new("acme", "px-200").unwrap(),
-            identity: None,
-            signature: Some(signature),
-            policy_epoch: 1,
-            state_counter: 1,
-            expires: Wall::trusted(now.ms + 1),
-        };
-        let mut gauntlet = Gauntlet::new(request, store, now);
-        image.chunks(4096).for_each(|chunk| gauntlet.absorb(chunk));
-        gauntlet.finish()
+        support::verdict(signature, store, image, now)
     }
 
     fn passes(&self, signature: &str, store: &TrustStore) {
@@ -336,8 +333,81 @@ fn every_changed_byte_of_a_cms_signature_is_noticed() {
 }
 
 #[test]
+fn a_signer_whom_one_authority_revoked_counts_for_no_other_one() {
+    let (Some(vendor), Some(other)) = (Vendor::new("cross-one"), Vendor::new("cross-two")) else { return };
+    // One authority between, certified by both roots.
+    vendor.run(&format!("openssl req -new {P256} -nodes -keyout sub.key -out sub.csr -subj /O=Acme/CN=Sub"));
+    let certify = |by: &Vendor, out: &str| {
+        by.run(&format!(
+            "openssl x509 -req -in sub.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out {out} \
+             -extfile ca.cnf -extensions authority"
+        ));
+    };
+    certify(&vendor, "sub-one.pem");
+    other.run("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 30 -subj /CN=Other-Root -config ca.cnf -extensions authority");
+    std::fs::copy(vendor.folder.join("sub.csr"), other.folder.join("sub.csr")).unwrap();
+    certify(&other, "sub-two.pem");
+    for (from, to) in [("sub-two.pem", "sub-two.pem"), ("ca.pem", "other.pem")] {
+        std::fs::copy(other.folder.join(from), vendor.folder.join(to)).unwrap();
+    }
+    vendor.run(&format!(
+        "openssl req -new {P256} -nodes -keyout release.key -out release.csr -subj /O=Acme/CN=release"
+    ));
+    vendor.run(
+        "openssl x509 -req -in release.csr -CA sub-one.pem -CAkey sub.key -CAcreateserial -days 30 -out release.pem \
+         -extfile ca.cnf -extensions code",
+    );
+    let both = ["sub-one.pem", "sub-two.pem"].map(|name| std::fs::read(vendor.folder.join(name)).unwrap());
+    std::fs::write(vendor.folder.join("both.pem"), both.concat()).unwrap();
+    vendor.sign("release", "-certfile both.pem -outform DER", "a.p7s");
+    let anchors = vec![vendor.pinned("ca.pem", "release"), vendor.pinned("other.pem", "release")];
+    let mut store = TrustStore::with(1, anchors).unwrap();
+    vendor.passes("a.p7s", &store);
+    vendor.run("openssl ca -config ca.cnf -revoke sub-one.pem");
+    vendor.run("openssl ca -config ca.cnf -gencrl -out revoked.crl");
+    store.import_crl(&std::fs::read(vendor.folder.join("revoked.crl")).unwrap(), now()).unwrap();
+    vendor.refuses("a.p7s", &store, r::SIGNER_REVOKED);
+}
+
+#[test]
+fn the_key_in_a_certificate_may_be_revoked_by_itself() {
+    let Some(vendor) = Vendor::new("key") else { return };
+    vendor.signer("release", P256, "code", "");
+    vendor.sign("release", "-outform DER", "a.p7s");
+    vendor.run("openssl pkey -in release.key -pubout -out release.pub");
+    let key = PublicKey::parse(&std::fs::read(vendor.folder.join("release.pub")).unwrap()).unwrap();
+    let site = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+    let public = PublicKey::new(KeyKind::Ed25519, site.verifying_key().to_bytes()).unwrap();
+    let anchors = vec![
+        vendor.pinned("ca.pem", "release"),
+        Anchor::with_role(Role::Site, public, "site", now()).unwrap(),
+    ];
+    let store = TrustStore::with(1, anchors).unwrap();
+    vendor.passes("a.p7s", &store);
+    let revoked = RevokedKey { key: key.id(), reason: "lost".to_owned() };
+    let document = Document {
+        content: TrustBundle { sequence: 1, revoke_keys: vec![revoked], ..TrustBundle::default() },
+        expires: Moment::new(Wall::trusted(now().ms + 86_400_000)),
+        gateway: "cell-4".to_owned(),
+        id: DocumentId::from_bytes([7; 16]),
+        issued: Moment::new(now()),
+        reason: "as agreed".to_owned(),
+    };
+    let mut envelope = document.to_envelope().unwrap();
+    envelope.attach("", &site.sign(&envelope.message()).to_bytes()).unwrap();
+    let (store, _) = TrustBundle::apply(&envelope, &store, "cell-4", now()).unwrap();
+    vendor.refuses("a.p7s", &store, r::SIGNER_REVOKED);
+}
+
+#[test]
 fn what_is_no_authority_is_not_pinned() {
     let Some(vendor) = Vendor::new("pins") else { return };
+    vendor.run(
+        "openssl req -x509 -key ca.key -out idle.pem -days 9 -subj /CN=Idle -config ca.cnf -extensions idle",
+    );
+    let idle = std::fs::read(vendor.folder.join("idle.pem")).unwrap();
+    let error = Certified::read(&idle, "x").unwrap_err();
+    assert!(error.to_string().contains("may not certify others"), "{error}");
     vendor.signer("release", P256, "code", "");
     vendor.run("openssl x509 -in release.pem -outform DER -out release.der");
     let error = Certified::new(&std::fs::read(vendor.folder.join("release.der")).unwrap(), "x").unwrap_err();

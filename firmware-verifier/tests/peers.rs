@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use firmware_verifier::identity::{Product, Slot};
+use firmware_verifier::Verdict;
 use firmware_verifier::reasons as r;
 use firmware_verifier::signature::{SignatureFile, SignatureFileError};
 use firmware_verifier::trust::{Anchor, KeyFileError, PublicKey, Scope, TrustStore};
-use firmware_verifier::{Gauntlet, Request, Verdict};
 use hal::clock::Wall;
 
 const IMAGE: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
@@ -47,18 +48,7 @@ fn verdict(folder: &Path, key: &str, signature: &str, image: &[u8]) -> Verdict {
     let scope = Scope::new("acme", &["*"]).unwrap();
     let anchors = TrustStore::with(1, vec![Anchor::new(key, "acme", scope, NOW).unwrap()]).unwrap();
     let signature = SignatureFile::parse(&std::fs::read(folder.join(signature)).unwrap()).unwrap();
-    let request = Request {
-        slot: Slot::new("pump-3").unwrap(),
-        product: Product::new("acme", "px-200").unwrap(),
-        identity: None,
-        signature: Some(signature),
-        policy_epoch: 1,
-        state_counter: 1,
-        expires: Wall::trusted(NOW.ms + 1),
-    };
-    let mut gauntlet = Gauntlet::new(request, &anchors, NOW);
-    image.chunks(1400).for_each(|chunk| gauntlet.absorb(chunk));
-    gauntlet.finish()
+    support::verdict(signature, &anchors, image, NOW)
 }
 
 /// Good with its key; refused with one flipped bit, cut short, and with another key.

@@ -2,14 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod support;
+
 use std::path::PathBuf;
 
-use firmware_verifier::identity::{Product, Slot};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use firmware_verifier::Verdict;
 use firmware_verifier::reasons as r;
 use firmware_verifier::signature::SignatureFile;
 use firmware_verifier::trust::{Anchor, Keyless, PublicKey, Scope, TrustStore};
-use firmware_verifier::{Gauntlet, Request, Verdict};
 use hal::clock::Wall;
+use serde_json::Value;
 use sigstore_verify::trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT as PUBLIC;
 
 const NOW: Wall = Wall::trusted(1_800_000_000_000);
@@ -41,18 +45,7 @@ fn keyless(root: &str, identity: &str, issuer: &str) -> TrustStore {
 }
 
 fn verdict(signature: SignatureFile, store: &TrustStore, image: &[u8]) -> Verdict {
-    let request = Request {
-        slot: Slot::new("pump-3").unwrap(),
-        product: Product::new("acme", "px-200").unwrap(),
-        identity: None,
-        signature: Some(signature),
-        policy_epoch: 1,
-        state_counter: 1,
-        expires: Wall::trusted(NOW.ms + 1),
-    };
-    let mut gauntlet = Gauntlet::new(request, store, NOW);
-    gauntlet.absorb(image);
-    gauntlet.finish()
+    support::verdict(signature, store, image, NOW)
 }
 
 /// A case of the suite: its files, or the suite's defaults.
@@ -196,4 +189,46 @@ fn every_changed_byte_of_what_a_bundle_signs_is_noticed() {
             panic!("byte {flip} does not matter, near {text}");
         }
     }
+}
+
+#[test]
+fn without_a_clock_nobody_can_say_whether_an_identity_was_certified() {
+    let Some(suite) = suite() else { return };
+    let case = Case { folder: suite.join("happy-path-v0.3") };
+    let unset = Wall { trusted: false, ..NOW };
+    let store = case.store(IDENTITY, ISSUER);
+    let verdict = support::verdict(case.signature().unwrap(), &store, &case.image(), unset);
+    assert_eq!(verdict.code(), Some(r::CLOCK_UNTRUSTED), "{:?}", verdict.evidence());
+    let keyed = Case { folder: suite.join("managed-key-happy-path") };
+    let verdict = support::verdict(keyed.signature().unwrap(), &keyed.store("", ""), &keyed.image(), unset);
+    assert!(matches!(verdict, Verdict::Verified(..)), "a key needs no clock: {:?}", verdict.evidence());
+}
+
+#[test]
+fn bundles_that_keep_a_verifier_busy_are_refused_before_it_reads_them() {
+    let Some(suite) = suite() else { return };
+    let case = Case { folder: suite.join("happy-path-v0.3") };
+    let good: Value = serde_json::from_str(&case.text("bundle.sigstore.json").unwrap()).unwrap();
+    let refusal = |change: &dyn Fn(&mut Value)| {
+        let mut bundle = good.clone();
+        change(&mut bundle);
+        SignatureFile::parse(bundle.to_string().as_bytes()).unwrap_err().to_string()
+    };
+    let entries = refusal(&|bundle| {
+        let entry = bundle["verificationMaterial"]["tlogEntries"][0].clone();
+        bundle["verificationMaterial"]["tlogEntries"] = vec![entry; 9].into();
+    });
+    assert!(entries.contains("9 log entries; at most 8"), "{entries}");
+    let hashes = refusal(&|bundle| {
+        let proof = &mut bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"];
+        let hash = proof["hashes"][0].clone();
+        proof["hashes"] = vec![hash; 65].into();
+    });
+    assert!(hashes.contains("65 hashes in a proof; at most 64"), "{hashes}");
+    // A SET that a library would sort by comparing each element with each.
+    let set = [&[0x31, 0x82, 0x01, 0x00][..], &[5, 0].repeat(128)].concat();
+    let certificate = refusal(&|bundle| {
+        bundle["verificationMaterial"]["certificate"]["rawBytes"] = STANDARD.encode(&set).into();
+    });
+    assert!(certificate.contains("no plain DER"), "{certificate}");
 }
