@@ -114,7 +114,9 @@ fn a_signed_update_that_overspeeds_the_drive_is_found_named_and_locked() {
     let (code, _) = bench.refused(&["deliver", &bad_id, "--plc", "drive-1"]);
     assert_eq!(code, 60, "acknowledging does not unlock");
     bench.refused(&["plc", "unlock", "drive-1", "--reason", " "]);
-    bench.headgate(&["plc", "unlock", "drive-1", "--reason", "the vendor was called"]);
+    let said = bench.headgate(&["plc", "unlock", "drive-1", "--reason", "the vendor was called"]);
+    assert!(said.contains("is learned as usual"), "whoever lifts it is told what that teaches: {said}");
+    assert!(bench.headgate(&["audit", "list"]).contains("is learned as usual"));
     let plcs = bench.json(&["plc", "list"]);
     assert!(plcs["plcs"][0]["locked"].is_null(), "{plcs}");
     assert!(bench.headgate(&["explain", "C-000002"]).contains("the vendor was called"));

@@ -15,7 +15,7 @@ pub(super) enum Plc {
         /// Controller id.
         plc: String,
     },
-    /// Lift the lock of a controller whose signals changed after an update.
+    /// Lift the lock of a controller whose signals changed after an update. What they do now is learned as usual.
     Unlock {
         /// Controller id.
         plc: String,

@@ -115,7 +115,8 @@ impl Judge {
         Err(refusal(CHANGED_AFTER_UPDATE, Some(case), found, way_back(plc, lock.back_to.as_ref())))
     }
 
-    /// A person lifts the lock of a controller.
+    /// A person lifts the lock of a controller. What its signals do from then on is usual: who wants the old behaviour back
+    /// goes back to the old image first.
     pub(super) fn unlock(&mut self, plc: &str, reason: &str) -> Result<Answered, Failure> {
         self.plc(plc)?;
         if reason.trim().is_empty() {
@@ -125,7 +126,7 @@ impl Judge {
         let lifted = self.db.write("lift a lock", |tx| {
             let Some(lock) = soak::lock_of(tx, plc)? else { return Ok(None) };
             soak::lift(tx, plc, reason, now)?;
-            case::tell(tx, lock.case, now, &format!("the lock is lifted by a person: {reason}"))?;
+            case::tell(tx, lock.case, now, &format!("the lock is lifted by a person: {reason}; {LEARNT}"))?;
             Ok(Some(lock.case))
         })?;
         let Some(case) = lifted else {
@@ -136,8 +137,8 @@ impl Judge {
         self.tell_signals(Mail::Settled(plc.to_string()));
         let case = CaseId(case.as_u64());
         self.sign_receipt_again(number(case));
-        self.note(Audit::Case, plc, &format!("{case}: the lock is lifted: {reason}"));
-        Ok(Answered::Done { text: format!("unlocked: {plc}; {case} says who was told what") })
+        self.note(Audit::Case, plc, &format!("{case}: the lock is lifted: {reason}; {LEARNT}"));
+        Ok(Answered::Done { text: format!("unlocked: {plc}; {LEARNT}; {case} says who was told what") })
     }
 
     /// The lock of a controller on one line.
@@ -161,3 +162,6 @@ fn way_back(plc: &str, image: Option<&ImageDigest>) -> String {
         ),
     }
 }
+
+/// What lifting a lock means for what is usual.
+const LEARNT: &str = "what its signals in alarm do now is learned as usual";

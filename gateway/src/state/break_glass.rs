@@ -108,11 +108,12 @@ const TEXT_CHARS: usize = 400;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::state::testing::{Dir, at};
 
-    fn row() -> BrokenGlass {
+    /// One that is in force from 1 to 100.
+    pub(in crate::state) fn row() -> BrokenGlass {
         BrokenGlass {
             id: "07".repeat(16),
             plc: "pump-3".into(),

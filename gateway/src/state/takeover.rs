@@ -163,17 +163,7 @@ mod tests {
 
     #[test]
     fn a_break_glass_document_that_opened_the_old_box_opens_its_spare_no_more() {
-        let used = break_glass::BrokenGlass {
-            id: "07".repeat(16),
-            plc: "pump".into(),
-            document: "{}".into(),
-            by: "uid 0".into(),
-            accepted: at(1),
-            until: at(100),
-            ended: None,
-            closed: None,
-            closing: None,
-        };
+        let used = break_glass::BrokenGlass { plc: "pump".into(), ..break_glass::tests::row() };
         let dir = Dir::new();
         let mut db = dir.open();
         assert!(db.write("test", |tx| break_glass::accept(tx, &used)).unwrap());
