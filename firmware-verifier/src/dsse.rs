@@ -64,17 +64,32 @@ impl Signers {
 impl Envelope {
     /// An envelope without signatures; sign [`Envelope::message`] and [`Envelope::attach`] the result.
     pub fn new(payload_type: &str, payload: Vec<u8>) -> Result<Envelope, DsseError> {
+        Envelope::within(payload_type, payload, MAX_PAYLOAD)
+    }
+
+    /// As [`Envelope::new`], for a payload of up to `max` bytes.
+    pub(crate) fn within(payload_type: &str, payload: Vec<u8>, max: usize) -> Result<Envelope, DsseError> {
         limit("payload type", payload_type.len(), MAX_TYPE)?;
-        limit("payload", payload.len(), MAX_PAYLOAD)?;
+        limit("payload", payload.len(), max)?;
         Ok(Envelope { payload_type: payload_type.to_owned(), payload, signatures: vec![] })
     }
 
     /// Reads the JSON envelope. Unknown fields are ignored, as the specification demands.
     pub fn parse(bytes: &[u8]) -> Result<Envelope, DsseError> {
         limit("envelope", bytes.len(), MAX_ENVELOPE)?;
+        Envelope::read(bytes, MAX_PAYLOAD)
+    }
+
+    /// As [`Envelope::parse`], for an envelope of up to `max` bytes whose payload is no document.
+    pub(crate) fn parse_within(bytes: &[u8], max: usize) -> Result<Envelope, DsseError> {
+        limit("envelope", bytes.len(), max)?;
+        Envelope::read(bytes, max)
+    }
+
+    fn read(bytes: &[u8], max: usize) -> Result<Envelope, DsseError> {
         let text: EnvelopeText = serde_json::from_slice(bytes)?;
         limit("list of signatures", text.signatures.len(), MAX_SIGNATURES)?;
-        let mut envelope = Envelope::new(&text.payload_type, decode("payload", &text.payload)?)?;
+        let mut envelope = Envelope::within(&text.payload_type, decode("payload", &text.payload)?, max)?;
         for SignatureText { key_id, sig } in text.signatures {
             envelope.attach(key_id.as_deref().unwrap_or_default(), &decode("sig", &sig)?)?;
         }

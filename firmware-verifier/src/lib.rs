@@ -2,16 +2,16 @@
 //! clock and draws no random numbers; bytes, keys, identities and `now` come in, a verdict goes out.
 //!
 //! ```text
-//!   image bytes    trust store    signatures     identity read live   versions
-//!        |              |              |               |                 |
-//!        v              v              v               v                 v
-//!   +--------+   +------------+   +-----------+   +----------+   +----------+
-//!   | intake |-->| revocation |-->| signature |-->| identity |-->| rollback |---> Verdict
-//!   +--------+   +------------+   +-----------+   +----------+   +----------+
-//!   size limits,  image or key     who signed,     the controller  not older      Verified   only made here
-//!   SHA-256       revoked?         enough keys?    it is meant for than allowed   Rejected   a rule is broken
-//!        |              |              |               |                 |        Undecided  could not tell
-//!        '--------------+--------------+--- Evidence --+-----------------'
+//!   image bytes    trust store    signatures     identity read live   versions     list of parts
+//!        |              |              |               |                 |             |
+//!        v              v              v               v                 v             v
+//!   +--------+   +------------+   +-----------+   +----------+   +----------+   +------+
+//!   | intake |-->| revocation |-->| signature |-->| identity |-->| rollback |-->| sbom |---> Verdict
+//!   +--------+   +------------+   +-----------+   +----------+   +----------+   +------+
+//!   size limits,  image or key     who signed,     the controller  not older     signed,     Verified   only made here
+//!   SHA-256       revoked?         enough keys?    it is meant for than allowed  of this     Rejected   a rule is broken
+//!        |              |              |               |                 |       image?      Undecided  could not tell
+//!        '--------------+--------------+--- Evidence --+-----------------+-----------'
 //! ```
 //!
 //! What people sign away from the gateway, [`document`]s in [`dsse`] envelopes, changes the trust store or
@@ -34,6 +34,7 @@ mod hex;
 pub mod identity;
 pub mod looks;
 pub mod reasons;
+pub mod sbom;
 pub mod signature;
 pub mod statement;
 pub mod trust;

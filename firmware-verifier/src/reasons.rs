@@ -1,4 +1,5 @@
-//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity, 5xxx rollback.
+//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity, 3xxx parts and weaknesses, 5xxx
+//! rollback.
 //!
 //! A code is never reused and never changes its meaning; a new one takes a free number. `headgate
 //! explain`, the alarms and the docs are made from [`REASONS`].
@@ -83,6 +84,14 @@ pub const BUNDLE_ROLLBACK: ReasonCode = ReasonCode(1095);
 pub const WRONG_VENDOR: ReasonCode = ReasonCode(2001);
 /// The controller is of another model.
 pub const WRONG_MODEL: ReasonCode = ReasonCode(2002);
+/// No list of parts, where one is demanded.
+pub const SBOM_MISSING: ReasonCode = ReasonCode(3001);
+/// A list of parts that cannot be read.
+pub const SBOM_UNREADABLE: ReasonCode = ReasonCode(3002);
+/// A list of parts that nobody who may has signed.
+pub const SBOM_NOT_SIGNED: ReasonCode = ReasonCode(3003);
+/// A list of parts of something else.
+pub const SBOM_ELSEWHERE: ReasonCode = ReasonCode(3004);
 /// The image is below the security-version floor of its product, or older than what was accepted last.
 pub const ROLLBACK: ReasonCode = ReasonCode(5001);
 /// Nobody can tell whether the image is older than what is allowed.
@@ -243,9 +252,9 @@ pub const REASONS: &[Reason] = &[
     Reason {
         code: IMAGE_IS_A_DOCUMENT,
         title: "image is a signed document",
-        meaning: "The image consists of the bytes that are signed for a DSSE envelope or a CMS signature, not of firmware.",
-        cause: "Somebody tries to pass the signature of something else off as that of an image.",
-        next: "find out where the image came from, and treat it as hostile",
+        meaning: "The image consists of the bytes that are signed for a DSSE envelope or a CMS signature, or of a JSON document, not of firmware.",
+        cause: "The wrong file was given, or somebody tries to pass the signature of something else off as that of an image.",
+        next: "give the image itself; where this was it, find out where it came from, and treat it as hostile",
         who: Who::Engineer,
         exit: 11,
     },
@@ -448,6 +457,42 @@ pub const REASONS: &[Reason] = &[
         exit: 15,
     },
     Reason {
+        code: SBOM_MISSING,
+        title: "image without an SBOM",
+        meaning: "The image came without a list of its parts, which the zone of the controller demands.",
+        cause: "The vendor's SBOM was not given along, or there is none.",
+        next: "give the vendor's SBOM along (--sbom FILE), or ask the vendor for it",
+        who: Who::Engineer,
+        exit: 30,
+    },
+    Reason {
+        code: SBOM_UNREADABLE,
+        title: "SBOM cannot be read",
+        meaning: "The file given as SBOM is of no form that is read, or damaged.",
+        cause: "The wrong file was given, it is in another format, or its maker is at fault.",
+        next: "give CycloneDX 1.4 to 1.6 in JSON as its signer wrote it",
+        who: Who::Engineer,
+        exit: 30,
+    },
+    Reason {
+        code: SBOM_NOT_SIGNED,
+        title: "SBOM not signed by who may sign the image",
+        meaning: "A list of parts that nobody trusted has signed says nothing.",
+        cause: "Its signature file was not given along, is of another file, or is by a key that may not sign for this product.",
+        next: "give its signature along (--sbom-signature FILE), or leave the SBOM out where the zone allows it",
+        who: Who::Engineer,
+        exit: 30,
+    },
+    Reason {
+        code: SBOM_ELSEWHERE,
+        title: "SBOM of another image",
+        meaning: "The list of parts is signed, and is not one of this image.",
+        cause: "The SBOM of another version was given along, or the vendor's names no image at all.",
+        next: "give the SBOM of exactly this image; ask the vendor to put its SHA-256 into metadata.component",
+        who: Who::Engineer,
+        exit: 30,
+    },
+    Reason {
         code: ROLLBACK,
         title: "image is older than allowed",
         meaning: "The image is below the security-version floor of its product, or older than what was accepted last.",
@@ -475,7 +520,7 @@ mod tests {
     fn the_table_is_in_order_in_range_and_complete() {
         assert!(REASONS.windows(2).all(|pair| pair[0].code < pair[1].code));
         for row in REASONS {
-            assert!(matches!(row.code.0, 1000..=2999 | 5000..=5999), "{}", row.code);
+            assert!(matches!(row.code.0, 1000..=3999 | 5000..=5999), "{}", row.code);
             let texts = [row.title, row.meaning, row.cause, row.next];
             assert!(texts.iter().all(|text| text.trim() == *text && text.len() > 5), "{}", row.code);
             assert!(row.exit != 0 && row.exit != 1, "{}", row.code);

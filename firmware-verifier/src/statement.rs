@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::digest::Digest;
+use crate::sbom;
 
 /// The payload type of a statement in an envelope.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -24,18 +25,25 @@ pub const RELEASING: [&str; 4] = [
     "https://sigstore.dev/cosign/sign/v1",
 ];
 
-/// A statement.
+/// A statement. `P` is what it says; `serde::de::IgnoredAny` keeps nothing of a long predicate.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Statement {
+pub struct Statement<P = Value> {
     subjects: Vec<Option<Digest>>,
     predicate_type: String,
-    predicate: Value,
+    predicate: P,
 }
 
 impl Statement {
     /// Reads the payload of an envelope.
     pub fn parse(payload: &[u8]) -> Result<Statement, StatementError> {
-        let read: StatementText =
+        Statement::read(payload)
+    }
+}
+
+impl<P: Default + for<'de> Deserialize<'de>> Statement<P> {
+    /// Reads the payload of an envelope, and of the predicate as much as `P` takes.
+    pub(crate) fn read(payload: &[u8]) -> Result<Statement<P>, StatementError> {
+        let read: StatementText<P> =
             serde_json::from_slice(payload).map_err(|e| StatementError::Json(e.to_string()))?;
         if !TYPES.contains(&read.kind.as_str()) {
             return Err(StatementError::Kind { found: clip(&read.kind) });
@@ -57,13 +65,18 @@ impl Statement {
         RELEASING.contains(&self.predicate_type.as_str())
     }
 
+    /// Whether it lists the parts of an image.
+    pub(crate) fn lists_parts(&self) -> bool {
+        sbom::is_predicate(&self.predicate_type)
+    }
+
     /// What kind of statement it is.
     pub fn predicate_type(&self) -> &str {
         &self.predicate_type
     }
 
     /// What it says.
-    pub fn predicate(&self) -> &Value {
+    pub fn predicate(&self) -> &P {
         &self.predicate
     }
 
@@ -84,14 +97,15 @@ fn clip(text: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct StatementText {
+#[serde(bound = "P: Default + Deserialize<'de>")]
+struct StatementText<P> {
     #[serde(rename = "_type")]
     kind: String,
     subject: Vec<SubjectText>,
     #[serde(rename = "predicateType")]
     predicate_type: String,
     #[serde(default)]
-    predicate: Value,
+    predicate: P,
 }
 
 #[derive(Deserialize)]

@@ -22,19 +22,6 @@ const IDENTITY: &str = "https://github.com/sigstore-conformance/extremely-danger
                         workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main";
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
 
-/// The suite's folder; `None` when there are no vectors here, which CI does not allow.
-fn suite() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors");
-    let folder = std::env::var_os("HEADGATE_VECTORS").map_or(beside, PathBuf::from);
-    let suite = folder.join("sigstore-conformance-sample/bundle-verify");
-    if suite.is_dir() {
-        return Some(suite);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing", suite.display());
-    eprintln!("skipped: {} is missing", suite.display());
-    None
-}
-
 fn anchor(credential: impl Into<firmware_verifier::trust::Credential>) -> TrustStore {
     let scope = Scope::new("acme", &["*"]).unwrap();
     TrustStore::with(1, vec![Anchor::new(credential, "acme", scope, NOW).unwrap()]).unwrap()
@@ -79,7 +66,7 @@ impl Case {
 
 #[test]
 fn the_conformance_suite_is_met_and_nothing_good_passes_for_another_image_identity_or_issuer() {
-    let Some(suite) = suite() else { return };
+    let Some(suite) = support::vectors("sigstore-conformance-sample/bundle-verify") else { return };
     let (mut good, mut bad) = (0, 0);
     let mut folders: Vec<PathBuf> = std::fs::read_dir(&suite).unwrap().map(|e| e.unwrap().path()).collect();
     folders.sort();
@@ -126,7 +113,7 @@ fn the_conformance_suite_is_met_and_nothing_good_passes_for_another_image_identi
 
 #[test]
 fn an_identity_never_stands_in_for_a_key_nor_a_key_for_an_identity() {
-    let Some(suite) = suite() else { return };
+    let Some(suite) = support::vectors("sigstore-conformance-sample/bundle-verify") else { return };
     let case = |name: &str| Case { folder: suite.join(name) };
     let (keyed, certified) = (case("managed-key-happy-path"), case("happy-path-v0.3"));
     let key = keyed.store("", "");
@@ -139,7 +126,7 @@ fn an_identity_never_stands_in_for_a_key_nor_a_key_for_an_identity() {
 
 #[test]
 fn a_good_bundle_under_the_keys_of_another_instance_is_unknown() {
-    let Some(suite) = suite() else { return };
+    let Some(suite) = support::vectors("sigstore-conformance-sample/bundle-verify") else { return };
     let case = |name: &str| Case { folder: suite.join(name) };
     let staging = case("rekor2-happy-path").text("trusted_root.json").unwrap();
     let good = case("happy-path-v0.3");
@@ -174,7 +161,7 @@ fn what_is_no_trusted_root_is_not_pinned_and_what_is_pinned_reads_back() {
 
 #[test]
 fn every_changed_byte_of_what_a_bundle_signs_is_noticed() {
-    let Some(suite) = suite() else { return };
+    let Some(suite) = support::vectors("sigstore-conformance-sample/bundle-verify") else { return };
     let case = Case { folder: suite.join("managed-key-happy-path") };
     let (store, image) = (case.store("", ""), case.image());
     let good = std::fs::read(case.folder.join("bundle.sigstore.json")).unwrap();
@@ -193,7 +180,7 @@ fn every_changed_byte_of_what_a_bundle_signs_is_noticed() {
 
 #[test]
 fn without_a_clock_nobody_can_say_whether_an_identity_was_certified() {
-    let Some(suite) = suite() else { return };
+    let Some(suite) = support::vectors("sigstore-conformance-sample/bundle-verify") else { return };
     let case = Case { folder: suite.join("happy-path-v0.3") };
     let unset = Wall { trusted: false, ..NOW };
     let store = case.store(IDENTITY, ISSUER);
@@ -206,7 +193,7 @@ fn without_a_clock_nobody_can_say_whether_an_identity_was_certified() {
 
 #[test]
 fn bundles_that_keep_a_verifier_busy_are_refused_before_it_reads_them() {
-    let Some(suite) = suite() else { return };
+    let Some(suite) = support::vectors("sigstore-conformance-sample/bundle-verify") else { return };
     let case = Case { folder: suite.join("happy-path-v0.3") };
     let good: Value = serde_json::from_str(&case.text("bundle.sigstore.json").unwrap()).unwrap();
     let refusal = |change: &dyn Fn(&mut Value)| {

@@ -1,4 +1,5 @@
-//! The management socket: one request a connection, as one line of JSON; an image follows it.
+//! The management socket: one request a connection, as one line of JSON; the list of an image's parts and the image follow
+//! it.
 //!
 //! Callers are known by their credentials, which the kernel tells: root and the gateway's own user may do
 //! everything, the gateway's group may look. Nobody else gets an answer.
@@ -8,13 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use firmware_verifier::sbom::MAX_SBOM;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::judge::{Answered, Asked, Failure, Inbox, Message, Request};
-use crate::vault::{ImageIntake, Vault};
+use crate::judge::{Answered, Asked, Brought, Failure, Inbox, Message, Request, SbomGiven};
+use crate::vault::Vault;
 
 /// The line a caller sends.
 #[derive(Debug, Serialize, Deserialize)]
@@ -23,6 +25,26 @@ struct Line {
     /// Bytes of the image behind the line.
     #[serde(default)]
     image: u64,
+    /// The list of its parts, before the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sbom: Option<SbomLine>,
+}
+
+/// A list of parts behind the line.
+#[derive(Debug, Serialize, Deserialize)]
+struct SbomLine {
+    len: u64,
+    signature: Option<Vec<u8>>,
+}
+
+/// What goes along with a request.
+pub struct Parcel<'a> {
+    /// The image.
+    pub image: &'a mut dyn Read,
+    /// Its size in bytes.
+    pub len: u64,
+    /// The list of its parts.
+    pub sbom: Option<&'a SbomGiven>,
 }
 
 /// The line a caller gets.
@@ -66,7 +88,7 @@ async fn call(stream: UnixStream, inbox: Inbox, vault: Option<Vault>) {
     let (rights, caller) = (rights(&stream), caller(&stream));
     let mut stream = BufReader::new(stream);
     let reply = match take(&mut stream, rights, vault).await {
-        Ok((request, image)) => ask(&inbox, Asked { request, image, caller }).await,
+        Ok((request, brought)) => ask(&inbox, Asked { request, brought, caller }).await,
         Err(failure) => Err(failure),
     };
     let mut line = serde_json::to_vec(&reply).unwrap_or_default();
@@ -140,12 +162,12 @@ fn only_looks(request: &Request) -> bool {
     )
 }
 
-/// Reads one request and the image behind it.
+/// Reads one request and what is behind it.
 async fn take(
     stream: &mut BufReader<UnixStream>,
     rights: Rights,
     vault: Option<Vault>,
-) -> Result<(Request, Option<ImageIntake>), Failure> {
+) -> Result<(Request, Brought), Failure> {
     let mut line = Vec::new();
     let read = (&mut *stream).take(MAX_LINE).read_until(b'\n', &mut line).await;
     read.map_err(|e| Failure::internal(e.to_string()))?;
@@ -156,8 +178,12 @@ async fn take(
         _ => return Err(Failure::usage("not allowed: run this as root or as the gateway's user")),
     }
     if !line.request.carries_image() {
-        return Ok((line.request, None));
+        return Ok((line.request, Brought::default()));
     }
+    let sbom = match line.sbom {
+        Some(sbom) => Some(take_sbom(stream, sbom).await?),
+        None => None,
+    };
     let vault = vault.ok_or_else(|| Failure::new(crate::reasons::STATE_DAMAGED, "there is no vault"))?;
     let mut intake = vault.intake(line.image)?;
     let mut buffer = vec![0; READ];
@@ -171,11 +197,23 @@ async fn take(
         intake.write(&buffer[..n])?;
         left -= n as u64;
     }
-    Ok((line.request, Some(intake)))
+    Ok((line.request, Brought { image: Some(intake), sbom }))
+}
+
+async fn take_sbom(stream: &mut BufReader<UnixStream>, line: SbomLine) -> Result<SbomGiven, Failure> {
+    let SbomLine { len, signature } = line;
+    let len = usize::try_from(len)
+        .ok()
+        .filter(|len| *len <= MAX_SBOM)
+        .ok_or_else(|| Failure::usage(format!("an SBOM of {len} bytes: at most {MAX_SBOM} are read")))?;
+    let mut file = vec![0; len];
+    let read = stream.read_exact(&mut file).await;
+    read.map_err(|e| Failure::usage(format!("the SBOM ended early: {e}")))?;
+    Ok(SbomGiven { file, signature })
 }
 
 /// Asks the running gateway. `None`: no gateway runs on this socket.
-pub fn ask_running(socket: &Path, request: &Request, image: Option<(&mut dyn Read, u64)>) -> Option<Reply> {
+pub fn ask_running(socket: &Path, request: &Request, parcel: Option<Parcel<'_>>) -> Option<Reply> {
     let mut stream = match std::os::unix::net::UnixStream::connect(socket) {
         Ok(stream) => stream,
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
@@ -184,7 +222,7 @@ pub fn ask_running(socket: &Path, request: &Request, image: Option<(&mut dyn Rea
         Err(_) => return None,
     };
     Some(
-        converse(&mut stream, request, image)
+        converse(&mut stream, request, parcel)
             .unwrap_or_else(|e| Err(Failure::internal(format!("management socket: {e}")))),
     )
 }
@@ -192,16 +230,22 @@ pub fn ask_running(socket: &Path, request: &Request, image: Option<(&mut dyn Rea
 fn converse(
     stream: &mut std::os::unix::net::UnixStream,
     request: &Request,
-    image: Option<(&mut dyn Read, u64)>,
+    parcel: Option<Parcel<'_>>,
 ) -> io::Result<Reply> {
     stream.set_read_timeout(Some(CALL_TIMEOUT))?;
-    let line = Line { request: request.clone(), image: image.as_ref().map_or(0, |(_, len)| *len) };
+    let sbom = parcel.as_ref().and_then(|parcel| parcel.sbom);
+    let line = Line {
+        request: request.clone(),
+        image: parcel.as_ref().map_or(0, |parcel| parcel.len),
+        sbom: sbom.map(|s| SbomLine { len: s.file.len() as u64, signature: s.signature.clone() }),
+    };
     let mut bytes = serde_json::to_vec(&line)?;
     bytes.push(b'\n');
     stream.write_all(&bytes)?;
-    if let Some((image, len)) = image {
+    if let Some(Parcel { image, len, sbom }) = parcel {
         // A refusal may come while the image is still being sent: then the reply says why.
-        if let Err(e) = io::copy(&mut image.take(len), stream)
+        let list = sbom.map_or(&[][..], |sbom| &sbom.file);
+        if let Err(e) = io::copy(&mut Read::chain(list, image.take(len)), stream)
             && !matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
         {
             return Err(e);
@@ -216,8 +260,8 @@ fn converse(
 const MAX_CALLERS: usize = 16;
 /// How long a caller may go on sending after its answer.
 const HANG_UP: Duration = Duration::from_secs(10);
-/// Longest request line.
-const MAX_LINE: u64 = 1 << 20;
+/// Longest request line: two signature files, as numbers.
+const MAX_LINE: u64 = 2 << 20;
 /// Longest reply read.
 const MAX_REPLY: u64 = 16 << 20;
 /// Longest call, an image of 64 MiB included.

@@ -1,10 +1,13 @@
 //! Signatures that are checked when the image's SHA-256 is known: none of them reads the image again.
 
+use serde::de::IgnoredAny;
+
 use super::Fault;
 use super::signer::{mismatch, unknown};
 use crate::digest::Digest;
 use crate::dsse::Envelope;
 use crate::reasons;
+use crate::sbom;
 use crate::signature::cosign::CosignBundle;
 use crate::signature::ecdsa::EcdsaSignature;
 use crate::statement::{PAYLOAD_TYPE, RELEASING, Statement, StatementError};
@@ -43,8 +46,8 @@ impl ByDigest {
         }
     }
 
-    /// Whose signature of this image it is.
-    pub(super) fn signers(self, image: &Digest) -> Result<Vec<Anchor>, Fault> {
+    /// Whose signature of this image it is; a statement must say `says` of it.
+    pub(super) fn signers(self, image: &Digest, says: Says) -> Result<Vec<Anchor>, Fault> {
         let ByDigest { signature, candidates } = self;
         match signature {
             Kind::Ecdsa(signature) => ecdsa(&signature, candidates, image),
@@ -55,7 +58,7 @@ impl ByDigest {
                     None => Ok(signers),
                 }
             }
-            Kind::Statement(envelope) => statement(&envelope, candidates, image),
+            Kind::Statement(envelope) => statement(&envelope, candidates, image, says),
         }
     }
 }
@@ -73,7 +76,12 @@ fn ecdsa(signature: &EcdsaSignature, candidates: Vec<Anchor>, image: &Digest) ->
 }
 
 /// The signature first: what nobody trusted has signed is not read.
-fn statement(envelope: &Envelope, candidates: Vec<Anchor>, image: &Digest) -> Result<Vec<Anchor>, Fault> {
+fn statement(
+    envelope: &Envelope,
+    candidates: Vec<Anchor>,
+    image: &Digest,
+    says: Says,
+) -> Result<Vec<Anchor>, Fault> {
     let tried = candidates.len();
     let signed = envelope.verify(candidates.iter().filter_map(Anchor::key));
     let signers: Vec<Anchor> =
@@ -81,27 +89,40 @@ fn statement(envelope: &Envelope, candidates: Vec<Anchor>, image: &Digest) -> Re
     if signers.is_empty() {
         return Err(mismatch(format!("a DSSE envelope that none of {tried} keys tried has signed")));
     }
-    released(envelope.payload_type(), envelope.payload(), image).map(|()| signers)
+    says.check(envelope.payload_type(), envelope.payload(), image).map(|()| signers)
 }
 
-/// Whether what somebody trusted has signed gives out this image.
-pub(super) fn released(payload_type: &str, payload: &[u8], image: &Digest) -> Result<(), Fault> {
-    if payload_type != PAYLOAD_TYPE {
-        let found = format!("a signed envelope of type {:?}", clip(payload_type));
-        return Err(
-            Rejection::new(reasons::STATEMENT_OTHER_KIND, found, format!("type {PAYLOAD_TYPE}")).into()
-        );
+/// What a statement that somebody trusted has signed must say of the image.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// That it is given out.
+    GivenOut,
+    /// What it is made of.
+    Parts,
+}
+
+impl Says {
+    /// Whether this payload says it of this image.
+    pub(super) fn check(self, payload_type: &str, payload: &[u8], image: &Digest) -> Result<(), Fault> {
+        if payload_type != PAYLOAD_TYPE {
+            let found = format!("a signed envelope of type {:?}", clip(payload_type));
+            return Err(other_kind(found, format!("type {PAYLOAD_TYPE}")));
+        }
+        let statement = Statement::<IgnoredAny>::read(payload).map_err(damaged)?;
+        if !statement.is_about(image) {
+            return Err(mismatch(format!("a signed statement about {}", statement.subjects_text())));
+        }
+        let (said, expected) = match self {
+            Says::GivenOut => (statement.releases(), format!("one of {}", RELEASING.join(", "))),
+            Says::Parts => (statement.lists_parts(), sbom::PREDICATE.to_owned()),
+        };
+        let kind = clip(statement.predicate_type());
+        if said { Ok(()) } else { Err(other_kind(format!("a signed statement of type {kind:?}"), expected)) }
     }
-    let statement = Statement::parse(payload).map_err(damaged)?;
-    if !statement.is_about(image) {
-        return Err(mismatch(format!("a signed statement about {}", statement.subjects_text())));
-    }
-    if !statement.releases() {
-        let found = format!("a signed statement of type {:?}", clip(statement.predicate_type()));
-        let expected = format!("one of {}", RELEASING.join(", "));
-        return Err(Rejection::new(reasons::STATEMENT_OTHER_KIND, found, expected).into());
-    }
-    Ok(())
+}
+
+fn other_kind(found: String, expected: String) -> Fault {
+    Rejection::new(reasons::STATEMENT_OTHER_KIND, found, expected).into()
 }
 
 fn damaged(error: StatementError) -> Fault {

@@ -19,6 +19,8 @@ pub enum Stage {
     Identity,
     /// Whether it is older than what the product may be given.
     Rollback,
+    /// What it is made of, as its vendor says.
+    Sbom,
 }
 
 /// How a stage ended.

@@ -7,9 +7,11 @@
 mod by_digest;
 mod certified;
 pub(crate) mod evidence;
+mod head;
 mod identity;
 pub(crate) mod lane;
 pub(crate) mod papers;
+mod parts;
 mod revocation;
 mod rollback;
 pub(crate) mod signer;
@@ -20,14 +22,16 @@ use hal::clock::Wall;
 
 use crate::digest::{Digest, DigestStream};
 use crate::document::Signed;
-use crate::dsse;
 use crate::identity::{ControllerIdentity, Observed, Product, Slot};
 use crate::reasons;
+use crate::sbom::SbomFile;
 use crate::signature::SignatureFile;
 use crate::trust::{Anchor, TrustStore};
 use crate::verdict::{Basis, Evidence, Outcome, Rejection, Spend, Stage, Verdict, Verified, VerifierError};
+use head::Head;
 use lane::{Lane, lanes};
 use papers::Papers;
+use parts::Against;
 use rollback::{Age, Ticket};
 use signer::{Backing, SignerCheck};
 
@@ -108,7 +112,8 @@ impl Gauntlet {
 
     /// The verdict on all bytes absorbed.
     pub fn finish(self) -> Verdict {
-        let Gauntlet { mut request, papers, ticket, store, now, len, head, digest, signer } = self;
+        let Gauntlet { mut request, mut papers, ticket, store, now, len, head, digest, signer } = self;
+        let sbom = papers.sbom.take();
         let mut run =
             Run { digest: (len <= MAX_IMAGE).then(|| digest.finish()), evidence: vec![], first: None };
         run.record(Stage::Intake, intake(len, &head), None);
@@ -126,6 +131,7 @@ impl Gauntlet {
             request.expires = leave.until;
         }
         let spends = leave.filter(|_| !papers.downgrade_spent);
+        run.sbom(sbom, papers.sbom_required, (&store, &request.slot, &request.product), now);
         match (run.first, signed) {
             (None, Some((digest, Ok(backing)))) => {
                 match Verified::mint(digest, len, &backing, spends, &request) {
@@ -221,51 +227,39 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Records the SBOM stage. Without the image's digest there is nothing that a list could be of.
+    fn sbom(
+        &mut self,
+        file: Option<SbomFile>,
+        required: bool,
+        (store, slot, product): (&TrustStore, &Slot, &Product),
+        now: Wall,
+    ) {
+        let Some(image) = self.digest else { return self.record(Stage::Sbom, Ok(None), None) };
+        let (stepped, sbom) = parts::check(file, required, &Against { store, slot, product, image, now });
+        let age = sbom.and_then(|sbom| sbom.made()).and_then(|made| age_s(made, now));
+        self.record(Stage::Sbom, stepped, age);
+    }
+}
+
+/// Whole seconds since `made`, where the clock tells.
+fn age_s(made: Wall, now: Wall) -> Option<u64> {
+    if now.trusted { u64::try_from((now.ms - made.ms) / 1000).ok() } else { None }
+}
+
 /// Size limits, and bytes that are something else that vendors sign.
 fn intake(len: u64, head: &Head) -> Stepped {
     if len == 0 || len > MAX_IMAGE {
         return Err(Rejection::from_size(len).into());
     }
-    if head.is_signed_document() {
-        let found = "the bytes that are signed for a DSSE envelope or a CMS signature".to_owned();
+    if let Some(document) = head.document() {
         let expected = "a firmware image".to_owned();
-        return Err(Rejection::new(reasons::IMAGE_IS_A_DOCUMENT, found, expected).into());
+        return Err(Rejection::new(reasons::IMAGE_IS_A_DOCUMENT, document.to_owned(), expected).into());
     }
     let expected = format!("1 to {MAX_IMAGE} bytes");
     Ok(Some(Finding { found: format!("an image of {len} bytes"), expected }))
 }
-
-/// The first bytes of the image.
-#[derive(Debug, Default)]
-struct Head(Vec<u8>);
-
-impl Head {
-    fn absorb(&mut self, bytes: &[u8]) {
-        let missing = HEAD.saturating_sub(self.0.len());
-        self.0.extend(bytes.iter().take(missing));
-    }
-
-    /// A key that signs images and statements, or images and CMS, would otherwise let the signature of a statement or of
-    /// signed attributes pass as that of an image made of the same bytes.
-    fn is_signed_document(&self) -> bool {
-        self.0.starts_with(dsse::PAE_START) || self.is_signed_attributes()
-    }
-
-    /// A SET whose first element is an attribute of PKCS #9 (RFC 5652 §5.4, §11).
-    fn is_signed_attributes(&self) -> bool {
-        let [0x31, len, rest @ ..] = self.0.as_slice() else { return false };
-        let rest = match len {
-            0..=0x7f => rest,
-            more => rest.get(usize::from(more & 0x7f)..).unwrap_or_default(),
-        };
-        matches!(rest, [0x30, _, attribute @ ..] if attribute.starts_with(PKCS9))
-    }
-}
-
-/// Bytes of an image that are looked at.
-const HEAD: usize = 24;
-/// An OBJECT IDENTIFIER below pkcs-9, up to its last number.
-const PKCS9: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09];
 
 /// Words for who signed; nothing when the image was too large to be hashed.
 fn signature(product: &Product, signed: Option<&Result<Backing, Fault>>) -> Stepped {

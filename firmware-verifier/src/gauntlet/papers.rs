@@ -1,6 +1,7 @@
 //! What comes along with an image besides its first signature, and what is known of its product.
 
 use crate::dsse::Envelope;
+use crate::sbom::SbomFile;
 use crate::signature::SignatureFile;
 use crate::version::VersionScheme;
 
@@ -29,4 +30,8 @@ pub struct Papers {
     pub scheme: Option<VersionScheme>,
     /// The version that this controller accepted last.
     pub accepted: Option<String>,
+    /// The list of its parts.
+    pub sbom: Option<SbomFile>,
+    /// Whether it may not go without one.
+    pub sbom_required: bool,
 }

@@ -7,7 +7,7 @@
 use hal::clock::Wall;
 
 use super::Fault;
-use super::by_digest::{ByDigest, Kind};
+use super::by_digest::{ByDigest, Kind, Says};
 use super::certified::CertifiedCheck;
 use super::lane::Hashes;
 use super::papers::MAX_SIGNATURE_FILES;
@@ -123,9 +123,9 @@ impl SignerCheck {
                 FileCheck::Minisign { signature, candidates, hash } => {
                     by(minisign_signers(&signature, candidates, hash))
                 }
-                FileCheck::ByDigest(check) => by(check.signers(image)),
+                FileCheck::ByDigest(check) => by(check.signers(image, Says::GivenOut)),
                 FileCheck::Certified(check) => check.signers(image, now),
-                FileCheck::Sigstore(check) => by(check.signers(image, now)),
+                FileCheck::Sigstore(check) => by(check.signers(image, Says::GivenOut, now)),
             };
             match signed {
                 Ok(signed) => signers.extend(signed),
@@ -144,6 +144,17 @@ pub(super) struct Holding {
 }
 
 impl Holding {
+    /// Signatures that were checked elsewhere.
+    pub(super) fn of(signed: Result<Vec<Anchor>, Fault>) -> Holding {
+        match signed {
+            Ok(signed) => {
+                let signers = signed.into_iter().map(Signing::by).collect();
+                Holding { signers, faults: vec![], vouch: None }
+            }
+            Err(fault) => Holding { signers: vec![], faults: vec![fault], vouch: None },
+        }
+    }
+
     /// Those whose signature counts, when they are enough.
     pub(super) fn decide(
         self,

@@ -3,7 +3,7 @@
 use hal::clock::Wall;
 
 use super::Fault;
-use super::by_digest::released;
+use super::by_digest::Says;
 use super::signer::{mismatch, unknown};
 use crate::digest::Digest;
 use crate::reasons;
@@ -33,7 +33,7 @@ impl SigstoreCheck {
         }
     }
 
-    pub(super) fn signers(self, image: &Digest, now: Wall) -> Result<Vec<Anchor>, Fault> {
+    pub(super) fn signers(self, image: &Digest, says: Says, now: Wall) -> Result<Vec<Anchor>, Fault> {
         if let Some(anchor) = self.candidates.first().filter(|_| !now.trusted && !self.bundle.by_key()) {
             return Err(VerifierError::ClockUntrusted { anchor: anchor.to_string(), now }.into());
         }
@@ -56,7 +56,7 @@ impl SigstoreCheck {
         match (signers.is_empty(), nearest, bundle.envelope()) {
             (true, Some((_, fault)), _) => Err(fault),
             (true, None, _) => Err(unknown("a sigstore bundle".to_owned())),
-            (false, _, Some((kind, payload))) => released(kind, payload, image).map(|()| signers),
+            (false, _, Some((kind, payload))) => says.check(kind, payload, image).map(|()| signers),
             (false, _, None) => Ok(signers),
         }
     }

@@ -33,7 +33,7 @@ pub struct SigstoreBundle {
 
 impl SigstoreBundle {
     /// Reads the JSON.
-    pub(super) fn parse(json: &str) -> Result<SigstoreBundle, SigstoreFault> {
+    pub(crate) fn parse(json: &str) -> Result<SigstoreBundle, SigstoreFault> {
         let bundle = Bundle::from_json(json).map_err(|e| SigstoreFault(clip(&e.to_string())))?;
         bounded(&bundle)?;
         let by_key =
@@ -111,7 +111,9 @@ fn offline(content: &SignatureContent, key: &PublicKey, image: &Digest) -> Resul
                 && EcdsaSignature::from_der(of.signature.as_bytes()).is_some_and(|der| der.is_by(key, image))
         }
         SignatureContent::DsseEnvelope(of) => {
-            let envelope = Envelope::new(&of.payload_type, of.payload.as_bytes().to_vec());
+            let payload = of.payload.as_bytes().to_vec();
+            // As much as there is: its size was limited when the bundle was read.
+            let envelope = Envelope::within(&of.payload_type, payload, of.payload.as_bytes().len());
             let mut envelope = envelope.map_err(|e| SigstoreRefusal::other(&e))?;
             envelope.attach("", of.signature.sig.as_bytes()).map_err(|e| SigstoreRefusal::other(&e))?;
             envelope.verify([key]).contains(key)

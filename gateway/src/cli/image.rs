@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use firmware_verifier::identity::{Product, Slot};
+use firmware_verifier::sbom::MAX_SBOM;
 use firmware_verifier::signature::SignatureFile;
 use firmware_verifier::trust::{Anchor, Scope, TrustStore};
-use firmware_verifier::{Gauntlet, Verdict};
+use firmware_verifier::{Gauntlet, Papers, Verdict};
 use hal::clock::{Clock, Wall};
 
 use super::{Context, Said, open_image, read_small};
 use crate::judge::failure::EvidenceRow;
 use crate::judge::rows::{Terms, VerdictRow};
-use crate::judge::{Answered, Failure, Named, Request, walk};
+use crate::judge::{Answered, Failure, Named, Request, SbomGiven, walk};
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -31,6 +32,8 @@ pub(super) struct Verify {
     /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
+    #[command(flatten)]
+    sbom: SbomArgs,
     /// Version of the image, to compare by the version scheme of its controller.
     #[arg(long, value_parser = super::typed::line, conflicts_with = "anchor")]
     version: Option<String>,
@@ -48,6 +51,8 @@ pub(super) struct Stage {
     /// Signature file; without it, IMAGE.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
+    #[command(flatten)]
+    sbom: SbomArgs,
     /// Version, for people, and to compare by the version scheme of the controller.
     #[arg(long, value_parser = super::typed::line)]
     version: Option<String>,
@@ -62,8 +67,27 @@ pub(super) struct Stage {
     #[arg(long, value_name = "CLASS", default_value = "firmware", value_parser = PossibleValuesParser::new(CLASSES))]
     class: String,
     /// Keep and release it although nobody verified it: takes a break-glass document in force with pass-unverified.
-    #[arg(long, conflicts_with_all = ["signature", "security_version", "ticket_file"])]
+    #[arg(long, conflicts_with_all = ["signature", "security_version", "ticket_file", "sbom"])]
     break_glass: bool,
+}
+
+/// The list of an image's parts.
+#[derive(Debug, Args)]
+pub(super) struct SbomArgs {
+    /// The image's SBOM: CycloneDX JSON with a signature beside it, or in a signed in-toto statement.
+    #[arg(long, value_name = "FILE")]
+    sbom: Option<PathBuf>,
+    /// Signature file of the SBOM; without it, SBOM.minisig, .sig, .bundle, .sigstore.json, .intoto.jsonl or .p7s.
+    #[arg(long, value_name = "FILE", requires = "sbom")]
+    sbom_signature: Option<PathBuf>,
+}
+
+impl SbomArgs {
+    fn read(&self) -> Result<Option<SbomGiven>, Failure> {
+        let Some(path) = &self.sbom else { return Ok(None) };
+        let file = super::read_at_most(path, MAX_SBOM as u64)?;
+        Ok(Some(SbomGiven { file, signature: signature(path, self.sbom_signature.as_deref())? }))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,6 +150,7 @@ pub(super) struct OnPlc {
 
 pub(super) fn verify(context: &Context, v: Verify) -> Result<Said, Failure> {
     let signature = signature(&v.image, v.signature.as_deref())?;
+    let sbom = v.sbom.read()?;
     let signer = v.signer.named();
     match v.plc {
         Some(_) if signer.is_some() => {
@@ -134,16 +159,18 @@ pub(super) fn verify(context: &Context, v: Verify) -> Result<Said, Failure> {
         }
         Some(plc) => {
             let Verify { version, security_version, .. } = v;
-            context.ask_with_image(&Request::Verify { plc, version, security_version, signature }, &v.image)
+            let request = Request::Verify { plc, version, security_version, signature };
+            context.ask_with(&request, &v.image, sbom)
         }
-        None => against_anchors(&v.image, signature, (&v.anchor, signer.as_ref())),
+        None => against_anchors(&v.image, (signature, sbom), (&v.anchor, signer.as_ref())),
     }
 }
 
 pub(super) fn stage(context: &Context, v: Stage) -> Result<Said, Failure> {
     let name = v.image.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     if v.class == "program" {
-        if v.signature.is_some() || v.security_version.is_some() || v.ticket_file.is_some() || v.break_glass {
+        let other = [&v.signature, &v.ticket_file, &v.sbom.sbom].into_iter().any(Option::is_some);
+        if other || v.security_version.is_some() || v.break_glass {
             return Err(Failure::usage("--class program takes no other option than --plc and --version")
                 .next("a program that somebody has signed is staged without --class"));
         }
@@ -155,10 +182,11 @@ pub(super) fn stage(context: &Context, v: Stage) -> Result<Said, Failure> {
         return context.ask_with_image(&request, &v.image);
     }
     let signature = signature(&v.image, v.signature.as_deref())?;
+    let sbom = v.sbom.read()?;
     let downgrade = v.ticket_file.as_deref().map(super::trust::read_envelope).transpose()?;
     let Stage { version, security_version, .. } = v;
     let request = Request::Stage { plc: v.of.plc, name, version, security_version, signature, downgrade };
-    context.ask_with_image(&request, &v.image)
+    context.ask_with(&request, &v.image, sbom)
 }
 
 pub(super) fn vault(context: &Context, verb: VaultVerb) -> Result<Said, Failure> {
@@ -188,7 +216,7 @@ pub(super) fn release(context: &Context, v: Release) -> Result<Said, Failure> {
 /// A one-off check with given keys: the gate's own code, but not the gate's verdict.
 fn against_anchors(
     image: &Path,
-    signature: Option<Vec<u8>>,
+    (signature, sbom): (Option<Vec<u8>>, Option<SbomGiven>),
     (keys, signer): (&[PathBuf], Option<&Named>),
 ) -> Result<Said, Failure> {
     let now = Clock::system().wall();
@@ -213,9 +241,14 @@ fn against_anchors(
         state_counter: 0,
         expires: now,
     };
+    let sbom = sbom.as_ref();
+    let sbom = crate::judge::sbom_of(sbom.map(|s| &s.file), sbom.and_then(|s| s.signature.as_ref()));
+    let papers = Papers { sbom: sbom.map_err(|r| crate::judge::rejected(&r))?, ..Papers::default() };
     let (mut file, size) = open_image(image)?;
     let read = |buffer: &mut [u8]| file.read(buffer);
-    match walk(Gauntlet::new(request, &store, now), read).map_err(|e| Failure::internal(e.to_string()))? {
+    match walk(Gauntlet::with(request, papers, &store, now), read)
+        .map_err(|e| Failure::internal(e.to_string()))?
+    {
         Verdict::Verified(verified, evidence) => Ok(Said::Answer(Box::new(Answered::Verdict(VerdictRow {
             digest: verified.digest().to_hex(),
             size,

@@ -8,7 +8,7 @@ use hal::clock::Clock;
 
 use crate::config::{Config, ConfigError, approved};
 use crate::judge::rows::Status;
-use crate::judge::{Answered, Failure, Judge, Request, settle_change};
+use crate::judge::{Answered, Brought, Failure, Judge, Request, SbomGiven, settle_change};
 use crate::socket;
 use crate::vault::IMAGE_LIMIT;
 
@@ -273,12 +273,18 @@ impl Context {
 
     /// As [`Context::ask`], with an image.
     fn ask_with_image(&self, request: &Request, image: &Path) -> Result<Said, Failure> {
+        self.ask_with(request, image, None)
+    }
+
+    /// As [`Context::ask`], with an image and the list of its parts.
+    fn ask_with(&self, request: &Request, image: &Path, sbom: Option<SbomGiven>) -> Result<Said, Failure> {
         let config = self.load()?;
         let (mut file, len) = open_image(image)?;
         if len > IMAGE_LIMIT {
             return Err(crate::vault::VaultError::too_large(len).into());
         }
-        if let Some(reply) = socket::ask_running(&config.socket, request, Some((&mut file, len))) {
+        let parcel = socket::Parcel { image: &mut file, len, sbom: sbom.as_ref() };
+        if let Some(reply) = socket::ask_running(&config.socket, request, Some(parcel)) {
             return reply.map(|a| Said::Answer(Box::new(a)));
         }
         if !config.data.exists() {
@@ -287,7 +293,9 @@ impl Context {
         let mut judge = judge(config)?;
         let mut intake = judge.vault.intake(len)?;
         intake.write_from(&mut file)?;
-        judge.ask(request.clone(), Some(intake)).map(|a| Said::Answer(Box::new(a)))
+        judge
+            .ask_with(request.clone(), Brought { image: Some(intake), sbom })
+            .map(|a| Said::Answer(Box::new(a)))
     }
 }
 
@@ -359,8 +367,7 @@ fn read_at_most(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
     let (mut file, len) = open_image(path)?;
     if len > max {
         let text = format!("{}: {len} bytes; at most {max} are read here", path.display());
-        return Err(Failure::usage(text)
-            .next("it is a key, a signature, a request or an approval that is meant, not an image"));
+        return Err(Failure::usage(text).next("it is a key, a signature, an SBOM, a request or an approval that is meant, not an image"));
     }
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut file, &mut bytes)

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::Said;
+use crate::judge::failure::EvidenceRow;
 use crate::judge::rows::{AlarmRow, BootRow, CaseRow, PlcRow, Status};
 use crate::judge::{Answered, Failure};
 use crate::reasons;
@@ -45,6 +46,7 @@ pub(super) fn failure(failure: &Failure, as_json: bool, usual: Option<&str>) -> 
     }
     let code = failure.code.map_or(String::new(), |c| format!("{c}: "));
     eprintln!("headgate: {code}{}", lines(text));
+    eprint!("{}", lines(&stages(&failure.evidence)));
     // For people the usual advice is noise: the text says it, or clap's usage does.
     if let Some(next) = next.filter(|next| !text.contains(*next) && Some(*next) != usual) {
         eprintln!("  next: {}", lines(next));
@@ -144,6 +146,28 @@ pub(super) fn as_json(answer: &Answered) -> Value {
     value
 }
 
+/// What each stage of the gauntlet saw, one line each.
+fn stages(evidence: &[EvidenceRow]) -> String {
+    let text = |row: &EvidenceRow, key| row.0[key].as_str().unwrap_or_default().to_owned();
+    let line = |row: &EvidenceRow| {
+        let (stage, outcome, found) = (text(row, "stage"), text(row, "outcome"), text(row, "found"));
+        let code = row.0["code"].as_str().map_or(String::new(), |code| format!("{code}: "));
+        let age = row.0["input_age_s"].as_u64().map_or(String::new(), |s| format!(", {} old", age_words(s)));
+        format!("  {stage:<11} {outcome:<10} {code}{found}{age}\n")
+    };
+    evidence.iter().map(line).collect()
+}
+
+/// An age in its largest whole unit.
+fn age_words(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s"),
+        120..=7199 => format!("{} min", seconds / 60),
+        7200..=172_799 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 fn words(answer: &Answered) -> String {
     match answer {
         Answered::Done { text } => text.clone(),
@@ -153,7 +177,8 @@ fn words(answer: &Answered) -> String {
                 true => "checked against the given keys only: not a verdict of the gate".into(),
                 false => format!("for {}", v.plc),
             };
-            format!("{kept}: sha256:{}\n  {} bytes, {whose}\n  {}", v.digest, v.size, v.backing)
+            let stages = stages(&v.evidence);
+            format!("{kept}: sha256:{}\n  {} bytes, {whose}\n  {}\n{stages}", v.digest, v.size, v.backing)
         }
         Answered::Status(status) => status_words(status),
         Answered::Vault { images, quarantine } => {

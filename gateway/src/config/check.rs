@@ -179,6 +179,7 @@ fn plc(raw: &file::Plc, zones: &[file::Zone], shelf: &Shelf) -> Checked<Plc> {
         safety,
         enforce: raw.mode == Mode::Enforce,
         approvals,
+        sbom_required: zone.is_some_and(|zone| zone.sbom == file::Sbom::Required),
         routes,
         regime,
         permissive: raw.permissive.as_ref().map(workflow::permissive).transpose()?,

@@ -65,6 +65,17 @@ pub(super) struct Zone {
     pub(super) id: String,
     #[serde(default)]
     pub(super) approvals: u8,
+    #[serde(default)]
+    pub(super) sbom: Sbom,
+}
+
+/// Whether images come with a list of their parts.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Sbom {
+    #[default]
+    Optional,
+    Required,
 }
 
 #[derive(Debug, Deserialize)]

@@ -110,6 +110,8 @@ pub struct Plc {
     pub enforce: bool,
     /// How many approvers must sign before a release takes effect; `None`: nobody need.
     pub approvals: Option<Threshold>,
+    /// Whether an image for it must come with a signed list of its parts.
+    pub sbom_required: bool,
     /// Its conduits.
     pub routes: Vec<Route>,
     /// How it says in which regime it runs, if it has several.

@@ -91,6 +91,7 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
         routes,
         regime,
         approvals,
+        sbom_required,
         permissive,
     } = old;
     let at = |name: &str| format!("{key}.{name}");
@@ -115,6 +116,9 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
         && new.approvals.is_none_or(|now| least.or_more(now) != now)
     {
         found.add(&at("approvals"), "fewer approvers let a release through");
+    }
+    if *sbom_required && !new.sbom_required {
+        found.add(&at("sbom"), "images without a list of their parts are let through");
     }
     if permissive.is_some() {
         found.changed(
@@ -294,6 +298,7 @@ pcrs = [0, 2, 4, 7]
 recheck_s = 60
 [[zone]]
 id = "wet-well"
+sbom = "required"
 [[plc]]
 id = "pump-3"
 zone = "wet-well"
@@ -361,7 +366,9 @@ lasts_s = 3600
             ("data = \"data\"", "data = \"other\"", &["gateway.data"]),
             ("[0, 2, 4, 7]", "[0, 2, 4, 8]", &["tpm.pcrs"]),
             ("recheck_s = 60", "recheck_s = 61", &["tpm.recheck_s"]),
-            ("zone = \"wet-well\"\n", "", &["plc.pump-3.zone"]),
+            ("zone = \"wet-well\"\n", "", &["plc.pump-3.zone", "plc.pump-3.sbom"]),
+            ("sbom = \"required\"", "sbom = \"optional\"", &["plc.pump-3.sbom"]),
+            ("sbom = \"required\"\n", "", &["plc.pump-3.sbom"]),
             ("approvals = 2", "approvals = 1", &["plc.pump-3.approvals"]),
             ("approvals = 2\n", "", &["plc.pump-3.approvals"]),
             ("approvals = 2", "approvals = 3", &[]),

@@ -34,14 +34,32 @@ pub enum Message {
     Stop,
 }
 
-/// A request, the image behind it, and who asks.
+/// A request, what came with it, and who asks.
 pub struct Asked {
     /// What is asked for.
     pub request: Request,
-    /// The image that came with it.
-    pub image: Option<ImageIntake>,
+    /// What came with it.
+    pub brought: Brought,
     /// The caller's user id, in words for the audit log.
     pub caller: String,
+}
+
+/// What came with a request.
+#[derive(Default)]
+pub struct Brought {
+    /// The image.
+    pub image: Option<ImageIntake>,
+    /// The list of its parts.
+    pub sbom: Option<SbomGiven>,
+}
+
+/// A list of parts as it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SbomGiven {
+    /// The file.
+    pub file: Vec<u8>,
+    /// The signature file beside it.
+    pub signature: Option<Vec<u8>>,
 }
 
 /// A signer below an authority.

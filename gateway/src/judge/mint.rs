@@ -2,6 +2,7 @@
 
 use firmware_verifier::dsse::Envelope;
 use firmware_verifier::identity::Slot;
+use firmware_verifier::sbom::SbomFile;
 use firmware_verifier::signature::SignatureFile;
 use firmware_verifier::{Evidence, Gauntlet, Papers, Rejection, Request, Verdict, Verified};
 use hal::clock::Wall;
@@ -104,6 +105,7 @@ impl Judge {
             state_counter: meta::state_counter(&self.db.rows()).map_err(|e| bad(e.to_string()))?,
             expires,
         };
+        let sbom = sbom_beside(sidecar).map_err(|r| refusal(r.code, None, r.found, r.expected))?;
         let vouch = sidecar.attached.get(VOUCH).and_then(|word| Envelope::parse(&word.0).ok());
         let papers = Papers {
             gateway: self.config.name.clone(),
@@ -114,6 +116,8 @@ impl Judge {
             accepted: self.accepted_version(plc, &plc_config.product).map_err(|e| bad(e.to_string()))?,
             downgrade_spent: leave.as_ref().is_some_and(|leave| leave.spent),
             downgrade: leave.map(|leave| leave.ticket),
+            sbom,
+            sbom_required: plc_config.sbom_required,
             ..Papers::default()
         };
         let gauntlet = Gauntlet::with(request, papers, self.trust()?, self.now());
@@ -126,6 +130,24 @@ impl Judge {
         super::walk(gauntlet, read)
             .map_err(|e: VaultError| refusal(why::VAULT_ALTERED, None, e.to_string(), "the stored bytes"))
     }
+}
+
+/// The list of parts that lies beside an image.
+pub(super) fn sbom_beside(sidecar: &Sidecar) -> Result<Option<SbomFile>, Rejection> {
+    sbom_of(
+        sidecar.attached.get(SBOM).map(|file| &file.0),
+        sidecar.attached.get(SBOM_SIGNATURE).map(|s| &s.0),
+    )
+}
+
+/// A list of parts and the signature beside it, as files.
+pub(crate) fn sbom_of(
+    file: Option<&Vec<u8>>,
+    signature: Option<&Vec<u8>>,
+) -> Result<Option<SbomFile>, Rejection> {
+    let Some(file) = file else { return Ok(None) };
+    let signature = signature.map(|s| SignatureFile::parse(s).map_err(|e| e.rejection())).transpose()?;
+    SbomFile::parse(file.clone(), signature).map(Some).map_err(|e| e.rejection())
 }
 
 /// Why no proof could be made.
@@ -200,6 +222,10 @@ fn coded(code: ReasonCode, text: &str) -> Failure {
 
 /// Role of the signature among what lies beside an image.
 pub(super) const SIGNATURE: &str = "signature";
+/// Role of the list of parts.
+pub(super) const SBOM: &str = "sbom";
+/// Role of its signature, where that is a file of its own.
+pub(super) const SBOM_SIGNATURE: &str = "sbom-signature";
 /// Role of the site's word, where there is no signature.
 pub(super) const VOUCH: &str = "vouch";
 /// How long the proof for finishing a begun delivery lasts.

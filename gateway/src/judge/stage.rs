@@ -6,8 +6,8 @@ use hal::clock::Wall;
 
 use super::Judge;
 use super::failure::{EvidenceRow, Failure};
-use super::message::Answered;
-use super::mint::{SIGNATURE, VOUCH, rejected, verdict_failure};
+use super::message::{Answered, SbomGiven};
+use super::mint::{SBOM, SBOM_SIGNATURE, SIGNATURE, VOUCH, rejected, sbom_beside, verdict_failure};
 use super::release::DEFAULT_LIFE_MS;
 use super::rollback::Leave;
 use super::rows::VerdictRow;
@@ -21,7 +21,7 @@ impl Judge {
         &mut self,
         plc: &str,
         (mut sidecar, leave): (Sidecar, Option<Leave>),
-        signature: Option<Vec<u8>>,
+        (signature, sbom): (Option<Vec<u8>>, Option<SbomGiven>),
         intake: ImageIntake,
         keep: bool,
     ) -> Result<Answered, Failure> {
@@ -33,6 +33,9 @@ impl Judge {
         if let Some(signature) = &signature {
             SignatureFile::parse(signature).map_err(|e| rejected(&e.rejection()))?;
             sidecar.attached.insert(SIGNATURE.into(), Attached(signature.clone()));
+        }
+        if let Some(sbom) = sbom {
+            attach_sbom(&mut sidecar, sbom)?;
         }
         let restated = match keep {
             true => self.may_restate(&intake.digest(), &sidecar)?,
@@ -106,6 +109,16 @@ impl Judge {
     fn far_future(&self) -> Wall {
         Wall { ms: self.now().ms + DEFAULT_LIFE_MS, ..self.now() }
     }
+}
+
+/// Lays a list of parts beside the image, when it is one at all.
+fn attach_sbom(sidecar: &mut Sidecar, sbom: SbomGiven) -> Result<(), Failure> {
+    let SbomGiven { file, signature } = sbom;
+    sidecar.attached.insert(SBOM.into(), Attached(file));
+    if let Some(signature) = signature {
+        sidecar.attached.insert(SBOM_SIGNATURE.into(), Attached(signature));
+    }
+    sbom_beside(sidecar).map_err(|r| rejected(&r)).map(drop)
 }
 
 /// Whose signature an image has; nobody's where the site vouches for it.

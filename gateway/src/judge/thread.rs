@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 use super::countersign::Word;
 use super::failure::Failure;
 use super::identity::words;
-use super::message::{Answered, Asked, Message, Request};
+use super::message::{Answered, Asked, Brought, Message, Request};
 use super::rollback::Leave;
 use super::rows::{CaseRow, HabitRow, PlcRow, Status};
 use super::trust::gate_failure;
@@ -78,10 +78,10 @@ impl Judge {
         match message {
             Message::News(conduit, news) => self.news(conduit, news),
             Message::Signal(news) => self.signal_news(news),
-            Message::Ask(Asked { request, image, caller }, reply) => {
+            Message::Ask(Asked { request, brought, caller }, reply) => {
                 self.caller = caller;
                 if let Some((request, reply)) = self.ask_signals(request, reply) {
-                    let answer = self.ask(request, image);
+                    let answer = self.ask_with(request, brought);
                     // Nobody waiting any more is no reason not to have done it.
                     let _ = reply.send(answer);
                 }
@@ -107,8 +107,14 @@ impl Judge {
         }
     }
 
-    /// Carries out one request of a command.
+    /// Carries out one request of a command that comes with no more than an image.
     pub fn ask(&mut self, request: Request, image: Option<ImageIntake>) -> Result<Answered, Failure> {
+        self.ask_with(request, Brought { image, sbom: None })
+    }
+
+    /// Carries out one request of a command.
+    pub fn ask_with(&mut self, request: Request, brought: Brought) -> Result<Answered, Failure> {
+        let Brought { image, sbom } = brought;
         let need = |image: Option<ImageIntake>| {
             image.ok_or_else(|| Failure::usage("no image came with the request"))
         };
@@ -117,13 +123,13 @@ impl Judge {
             Request::Verify { plc, version, security_version, signature } => {
                 let version = version.map(|v| clip(&v));
                 let sidecar = Sidecar { version, security_version, ..Sidecar::default() };
-                self.take_image(&plc, (sidecar, None), signature, need(image)?, false)
+                self.take_image(&plc, (sidecar, None), (signature, sbom), need(image)?, false)
             }
             Request::Stage { plc, name, version, security_version, signature, downgrade } => {
                 let (name, version) = (clip(&name), version.map(|v| clip(&v)));
                 let sidecar = Sidecar { name, version, security_version, ..Sidecar::default() };
                 let leave = downgrade.map(|ticket| Leave::given(&ticket, 1)).transpose()?;
-                self.take_image(&plc, (sidecar, leave), signature, need(image)?, true)
+                self.take_image(&plc, (sidecar, leave), (signature, sbom), need(image)?, true)
             }
             Request::VouchDraft { digest, plcs, expires, reason } => {
                 self.vouch_draft(&digest, &Word { plcs: &plcs, expires }, &reason)
