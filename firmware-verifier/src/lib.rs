@@ -2,16 +2,16 @@
 //! clock and draws no random numbers; bytes, keys, identities and `now` come in, a verdict goes out.
 //!
 //! ```text
-//!   image bytes    trust store    signatures     identity read live   versions     list of parts
-//!        |              |              |               |                 |             |
-//!        v              v              v               v                 v             v
-//!   +--------+   +------------+   +-----------+   +----------+   +----------+   +------+
-//!   | intake |-->| revocation |-->| signature |-->| identity |-->| rollback |-->| sbom |---> Verdict
-//!   +--------+   +------------+   +-----------+   +----------+   +----------+   +------+
-//!   size limits,  image or key     who signed,     the controller  not older     signed,     Verified   only made here
-//!   SHA-256       revoked?         enough keys?    it is meant for than allowed  of this     Rejected   a rule is broken
-//!        |              |              |               |                 |       image?      Undecided  could not tell
-//!        '--------------+--------------+--- Evidence --+-----------------+-----------'
+//!   image bytes    trust store    signatures     identity read live   versions     list of parts   site policy
+//!        |              |              |               |                 |             |            |
+//!        v              v              v               v                 v             v            v
+//!   +--------+   +------------+   +-----------+   +----------+   +----------+   +------+   +--------+
+//!   | intake |-->| revocation |-->| signature |-->| identity |-->| rollback |-->| sbom |-->| policy |---> Verdict
+//!   +--------+   +------------+   +-----------+   +----------+   +----------+   +------+   +--------+
+//!   size limits,  image or key     who signed,     the controller  not older     signed,    may it      Verified   only made here
+//!   SHA-256       revoked?         enough keys?    it is meant for than allowed  of this    pass        Rejected   a rule is broken
+//!        |              |              |               |                 |       image?     here?       Undecided  could not tell
+//!        '--------------+--------------+--- Evidence --+-----------------+---------+----------'
 //! ```
 //!
 //! What people sign away from the gateway, [`document`]s in [`dsse`] envelopes, changes the trust store or
@@ -33,6 +33,7 @@ mod gauntlet;
 mod hex;
 pub mod identity;
 pub mod looks;
+pub mod policy;
 pub mod reasons;
 pub mod sbom;
 pub mod signature;
@@ -43,7 +44,7 @@ pub mod version;
 
 pub use digest::Digest;
 pub use gauntlet::lane::Lane;
-pub use gauntlet::papers::{MAX_SIGNATURE_FILES, Papers};
+pub use gauntlet::papers::{MAX_SIGNATURE_FILES, Papers, PolicyNo, SitePolicy};
 pub use gauntlet::signer::MAX_CANDIDATES;
 pub use gauntlet::{Gauntlet, MAX_IMAGE, Request};
 pub use verdict::{Basis, Evidence, Rejection, Verdict, Verified, VerifierError};

@@ -1,5 +1,5 @@
-//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity, 3xxx parts and weaknesses, 5xxx
-//! rollback.
+//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity, 3xxx parts and weaknesses, 41xx
+//! policy, 5xxx rollback.
 //!
 //! A code is never reused and never changes its meaning; a new one takes a free number. `headgate
 //! explain`, the alarms and the docs are made from [`REASONS`].
@@ -92,6 +92,16 @@ pub const SBOM_UNREADABLE: ReasonCode = ReasonCode(3002);
 pub const SBOM_NOT_SIGNED: ReasonCode = ReasonCode(3003);
 /// A list of parts of something else.
 pub const SBOM_ELSEWHERE: ReasonCode = ReasonCode(3004);
+/// The site's policy is against it.
+pub const POLICY_DENIES: ReasonCode = ReasonCode(4101);
+/// The site's policy gave no answer.
+pub const POLICY_UNDECIDED: ReasonCode = ReasonCode(4102);
+/// The site's policy is against it, and such images are held.
+pub const POLICY_HOLDS: ReasonCode = ReasonCode(4103);
+/// The site's policy is past its time.
+pub const POLICY_ENDED: ReasonCode = ReasonCode(4104);
+/// The site's policy says nothing of it.
+pub const POLICY_NO_MATCH: ReasonCode = ReasonCode(4105);
 /// The image is below the security-version floor of its product, or older than what was accepted last.
 pub const ROLLBACK: ReasonCode = ReasonCode(5001);
 /// Nobody can tell whether the image is older than what is allowed.
@@ -493,6 +503,51 @@ pub const REASONS: &[Reason] = &[
         exit: 30,
     },
     Reason {
+        code: POLICY_DENIES,
+        title: "refused by the site's policy",
+        meaning: "A rule of the site is against this image on this controller; the reasons are the policy's own.",
+        cause: "The image is not what the site permits, or the policy is stricter than was meant.",
+        next: "mend what the reasons name; a rule is changed in the policy, with its approvers (docs/policy.md)",
+        who: Who::Approver,
+        exit: 40,
+    },
+    Reason {
+        code: POLICY_UNDECIDED,
+        title: "the site's policy did not decide",
+        meaning: "The policy ended in an error, took too long, or answered with something that is no answer.",
+        cause: "A rule of it is wrong for this image.",
+        next: "run it on the case's input: headgate policy test, and read docs/policy.md",
+        who: Who::Approver,
+        exit: 40,
+    },
+    Reason {
+        code: POLICY_HOLDS,
+        title: "held by the site's policy",
+        meaning: "A rule of the site is against this image, and the zone of the controller holds such images.",
+        cause: "The image is not what the site permits, or the policy is stricter than was meant.",
+        next: "mend what the reasons name, or have the policy changed by its approvers, then try again",
+        who: Who::Approver,
+        exit: 60,
+    },
+    Reason {
+        code: POLICY_ENDED,
+        title: "the site's policy is past its time",
+        meaning: "The policy was to be looked at again by now, and nothing is decided by an old one.",
+        cause: "Nobody has renewed it, or the clock of the gateway is wrong.",
+        next: "review the policy and give it a new expires in [policy]; check the clock",
+        who: Who::Approver,
+        exit: 51,
+    },
+    Reason {
+        code: POLICY_NO_MATCH,
+        title: "no rule of the site's policy is for it",
+        meaning: "Nothing in the policy is against this image, and nothing says that it may pass.",
+        cause: "The policy has no rule for this vendor, model or controller.",
+        next: "add a rule that allows it, with the policy's approvers (docs/policy.md)",
+        who: Who::Approver,
+        exit: 41,
+    },
+    Reason {
         code: ROLLBACK,
         title: "image is older than allowed",
         meaning: "The image is below the security-version floor of its product, or older than what was accepted last.",
@@ -520,7 +575,7 @@ mod tests {
     fn the_table_is_in_order_in_range_and_complete() {
         assert!(REASONS.windows(2).all(|pair| pair[0].code < pair[1].code));
         for row in REASONS {
-            assert!(matches!(row.code.0, 1000..=3999 | 5000..=5999), "{}", row.code);
+            assert!(matches!(row.code.0, 1000..=3999 | 4100..=4199 | 5000..=5999), "{}", row.code);
             let texts = [row.title, row.meaning, row.cause, row.next];
             assert!(texts.iter().all(|text| text.trim() == *text && text.len() > 5), "{}", row.code);
             assert!(row.exit != 0 && row.exit != 1, "{}", row.code);

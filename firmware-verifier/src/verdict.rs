@@ -110,6 +110,26 @@ pub enum VerifierError {
         /// The limit.
         max: usize,
     },
+    /// The site's policy holds the image.
+    #[error("the policy of the site holds it: {reasons}")]
+    PolicyHolds {
+        /// Why.
+        reasons: String,
+    },
+    /// The site's policy did not decide.
+    #[error("the policy of the site did not decide: {found}")]
+    PolicyUndecided {
+        /// What it did.
+        found: String,
+    },
+    /// The site's policy is past its time.
+    #[error("the policy of the site ended at {until}, and the time is {now}")]
+    PolicyEnded {
+        /// When it ended.
+        until: Wall,
+        /// What the clock says.
+        now: Wall,
+    },
     /// Older or not: nobody can tell.
     #[error(
         "{found}: whether the image is older cannot be told; have its security version stated or a ticket signed"
@@ -130,6 +150,9 @@ impl VerifierError {
                 reasons::TOO_MANY_CANDIDATES
             }
             VerifierError::CannotCompare { .. } => reasons::CANNOT_COMPARE,
+            VerifierError::PolicyHolds { .. } => reasons::POLICY_HOLDS,
+            VerifierError::PolicyUndecided { .. } => reasons::POLICY_UNDECIDED,
+            VerifierError::PolicyEnded { .. } => reasons::POLICY_ENDED,
         }
     }
 }

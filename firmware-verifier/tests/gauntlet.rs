@@ -73,6 +73,7 @@ fn a_good_image_passes_and_the_proof_is_bound_to_everything() {
             (Stage::Identity, Outcome::Passed, Some(42)),
             (Stage::Rollback, Outcome::NotDone, None),
             (Stage::Sbom, Outcome::NotDone, None),
+            (Stage::Policy, Outcome::NotDone, None),
         ]
     );
     assert!(evidence.iter().all(|e| e.input_digest == Some(Digest::of(IMAGE))));
@@ -119,7 +120,7 @@ fn each_rule_refuses_with_its_own_code() {
         let verdict = run(request, &store(anchors), NOW, image);
         assert!(matches!(verdict, Verdict::Rejected(..)), "{what}: {verdict:?}");
         assert_eq!(verdict.code(), Some(code), "{what}");
-        assert_eq!(verdict.evidence().len(), 6, "{what}: later stages still report");
+        assert_eq!(verdict.evidence().len(), 7, "{what}: later stages still report");
         assert!(r::reason(code).is_some(), "{what}");
     }
     let verdict = run(good(), &store(crowd), NOW, IMAGE);

@@ -16,6 +16,7 @@ mod revocation;
 mod rollback;
 pub(crate) mod signer;
 mod sigstore;
+mod site;
 pub(crate) mod verified;
 
 use hal::clock::Wall;
@@ -24,7 +25,7 @@ use crate::digest::{Digest, DigestStream};
 use crate::document::Signed;
 use crate::identity::{ControllerIdentity, Observed, Product, Slot};
 use crate::reasons;
-use crate::sbom::SbomFile;
+use crate::sbom::{Sbom, SbomFile};
 use crate::signature::SignatureFile;
 use crate::trust::{Anchor, TrustStore};
 use crate::verdict::{Basis, Evidence, Outcome, Rejection, Spend, Stage, Verdict, Verified, VerifierError};
@@ -34,6 +35,7 @@ use papers::Papers;
 use parts::Against;
 use rollback::{Age, Ticket};
 use signer::{Backing, SignerCheck};
+use site::Known;
 
 /// Largest image in bytes. Controller firmware is below 32 MiB; twice that leaves room.
 pub const MAX_IMAGE: u64 = 64 * 1024 * 1024;
@@ -131,7 +133,8 @@ impl Gauntlet {
             request.expires = leave.until;
         }
         let spends = leave.filter(|_| !papers.downgrade_spent);
-        run.sbom(sbom, papers.sbom_required, (&store, &request.slot, &request.product), now);
+        let sbom = run.sbom(sbom, papers.sbom_required, (&store, &request.slot, &request.product), now);
+        run.policy(signed.as_ref(), sbom.as_ref(), (&request, &papers), (len, now));
         match (run.first, signed) {
             (None, Some((digest, Ok(backing)))) => {
                 match Verified::mint(digest, len, &backing, spends, &request) {
@@ -235,11 +238,34 @@ impl Run {
         required: bool,
         (store, slot, product): (&TrustStore, &Slot, &Product),
         now: Wall,
-    ) {
-        let Some(image) = self.digest else { return self.record(Stage::Sbom, Ok(None), None) };
+    ) -> Option<Sbom> {
+        let Some(image) = self.digest else {
+            self.record(Stage::Sbom, Ok(None), None);
+            return None;
+        };
         let (stepped, sbom) = parts::check(file, required, &Against { store, slot, product, image, now });
-        let age = sbom.and_then(|sbom| sbom.made()).and_then(|made| age_s(made, now));
+        let age = sbom.as_ref().and_then(Sbom::made).and_then(|made| age_s(made, now));
         self.record(Stage::Sbom, stepped, age);
+        sbom
+    }
+
+    /// Records the policy stage. Of an image that fails anyhow the policy is not asked.
+    fn policy(
+        &mut self,
+        signed: Option<&(Digest, Result<Backing, Fault>)>,
+        sbom: Option<&Sbom>,
+        (request, papers): (&Request, &Papers),
+        (len, now): (u64, Wall),
+    ) {
+        let stepped = match (&papers.policy, signed, &self.first) {
+            (Some(site), Some((image, Ok(backing))), None) => {
+                let evidence = &self.evidence;
+                let known = Known { request, papers, image: *image, len, backing, sbom, evidence, now };
+                site::check(site, &known)
+            }
+            _ => Ok(None),
+        };
+        self.record(Stage::Policy, stepped, None);
     }
 }
 

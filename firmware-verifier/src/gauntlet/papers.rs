@@ -1,6 +1,9 @@
 //! What comes along with an image besides its first signature, and what is known of its product.
 
+use hal::clock::Wall;
+
 use crate::dsse::Envelope;
+use crate::policy::Policy;
 use crate::sbom::SbomFile;
 use crate::signature::SignatureFile;
 use crate::version::VersionScheme;
@@ -34,4 +37,31 @@ pub struct Papers {
     pub sbom: Option<SbomFile>,
     /// Whether it may not go without one.
     pub sbom_required: bool,
+    /// What the site says of images; without it this stage is not done.
+    pub policy: Option<SitePolicy>,
+}
+
+/// A policy, and what is done with its refusals.
+#[derive(Debug, Clone)]
+pub struct SitePolicy {
+    /// The policy.
+    pub policy: Policy,
+    /// When it ends; afterwards nothing is decided.
+    pub until: Option<Wall>,
+    /// The zone of the controller.
+    pub zone: Option<String>,
+    /// What its no means there.
+    pub no: PolicyNo,
+}
+
+/// What the no of a policy means in a zone.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyNo {
+    /// The image is rejected.
+    #[default]
+    Reject,
+    /// The image is held: it may pass another time.
+    Hold,
+    /// It is told, and the image passes.
+    Warn,
 }

@@ -24,6 +24,7 @@ mod explain;
 mod held;
 mod image;
 mod init;
+mod policy;
 mod print;
 mod receipt;
 mod report;
@@ -95,6 +96,9 @@ enum Verb {
     /// Acting without a verdict, in an emergency, on a document that the site key has signed.
     #[command(subcommand)]
     Ticket(ticket::Ticket),
+    /// The site's own rules for images.
+    #[command(subcommand)]
+    Policy(policy::PolicyVerb),
     /// Controllers.
     #[command(subcommand)]
     Plc(watch::Plc),
@@ -203,6 +207,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::SiteKey(v) => site_key::site_key(&v),
         Verb::SignDocument(v) => sign::sign(&v),
         Verb::Ticket(v) => ticket::ticket(context, v),
+        Verb::Policy(v) => policy::verb(&v),
         Verb::Plc(v) => watch::plc(context, v),
         Verb::Conduit(v) => conduit::conduit(context, &v),
         Verb::Signals(v) => signals::signals(context, v),
@@ -367,7 +372,9 @@ fn read_at_most(path: &Path, max: u64) -> Result<Vec<u8>, Failure> {
     let (mut file, len) = open_image(path)?;
     if len > max {
         let text = format!("{}: {len} bytes; at most {max} are read here", path.display());
-        return Err(Failure::usage(text).next("it is a key, a signature, an SBOM, a request or an approval that is meant, not an image"));
+        return Err(Failure::usage(text).next(
+            "it is a key, a signature, an SBOM, a request or an approval that is meant, not an image",
+        ));
     }
     let mut bytes = Vec::new();
     std::io::Read::read_to_end(&mut file, &mut bytes)

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use firmware_verifier::PolicyNo;
 use firmware_verifier::identity::{Product, Slot};
 use hal::tpm::Tcti;
 
@@ -51,7 +52,14 @@ pub(super) fn check(
     checked_permissives(&plcs, &signals, main)?;
     taken.signals = signals.iter().map(|s| s.spec.id.as_str()).collect();
     let buses = super::bus::check_all(file.buses, &taken, base)?;
-    let effective = Effective::of(files.iter().map(|(_, text)| text.as_str()), &shelf.used());
+    let modules = file.policy.as_ref().map(|p| checked(p, |raw| super::policy::modules(raw, base)));
+    let modules = modules.transpose()?.unwrap_or_default();
+    let policy = match &file.policy {
+        Some(typed) => checked(typed, |raw| super::policy::check(Some(raw), &modules))?,
+        None => super::policy::check(None, &modules).map_err(|what| missing(&what))?,
+    };
+    let texts = files.iter().map(|(_, text)| text.as_str());
+    let effective = Effective::of(texts, &shelf.used(), &modules);
     let needed = mqtt
         .iter()
         .zip(mqtt_at)
@@ -73,6 +81,7 @@ pub(super) fn check(
         tpm: checked(&tpm, check_tpm)?,
         plcs,
         mqtt,
+        policy,
         warnings,
     })
 }
@@ -180,6 +189,11 @@ fn plc(raw: &file::Plc, zones: &[file::Zone], shelf: &Shelf) -> Checked<Plc> {
         enforce: raw.mode == Mode::Enforce,
         approvals,
         sbom_required: zone.is_some_and(|zone| zone.sbom == file::Sbom::Required),
+        policy_no: zone.map_or(PolicyNo::Reject, |zone| match zone.policy {
+            file::PolicyNo::Reject => PolicyNo::Reject,
+            file::PolicyNo::Hold => PolicyNo::Hold,
+            file::PolicyNo::Warn => PolicyNo::Warn,
+        }),
         routes,
         regime,
         permissive: raw.permissive.as_ref().map(workflow::permissive).transpose()?,

@@ -1,5 +1,5 @@
 //! The effective configuration in the one form that is digested and approved: every file merged, with the
-//! transfer profiles in use.
+//! transfer profiles and policy modules in use.
 //!
 //! It is canonical JSON ([`firmware_verifier::canonical`]): what TOML leaves open (comments, blanks, the order of
 //! keys and tables, how a number is written, which file holds a table) is gone, and what was typed is there, so
@@ -50,10 +50,11 @@ pub struct Difference {
 pub struct EffectiveError(String);
 
 impl Effective {
-    /// The canonical form of configuration texts that have been checked, with the texts of their profiles.
+    /// The canonical form of configuration texts that have been checked, with the texts of their profiles and of the policy.
     pub(super) fn of<'a>(
         texts: impl Iterator<Item = &'a str>,
         profiles: &BTreeMap<String, String>,
+        policy: &BTreeMap<String, String>,
     ) -> Result<Effective, EffectiveError> {
         let mut whole = toml::Table::new();
         for text in texts {
@@ -67,6 +68,11 @@ impl Effective {
         whole.remove("schema"); // of a file; this form has its own
         if let Some(toml::Value::Table(gateway)) = whole.get_mut("gateway") {
             gateway.remove("profiles"); // where they were found; what they say is part of this
+        }
+        if let Some(toml::Value::Table(table)) = whole.get_mut("policy") {
+            table.remove("files"); // as for profiles
+            let module = |(name, text): (&String, &String)| (name.clone(), toml::Value::String(text.clone()));
+            table.insert("module".into(), toml::Value::Table(policy.iter().map(module).collect()));
         }
         let mut shelf = Map::new();
         for (id, text) in profiles {

@@ -1,5 +1,7 @@
 //! The configuration as typed: TOML tables, unknown keys refused with their line.
 
+use std::collections::BTreeMap;
+
 use firmware_verifier::version::VersionScheme;
 use serde::Deserialize;
 use toml::Spanned;
@@ -18,6 +20,7 @@ pub(super) struct Whole {
     pub(super) signals: Vec<Typed<Signal>>,
     pub(super) soak: Option<Typed<Soak>>,
     pub(super) health: Option<Typed<Health>>,
+    pub(super) policy: Option<Typed<Policy>>,
     pub(super) buses: Vec<Typed<super::bus::Raw>>,
 }
 
@@ -37,6 +40,7 @@ struct File {
     signals: Vec<Spanned<Signal>>,
     soak: Option<Spanned<Soak>>,
     health: Option<Spanned<Health>>,
+    policy: Option<Spanned<Policy>>,
     #[serde(default, rename = "bus")]
     buses: Vec<Spanned<super::bus::Raw>>,
 }
@@ -67,6 +71,28 @@ pub(super) struct Zone {
     pub(super) approvals: u8,
     #[serde(default)]
     pub(super) sbom: Sbom,
+    #[serde(default)]
+    pub(super) policy: PolicyNo,
+}
+
+/// What the no of the policy means.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum PolicyNo {
+    #[default]
+    Reject,
+    Hold,
+    Warn,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    #[serde(default)]
+    pub(super) files: Vec<String>,
+    #[serde(default)]
+    pub(super) module: BTreeMap<String, String>,
+    pub(super) expires: Option<String>,
 }
 
 /// Whether images come with a list of their parts.
@@ -311,6 +337,7 @@ pub(super) fn merge(whole: &mut Whole, name: &str, text: &str) -> Result<(), Con
     from.once("mqtt", &mut whole.mqtt, part.mqtt)?;
     from.once("soak", &mut whole.soak, part.soak)?;
     from.once("health", &mut whole.health, part.health)?;
+    from.once("policy", &mut whole.policy, part.policy)?;
     from.add(&mut whole.zones, part.zones);
     from.add(&mut whole.plcs, part.plcs);
     from.add(&mut whole.signals, part.signals);

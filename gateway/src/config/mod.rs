@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use firmware_verifier::PolicyNo;
 use firmware_verifier::identity::{Product, Slot};
 use firmware_verifier::trust::Threshold;
 use firmware_verifier::version::VersionScheme;
@@ -25,6 +26,7 @@ pub mod effective;
 mod file;
 mod name;
 mod place;
+mod policy;
 pub mod profiles;
 mod regime;
 mod signal;
@@ -34,6 +36,7 @@ mod workflow;
 pub use approved::Standing;
 pub use bus::{Bus, Level};
 pub use effective::Effective;
+pub use policy::SiteRules;
 pub use regime::Regime;
 pub use signal::{Input, Register, Signal};
 
@@ -64,6 +67,8 @@ pub struct Config {
     pub health: Option<Duration>,
     /// The watch after an update.
     pub soak: sensor_monitor::watch::Settings,
+    /// The site's own rules for images.
+    pub policy: SiteRules,
     /// What is no mistake but cannot have been meant, each with its file and line.
     pub warnings: Vec<String>,
     /// Files it names, which are not part of it.
@@ -112,6 +117,8 @@ pub struct Plc {
     pub approvals: Option<Threshold>,
     /// Whether an image for it must come with a signed list of its parts.
     pub sbom_required: bool,
+    /// What the no of the site's policy means for it.
+    pub policy_no: PolicyNo,
     /// Its conduits.
     pub routes: Vec<Route>,
     /// How it says in which regime it runs, if it has several.

@@ -6,6 +6,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use firmware_verifier::PolicyNo;
+
 use super::{Config, Plc, Route, Tpm};
 use crate::protocol::modbus::profile::Profile;
 use crate::shield::allow::{AllowList, Rule};
@@ -41,6 +43,7 @@ pub fn weakens(old: &Config, new: &Config) -> Vec<Weakening> {
         buses: _,   // below, as typed
         health,
         soak,
+        policy,
         effective,
         standing: _,
         warnings: _,
@@ -58,6 +61,12 @@ pub fn weakens(old: &Config, new: &Config) -> Vec<Weakening> {
         }
     }
     found.longer("health.poll_s", *health, new.health);
+    if policy.own && policy.policy.digest() != new.policy.policy.digest() {
+        found.add("policy", "images are let pass by other rules");
+    }
+    if policy.until.is_some_and(|until| new.policy.until.is_none_or(|later| later.ms > until.ms)) {
+        found.add("policy.expires", "the policy counts for longer");
+    }
     if new.soak.lasts < soak.lasts || new.soak.settles > soak.settles {
         found.add("soak", "an update is watched for less time");
     }
@@ -92,6 +101,7 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
         regime,
         approvals,
         sbom_required,
+        policy_no,
         permissive,
     } = old;
     let at = |name: &str| format!("{key}.{name}");
@@ -119,6 +129,14 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
     }
     if *sbom_required && !new.sbom_required {
         found.add(&at("sbom"), "images without a list of their parts are let through");
+    }
+    let laxness = |no: PolicyNo| match no {
+        PolicyNo::Reject => 0,
+        PolicyNo::Hold => 1,
+        PolicyNo::Warn => 2,
+    };
+    if laxness(new.policy_no) > laxness(*policy_no) {
+        found.add(&at("policy"), "less follows from the policy's no");
     }
     if permissive.is_some() {
         found.changed(
@@ -296,6 +314,13 @@ data = "data"
 tcti = "device:/dev/tpmrm0"
 pcrs = [0, 2, 4, 7]
 recheck_s = 60
+[policy]
+expires = "2027-01-31"
+module."site.rego" = """
+package headgate
+allow if input.image.size > 0
+deny contains m if m := input.nothing
+"""
 [[zone]]
 id = "wet-well"
 sbom = "required"
@@ -369,6 +394,11 @@ lasts_s = 3600
             ("zone = \"wet-well\"\n", "", &["plc.pump-3.zone", "plc.pump-3.sbom"]),
             ("sbom = \"required\"", "sbom = \"optional\"", &["plc.pump-3.sbom"]),
             ("sbom = \"required\"\n", "", &["plc.pump-3.sbom"]),
+            ("sbom = \"required\"\n", "sbom = \"required\"\npolicy = \"hold\"\n", &["plc.pump-3.policy"]),
+            ("input.image.size", "input.image.size > 1; input.image.size", &["policy"]),
+            ("expires = \"2027-01-31\"", "expires = \"2027-02-01\"", &["policy.expires"]),
+            ("expires = \"2027-01-31\"\n", "", &["policy.expires"]),
+            ("expires = \"2027-01-31\"", "expires = \"2027-01-30\"", &[]),
             ("approvals = 2", "approvals = 1", &["plc.pump-3.approvals"]),
             ("approvals = 2\n", "", &["plc.pump-3.approvals"]),
             ("approvals = 2", "approvals = 3", &[]),

@@ -4,7 +4,7 @@ use firmware_verifier::dsse::Envelope;
 use firmware_verifier::identity::Slot;
 use firmware_verifier::sbom::SbomFile;
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::{Evidence, Gauntlet, Papers, Rejection, Request, Verdict, Verified};
+use firmware_verifier::{Evidence, Gauntlet, Papers, Rejection, Request, SitePolicy, Verdict, Verified};
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
@@ -118,6 +118,12 @@ impl Judge {
             downgrade: leave.map(|leave| leave.ticket),
             sbom,
             sbom_required: plc_config.sbom_required,
+            policy: Some(SitePolicy {
+                policy: self.config.policy.policy.clone(),
+                until: self.config.policy.until,
+                zone: plc_config.zone.clone(),
+                no: plc_config.policy_no,
+            }),
             ..Papers::default()
         };
         let gauntlet = Gauntlet::with(request, papers, self.trust()?, self.now());

@@ -1,0 +1,108 @@
+//! The site's policy as the last stage: what its answers come to, and when it is asked.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use ed25519_dalek::{Signer, SigningKey};
+use firmware_verifier::identity::{Product, Slot};
+use firmware_verifier::policy::{Module, Policy};
+use firmware_verifier::reasons as r;
+use firmware_verifier::signature::SignatureFile;
+use firmware_verifier::trust::{Anchor, KeyKind, PublicKey, Scope, TrustStore};
+use firmware_verifier::verdict::{Outcome, Stage};
+use firmware_verifier::{Gauntlet, Papers, PolicyNo, Request, SitePolicy, Verdict};
+use hal::clock::Wall;
+
+const IMAGE: &[u8] = b"firmware of pump 3, version 2";
+const NOW: Wall = Wall::trusted(1_800_000_000_000);
+const HOUR: i64 = 3_600_000;
+
+/// Everything that a policy may name, once.
+const RULES: &str = r#"package headgate
+default allow := false
+allow if {
+    input.schema == 1
+    input.gateway == "cell-4"
+    input.controller == {"id": "pump-3", "zone": "wet-well", "vendor": "acme", "model": "px-200", "firmware": null}
+    input.image.basis == "vendor-signed"
+    input.image.size == 29
+    input.image.signers[0].name == "acme"
+    input.sbom == null
+    some stage in input.stages
+    stage.stage == "signature"
+    stage.outcome == "passed"
+}
+deny contains "too new" if input.image.version == "9"
+allow := true if input.image.version == "conflict"
+allow := "yes" if input.image.version == "conflict"
+"#;
+
+fn run(signed: bool, version: Option<&str>, no: PolicyNo, (until, now): (Option<Wall>, Wall)) -> Verdict {
+    let key = SigningKey::from_bytes(&[1; 32]);
+    let public = PublicKey::new(KeyKind::Ed25519, key.verifying_key().to_bytes()).unwrap();
+    let anchor = Anchor::new(public, "acme", Scope::new("acme", &["*"]).unwrap(), NOW).unwrap();
+    let store = TrustStore::with(1, vec![anchor]).unwrap();
+    let signature = SignatureFile::parse(&key.sign(IMAGE).to_bytes()).unwrap();
+    let request = Request {
+        slot: Slot::new("pump-3").unwrap(),
+        product: Product::new("acme", "px-200").unwrap(),
+        identity: None,
+        signature: signed.then_some(signature),
+        policy_epoch: 1,
+        state_counter: 1,
+        expires: Wall::trusted(NOW.ms + HOUR),
+    };
+    let policy = Policy::compile(&[Module { name: "site.rego".into(), text: RULES.into() }]).unwrap();
+    let papers = Papers {
+        gateway: "cell-4".into(),
+        version: version.map(String::from),
+        policy: Some(SitePolicy { policy, until, zone: Some("wet-well".into()), no }),
+        ..Papers::default()
+    };
+    let mut gauntlet = Gauntlet::with(request, papers, &store, now);
+    gauntlet.absorb(IMAGE);
+    gauntlet.finish()
+}
+
+fn stage(verdict: &Verdict) -> (Outcome, String) {
+    let evidence = verdict.evidence().iter().find(|e| e.stage == Stage::Policy).unwrap();
+    (evidence.outcome, evidence.found.clone())
+}
+
+#[test]
+fn what_the_policy_is_against_does_not_pass_and_the_zone_says_what_becomes_of_it() {
+    let forever = (None, NOW);
+    for (no, version, code) in [
+        (PolicyNo::Reject, "9", Some(r::POLICY_DENIES)),
+        (PolicyNo::Hold, "9", Some(r::POLICY_HOLDS)),
+        (PolicyNo::Warn, "9", None),
+        (PolicyNo::Reject, "conflict", Some(r::POLICY_UNDECIDED)),
+        (PolicyNo::Warn, "conflict", Some(r::POLICY_UNDECIDED)),
+        (PolicyNo::Reject, "8", None),
+    ] {
+        let verdict = run(true, Some(version), no, forever);
+        assert_eq!(verdict.code(), code, "{no:?} {version}: {verdict:?}");
+        let rejected = matches!(verdict, Verdict::Rejected(..));
+        assert_eq!(rejected, code == Some(r::POLICY_DENIES), "{no:?} {version}");
+    }
+    let (outcome, found) = stage(&run(true, Some("9"), PolicyNo::Warn, forever));
+    assert_eq!((outcome, found.as_str()), (Outcome::Passed, "told only: HG-4101: too new"));
+}
+
+#[test]
+fn a_policy_past_its_time_decides_nothing() {
+    let until = Some(Wall::trusted(NOW.ms + 1));
+    let doubtful = Wall { trusted: false, ..NOW };
+    for (now, code) in
+        [(NOW, None), (Wall::trusted(NOW.ms + 1), Some(r::POLICY_ENDED)), (doubtful, Some(r::POLICY_ENDED))]
+    {
+        let verdict = run(true, Some("8"), PolicyNo::Warn, (until, now));
+        assert_eq!(verdict.code(), code, "{now}: {verdict:?}");
+    }
+}
+
+#[test]
+fn an_image_that_fails_anyhow_is_not_put_to_the_policy() {
+    let verdict = run(false, Some("9"), PolicyNo::Reject, (None, NOW));
+    assert_eq!(verdict.code(), Some(r::NO_SIGNATURE));
+    assert_eq!(stage(&verdict).0, Outcome::NotDone);
+}
