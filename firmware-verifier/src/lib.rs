@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod advisory;
 pub mod canonical;
 pub mod digest;
 pub mod document;
@@ -34,6 +35,7 @@ mod hex;
 pub mod identity;
 pub mod looks;
 pub mod reasons;
+pub mod sbom;
 pub mod signature;
 pub mod statement;
 pub mod trust;

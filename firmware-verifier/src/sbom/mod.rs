@@ -1,0 +1,5 @@
+//! Software bills of materials.
+
+pub mod component;
+
+pub use component::Component;
