@@ -1,4 +1,5 @@
-//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity, 5xxx rollback.
+//! The reason codes of this crate: 1xxx signature and trust, 2xxx manifest and identity, 3xxx
+//! components and advisories, 5xxx rollback.
 //!
 //! A code is never reused and never changes its meaning; a new one takes a free number. `headgate
 //! explain`, the alarms and the docs are made from [`REASONS`].
@@ -83,6 +84,14 @@ pub const BUNDLE_ROLLBACK: ReasonCode = ReasonCode(1095);
 pub const WRONG_VENDOR: ReasonCode = ReasonCode(2001);
 /// The controller is of another model.
 pub const WRONG_MODEL: ReasonCode = ReasonCode(2002);
+/// A source of advisories cannot be read.
+pub const ADVISORY_UNREADABLE: ReasonCode = ReasonCode(3001);
+/// An advisory is a draft.
+pub const ADVISORY_DRAFT: ReasonCode = ReasonCode(3002);
+/// An advisory contradicts itself.
+pub const ADVISORY_CONTRADICTS: ReasonCode = ReasonCode(3003);
+/// The advisory database cannot be read.
+pub const ADVISORY_DATABASE_UNREADABLE: ReasonCode = ReasonCode(3004);
 /// The image is below the security-version floor of its product, or older than what was accepted last.
 pub const ROLLBACK: ReasonCode = ReasonCode(5001);
 /// Nobody can tell whether the image is older than what is allowed.
@@ -448,6 +457,42 @@ pub const REASONS: &[Reason] = &[
         exit: 15,
     },
     Reason {
+        code: ADVISORY_UNREADABLE,
+        title: "advisory cannot be read",
+        meaning: "A file given as an advisory or catalogue is none, or not of the form that is read here.",
+        cause: "Another file lies in the folder, or it was cut short.",
+        next: "take the file out, get it anew, or build with --leave-out, which the database then says",
+        who: Who::Integrator,
+        exit: 2,
+    },
+    Reason {
+        code: ADVISORY_DRAFT,
+        title: "advisory is a draft",
+        meaning: "The vendor has not given the advisory out: its status or its version says that it is a draft.",
+        cause: "The file was taken from where drafts lie, or its publisher forgot to change the status.",
+        next: "get the advisory in its final or interim form",
+        who: Who::Vendor,
+        exit: 2,
+    },
+    Reason {
+        code: ADVISORY_CONTRADICTS,
+        title: "advisory contradicts itself",
+        meaning: "The advisory says two things of one product, or refers to a product that it does not define: what it says is not known.",
+        cause: "Its publisher did not check it against the standard (CSAF 2.0, section 6.1).",
+        next: "tell its publisher, and get a corrected one; --leave-out builds without it",
+        who: Who::Vendor,
+        exit: 2,
+    },
+    Reason {
+        code: ADVISORY_DATABASE_UNREADABLE,
+        title: "advisory database cannot be read",
+        meaning: "What vendors say of holes is not known: the database is damaged, or of another version of Headgate.",
+        cause: "The copy was cut short, or another file was given.",
+        next: "copy it again, or build it anew: headgate advisories build",
+        who: Who::Integrator,
+        exit: 51,
+    },
+    Reason {
         code: ROLLBACK,
         title: "image is older than allowed",
         meaning: "The image is below the security-version floor of its product, or older than what was accepted last.",
@@ -475,7 +520,7 @@ mod tests {
     fn the_table_is_in_order_in_range_and_complete() {
         assert!(REASONS.windows(2).all(|pair| pair[0].code < pair[1].code));
         for row in REASONS {
-            assert!(matches!(row.code.0, 1000..=2999 | 5000..=5999), "{}", row.code);
+            assert!(matches!(row.code.0, 1000..=3999 | 5000..=5999), "{}", row.code);
             let texts = [row.title, row.meaning, row.cause, row.next];
             assert!(texts.iter().all(|text| text.trim() == *text && text.len() > 5), "{}", row.code);
             assert!(row.exit != 0 && row.exit != 1, "{}", row.code);
