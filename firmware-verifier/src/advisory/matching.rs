@@ -34,7 +34,7 @@ pub struct Controller<'a> {
 pub struct Answer {
     /// Whether the database knows the product at all: no finding about an unknown one says nothing.
     pub is_known: bool,
-    /// Whether it knows the vendor; `None` where none was given.
+    /// Whether it knows the vendor of a controller; `None` for a component, which is found without one.
     pub is_vendor_known: Option<bool>,
     /// What is said of this version, the worst first.
     pub findings: Vec<Finding>,
@@ -146,11 +146,7 @@ pub fn matches<R: ReadAt>(database: &Database<R>, component: &Component) -> Resu
     let supplier = component.supplier.as_deref().map(name);
     search.supplier = supplier.unwrap_or_default();
     search.look(By::Name, &Key::name(&component.name), version, None, |_| true)?;
-    let is_vendor_known = match component.supplier.as_deref() {
-        Some(supplier) => Some(database.find(&Key::vendor(supplier))?.is_some()),
-        None => None,
-    };
-    search.answer(is_vendor_known)
+    search.answer(None)
 }
 
 /// What is said of a controller and its firmware.

@@ -318,9 +318,7 @@ fn comparators(text: &str) -> Option<Vec<(Comparator, String)>> {
     while !rest.is_empty() {
         let (comparator, after) = Comparator::take(rest)?;
         let after = after.trim_start();
-        let end = after
-            .find(|c: char| c == ' ' || c == ',' || c == '|' || c == '<' || c == '>')
-            .unwrap_or(after.len());
+        let end = after.find([' ', ',', '|', '<', '>']).unwrap_or(after.len());
         out.push((comparator, after.get(..end)?.to_owned()));
         rest = after.get(end..)?.trim_start_matches([' ', ',', '|']);
         rest = rest.strip_prefix("and ").unwrap_or(rest);

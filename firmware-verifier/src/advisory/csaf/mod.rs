@@ -163,6 +163,8 @@ pub enum NoteKind {
     Cpe,
     /// 6.1.25, or no digest.
     Hash,
+    /// Too long, or one too many.
+    Model,
     /// 6.1.31.
     RangeAsVersion,
     /// 6.1.8.
@@ -181,6 +183,7 @@ impl std::fmt::Display for Note {
         match self.kind {
             NoteKind::Purl | NoteKind::Cpe => write!(f, "{found}; not used"),
             NoteKind::Hash => write!(f, "digest not used: {found}"),
+            NoteKind::Model => write!(f, "model number {found:?} is too long, or one too many; not used"),
             NoteKind::RangeAsVersion => write!(f, "{found:?} is given as one version; read as a range"),
             NoteKind::Score => write!(f, "{found}: a CVSS score without a base score of 0 to 10; not used"),
             NoteKind::Scores => write!(f, "{found}: several scores for one product; the highest counts"),

@@ -239,6 +239,20 @@ fn what_has_no_end_is_refused_before_it_costs_much() {
     ));
 }
 
+#[test]
+fn a_long_name_above_many_products_is_refused() {
+    let versions: Vec<Value> = (0..40_000)
+        .map(|n| json!({ "category": "product_version", "name": "1", "product": { "product_id": n.to_string(), "name": "x" } }))
+        .collect();
+    for (len, expected) in [(2001, "bytes in the name of a branch"), (1900, "bytes of products, taken apart")]
+    {
+        let tree =
+            json!({ "branches": [{ "category": "vendor", "name": "v".repeat(len), "branches": versions }] });
+        let found = parse(&document(tree, json!([])));
+        assert!(matches!(found, Err(CsafError::TooMany { what, .. }) if what == expected), "{len}");
+    }
+}
+
 proptest! {
     #[test]
     fn any_text_is_a_document_or_refused(text in "[\\[\\]{}\":,a-z0-9]{0,60}") {

@@ -57,15 +57,40 @@ pub enum Stated {
     Unknown,
 }
 
+impl Product {
+    /// About how many bytes it takes.
+    fn size(&self) -> usize {
+        let stated = match &self.stated {
+            Stated::Exactly(text) | Stated::Range(text) => text.len(),
+            Stated::All | Stated::Unknown => 0,
+        };
+        let identities: usize = self.identities.iter().map(Identity::size).sum();
+        self.id.len() + self.name.len() + stated + identities
+    }
+}
+
+impl Identity {
+    fn size(&self) -> usize {
+        let texts = [&self.vendor, &self.product, &self.condition];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        let models: usize = self.models.iter().map(|model| model.len() + size_of::<String>()).sum();
+        // A purl or CPE name is at most 1,024 bytes, mostly far less.
+        let names = usize::from(self.purl.is_some()) + usize::from(self.cpe.is_some());
+        size_of::<Identity>() + texts + models + self.hashes.len() * Digest::LEN + names * 128
+    }
+}
+
 /// All products by their index, and the index of each id.
 pub(super) struct Products {
     pub(super) all: Vec<Product>,
     by_id: HashMap<String, usize>,
+    /// Bytes that products may still have, with what they have from the branches above and from each other.
+    left: usize,
 }
 
 impl Products {
     pub(super) fn read(tree: &Tree, notes: &mut Notes) -> Result<Products, CsafError> {
-        let mut products = Products { all: vec![], by_id: HashMap::new() };
+        let mut products = Products { all: vec![], by_id: HashMap::new(), left: MAX_PRODUCT_BYTES };
         for branch in &tree.branches {
             products.branch(branch, &Path::default(), notes)?;
         }
@@ -126,6 +151,8 @@ impl Products {
         if self.all.len() >= MAX_PRODUCTS {
             return Err(CsafError::TooMany { what: "products", max: MAX_PRODUCTS });
         }
+        let too_many = CsafError::TooMany { what: "bytes of products, taken apart", max: MAX_PRODUCT_BYTES };
+        self.left = self.left.checked_sub(product.size()).ok_or(too_many)?;
         match self.by_id.insert(product.id.clone(), self.all.len()) {
             Some(_) => Err(CsafError::Twice { what: "product id", id: product.id }),
             None => {
@@ -198,6 +225,9 @@ impl Path {
         path.depth += 1;
         if path.depth > MAX_DEPTH {
             return Err(CsafError::TooMany { what: "levels of branches", max: MAX_DEPTH });
+        }
+        if branch.name.len() > MAX_NAME {
+            return Err(CsafError::TooMany { what: "bytes in the name of a branch", max: MAX_NAME });
         }
         let name = branch.name.clone();
         match branch.category.as_str() {
@@ -290,10 +320,19 @@ fn with_helper(identity: Identity, helper: &HelperText, notes: &mut Notes) -> Id
         }
     });
     let mut hashes = vec![];
-    for file in helper.hashes.iter().take(MAX_FILES) {
-        hashes.extend(sha256(&file.file_hashes, &mut noted));
+    for file in &helper.hashes {
+        match hashes.len() < MAX_FILES {
+            true => hashes.extend(sha256(&file.file_hashes, &mut noted)),
+            false => noted(NoteKind::Hash, "a product of more than 256 files"),
+        }
     }
-    let models = helper.model_numbers.iter().chain(&helper.skus).take(MAX_MODELS).cloned().collect();
+    let mut models = vec![];
+    for model in helper.model_numbers.iter().chain(&helper.skus) {
+        match model.len() <= MAX_MODEL && models.len() < MAX_MODELS {
+            true => models.push(model.clone()),
+            false => noted(NoteKind::Model, model),
+        }
+    }
     Identity { cpe, purl, hashes, models, ..identity }
 }
 
@@ -345,6 +384,12 @@ pub(super) const MAX_NOTES: usize = 200;
 const MAX_IDENTITIES: usize = 8;
 /// Most files of one product whose digests are kept.
 const MAX_FILES: usize = 256;
+/// Most bytes of all products.
+const MAX_PRODUCT_BYTES: usize = 64 << 20;
+/// Longest name of a branch in bytes.
+const MAX_NAME: usize = 2000;
+/// Longest model number in bytes.
+const MAX_MODEL: usize = 200;
 /// Most model numbers of one product.
 const MAX_MODELS: usize = 256;
 /// Longest condition in bytes.

@@ -7,7 +7,7 @@ use hal::reason::ReasonCode;
 
 use super::key::{self, Key};
 use super::record::{self, Block, Entry, EntryRef, LAST_MS, MAX_TEXT, Said};
-use super::{HEADER, Header, MAX_BITS, MIN_BITS, Source};
+use super::{HEADER, Header, MAX_BITS, MAX_PART, MIN_BITS, Source};
 use crate::advisory::csaf::{Csaf, Identity, Product, Stated, Vulnerability};
 use crate::advisory::kev::Kev;
 use crate::advisory::version::scheme_of;
@@ -16,8 +16,9 @@ use crate::version::VersionScheme;
 
 /// Largest database in bytes.
 pub const MAX_DATABASE: u64 = 1 << 30;
-/// Most statements under all keys together.
+/// Most statements under all keys together, where the texts beside them count as [`BLOCK_WEIGHT`].
 const MAX_SAID: usize = 40_000_000;
+const BLOCK_WEIGHT: usize = 8;
 
 /// Gathers sources.
 #[derive(Debug, Default)]
@@ -158,7 +159,7 @@ impl Parts {
     }
 
     fn block(&mut self, key: Key, block: Block) -> Result<(), BuildError> {
-        self.said += block.said.len() + 1;
+        self.said += block.said.len() + BLOCK_WEIGHT;
         if self.said > MAX_SAID {
             return Err(BuildError::TooLarge);
         }
@@ -176,6 +177,9 @@ impl Parts {
             let at = self.out.len();
             record::write_posting(key.as_str(), &blocks, &mut self.out);
             self.fits()?;
+            if self.out.len() - at > MAX_PART as usize {
+                return Err(BuildError::TooLarge);
+            }
             records.push((key.place(), at as u64, (self.out.len() - at) as u32));
         }
         records.sort_unstable();

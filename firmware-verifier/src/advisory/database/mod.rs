@@ -59,6 +59,8 @@ impl ReadAt for &[u8] {
 pub struct Database<R> {
     bytes: R,
     header: Header,
+    /// All buckets, read once, where they are few enough: then a question that has no answer costs one read.
+    buckets: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +97,13 @@ impl<R: ReadAt> Database<R> {
         }
         bytes.read_at(0, &mut head)?;
         let header = Header::read(&head, len)?;
-        Ok(Database { bytes, header })
+        let mut database = Database { bytes, header, buckets: vec![] };
+        // At most 2^24 + 1 buckets.
+        let buckets = u32::try_from(((1u64 << header.bucket_bits) + 1) * 4).unwrap_or(u32::MAX);
+        if buckets <= MAX_BUCKETS_KEPT {
+            database.buckets = database.bytes_at(header.buckets_at, buckets)?;
+        }
+        Ok(database)
     }
 
     /// How many holes it tells of.
@@ -128,9 +136,15 @@ impl<R: ReadAt> Database<R> {
     pub fn find(&self, key: &Key) -> Result<Option<Vec<Block>>, DatabaseError> {
         let place = key.place();
         let bucket = place.checked_shr(64 - self.header.bucket_bits).unwrap_or(0);
-        let mut ends = [0; 8];
-        self.bytes.read_at(self.header.buckets_at + bucket * 4, &mut ends)?;
-        let mut ends = Cursor(&ends);
+        let mut read = [0; 8];
+        let kept = usize::try_from(bucket * 4).ok().and_then(|at| self.buckets.get(at..at + 8));
+        let mut ends = match kept {
+            Some(kept) => Cursor(kept),
+            None => {
+                self.bytes.read_at(self.header.buckets_at + bucket * 4, &mut read)?;
+                Cursor(&read)
+            }
+        };
         let (first, end) = (u64::from(ends.u32()?), u64::from(ends.u32()?));
         if first > end || end > self.header.keys || end - first > MAX_BUCKET {
             return Err(DatabaseError::damaged("a bucket"));
@@ -160,6 +174,9 @@ impl<R: ReadAt> Database<R> {
 
     /// Part of the file, which has it as a whole.
     fn bytes_at(&self, at: u64, len: u32) -> Result<Vec<u8>, DatabaseError> {
+        if len > MAX_PART {
+            return Err(DatabaseError::damaged("a part over its limit"));
+        }
         let is_inside = at.checked_add(u64::from(len)).is_some_and(|end| end <= self.bytes.len());
         if !is_inside {
             return Err(DatabaseError::damaged("an offset past the end"));
@@ -238,6 +255,10 @@ const MAX_BUCKET: u64 = 4096;
 /// Fewest and most bits of a bucket's number.
 const MIN_BITS: u32 = 1;
 const MAX_BITS: u32 = 24;
+/// Longest part that is read at once in bytes.
+const MAX_PART: u32 = 64 << 20;
+/// Most bytes of buckets that are kept in memory.
+const MAX_BUCKETS_KEPT: u32 = 1 << 20;
 /// Longest entry in bytes: six texts and its numbers.
 const MAX_ENTRY: u32 = 8 * 1024;
 
