@@ -113,7 +113,7 @@ impl Entry {
             write_text(out, text);
         }
         out.push(self.score.map_or(NO_SCORE, Score::tenths));
-        out.push(u8::from(self.is_exploited));
+        out.push(if self.is_exploited { 1 } else { 0 });
         out.extend(self.published.ms.to_le_bytes());
         out.extend(self.released.ms.to_le_bytes());
     }
