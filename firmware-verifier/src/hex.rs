@@ -2,7 +2,8 @@
 
 /// `bytes` as lower-case hexadecimal.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or_default();
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
 /// Exactly `N` bytes written as `2 * N` hexadecimal digits; `None` for anything else.

@@ -25,6 +25,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic))]
 
+pub mod advisory;
 pub mod canonical;
 pub mod digest;
 pub mod document;

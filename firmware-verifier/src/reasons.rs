@@ -92,6 +92,14 @@ pub const SBOM_UNREADABLE: ReasonCode = ReasonCode(3002);
 pub const SBOM_NOT_SIGNED: ReasonCode = ReasonCode(3003);
 /// A list of parts of something else.
 pub const SBOM_ELSEWHERE: ReasonCode = ReasonCode(3004);
+/// A source of advisories cannot be read.
+pub const ADVISORY_UNREADABLE: ReasonCode = ReasonCode(3011);
+/// An advisory is a draft.
+pub const ADVISORY_DRAFT: ReasonCode = ReasonCode(3012);
+/// An advisory contradicts itself.
+pub const ADVISORY_CONTRADICTS: ReasonCode = ReasonCode(3013);
+/// The advisory database cannot be read.
+pub const ADVISORY_DATABASE_UNREADABLE: ReasonCode = ReasonCode(3014);
 /// The site's policy is against it.
 pub const POLICY_DENIES: ReasonCode = ReasonCode(4101);
 /// The site's policy gave no answer.
@@ -501,6 +509,42 @@ pub const REASONS: &[Reason] = &[
         next: "give the SBOM of exactly this image; ask the vendor to put its SHA-256 into metadata.component",
         who: Who::Engineer,
         exit: 30,
+    },
+    Reason {
+        code: ADVISORY_UNREADABLE,
+        title: "advisory cannot be read",
+        meaning: "A file given as an advisory or catalogue is none, or not of the form that is read here.",
+        cause: "Another file lies in the folder, or it was cut short.",
+        next: "take the file out, get it anew, or build with --leave-out, which the database then says",
+        who: Who::Integrator,
+        exit: 2,
+    },
+    Reason {
+        code: ADVISORY_DRAFT,
+        title: "advisory is a draft",
+        meaning: "The vendor has not given the advisory out: its status or its version says that it is a draft.",
+        cause: "The file was taken from where drafts lie, or its publisher forgot to change the status.",
+        next: "get the advisory in its final or interim form",
+        who: Who::Vendor,
+        exit: 2,
+    },
+    Reason {
+        code: ADVISORY_CONTRADICTS,
+        title: "advisory contradicts itself",
+        meaning: "The advisory says two things of one product, or refers to a product that it does not define: what it says is not known.",
+        cause: "Its publisher did not check it against the standard (CSAF 2.0, section 6.1).",
+        next: "tell its publisher, and get a corrected one; --leave-out builds without it",
+        who: Who::Vendor,
+        exit: 2,
+    },
+    Reason {
+        code: ADVISORY_DATABASE_UNREADABLE,
+        title: "advisory database cannot be read",
+        meaning: "What vendors say of holes is not known: the database is damaged, or of another version of Headgate.",
+        cause: "The copy was cut short, or another file was given.",
+        next: "copy it again, or build it anew: headgate advisories build",
+        who: Who::Integrator,
+        exit: 51,
     },
     Reason {
         code: POLICY_DENIES,

@@ -3,6 +3,8 @@
 //! Only for images that state no security version: a version text says which image is newer, not which
 //! one lets an old hole back in. What a scheme cannot read is never ordered by guessing.
 
+mod deb;
+
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +28,11 @@ pub enum VersionScheme {
     Date,
     /// Plain text, byte by byte; only texts of equal length, as `B10` would sort before `B9`.
     Lexical,
+    /// As `dotted`, and up to two letters behind the last number count on from none: `1.0.2`, `1.0.2a`,
+    /// `1.0.2z`, `1.0.2za` (OpenSSL before 3.0, Siemens).
+    Letters,
+    /// Debian packages: epoch, upstream version and revision, `~` before everything (deb-version(7)).
+    Deb,
 }
 
 impl VersionScheme {
@@ -40,6 +47,11 @@ impl VersionScheme {
             VersionScheme::Dotted => both(dotted)?,
             VersionScheme::Date => both(date)?,
             VersionScheme::Lexical => both(lexical)?,
+            VersionScheme::Letters => both(letters)?,
+            VersionScheme::Deb => {
+                let read = |text| deb::read(text).ok_or_else(|| self.unreadable(text));
+                return Ok(read(found)?.cmp(&read(reference)?));
+            }
         };
         if a.kind == b.kind { Ok(a.order(&b)) } else { Err(self.unreadable(found)) }
     }
@@ -56,6 +68,8 @@ impl std::fmt::Display for VersionScheme {
             VersionScheme::Dotted => "dotted",
             VersionScheme::Date => "date",
             VersionScheme::Lexical => "lexical",
+            VersionScheme::Letters => "letters",
+            VersionScheme::Deb => "deb",
         })
     }
 }
@@ -141,6 +155,15 @@ fn dotted(text: &str) -> Option<Key> {
     Some(Key { kind, ..Key::of_numbers(numbers(&rest)?) })
 }
 
+fn letters(text: &str) -> Option<Key> {
+    let text = fits(text)?;
+    let numbers = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let suffix = text.get(numbers.len()..)?.to_ascii_lowercase();
+    (suffix.len() <= 2).then_some(())?;
+    // The count in front has `z` come before `aa`.
+    Some(Key { text: format!("{}{suffix}", suffix.len()), ..dotted(numbers)? })
+}
+
 fn numbers(text: &str) -> Option<Vec<u64>> {
     let number = |part: &str| part.bytes().all(|b| b.is_ascii_digit()).then(|| part.parse().ok()).flatten();
     let numbers: Vec<u64> = text.split('.').map(number).collect::<Option<_>>()?;
@@ -177,7 +200,7 @@ fn fits(text: &str) -> Option<&str> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::VersionScheme::{Date, Dotted, Lexical, Semver};
+    use super::VersionScheme::{Date, Deb, Dotted, Letters, Lexical, Semver};
     use super::*;
 
     #[test]
@@ -219,6 +242,21 @@ mod tests {
             (Lexical, "B9", "B10", None),
             (Lexical, "", "", None),
             (Lexical, "ä", "ö", None),
+            (Letters, "1.0.2", "1.0.2a", less),
+            (Letters, "1.0.2k", "1.0.2u", less),
+            (Letters, "1.0.2z", "1.0.2za", less),
+            (Letters, "1.0.2u", "1.0.3", less),
+            (Letters, "V4.5.0A", "v04.05.00a", equal),
+            (Letters, "03.10.08(22)", "03.10.08(3)", Some(Ordering::Greater)),
+            (Letters, "1.0.2-rc1", "1.0.2", None),
+            (Letters, "1.0.2abc", "1.0.2", None),
+            (Letters, "V18 SP1", "V18", None),
+            (Letters, "ab", "cd", None),
+            (Deb, "1.1.1n-0+deb11u3", "1.1.1n-0+deb11u4", less),
+            (Deb, "1.0~rc1", "1.0", less),
+            (Deb, "1.0", "1:0.9", less),
+            (Deb, "1.0", "1.0-0", equal),
+            (Deb, "1 0", "1.0", None),
         ] {
             let found = scheme.compare(a, b).ok();
             assert_eq!(found, expected, "{scheme} {a:?} {b:?}");
@@ -229,7 +267,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_texts_are_ordered_both_ways_or_not_at_all(a in ".{0,20}", b in "[v0-9.a()-]{0,12}") {
-            for scheme in [Semver, Dotted, Date, Lexical] {
+            for scheme in [Semver, Dotted, Date, Lexical, Letters, Deb] {
                 let (there, back) = (scheme.compare(&a, &b).ok(), scheme.compare(&b, &a).ok());
                 prop_assert_eq!(there, back.map(Ordering::reverse));
                 if let Ok(same) = scheme.compare(&b, &b) {

@@ -5,8 +5,8 @@ use firmware_verifier::document::round_trip;
 use firmware_verifier::dsse::Envelope;
 use libfuzzer_sys::fuzz_target;
 
-const KINDS: [&str; 7] =
-    ["approval", "downgrade", "break-glass", "config", "replacement", "vouch", "trust-bundle"];
+const KINDS: [&str; 8] =
+    ["advisories", "approval", "downgrade", "break-glass", "config", "replacement", "vouch", "trust-bundle"];
 
 fuzz_target!(|data: &[u8]| {
     for kind in KINDS {

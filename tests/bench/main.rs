@@ -9,6 +9,7 @@
 // A measurement that cannot go on has no result.
 #![allow(clippy::panic, clippy::unwrap_used)]
 
+mod advisories;
 mod audit;
 mod chunk;
 mod copy;
@@ -20,6 +21,7 @@ mod signals;
 mod stand;
 mod verify;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,6 +36,10 @@ fn main() -> ExitCode {
     match *args.as_slice() {
         ["serve", listen] => stop(server::serve(address(listen))),
         ["copy", listen, target] => stop(copy::copy(address(listen), address(target))),
+        ["match", database, sbom] => {
+            advisories::child(Path::new(database), Path::new(sbom));
+            ExitCode::SUCCESS
+        }
         [] => measure(&MEASUREMENTS),
         [name] => match MEASUREMENTS.iter().find(|(n, ..)| *n == name) {
             Some(one) => measure(&[*one]),
@@ -46,13 +52,14 @@ fn main() -> ExitCode {
 /// A name, on which CPUs, and what to run.
 type Measurement = (&'static str, Cpus, fn());
 
-const MEASUREMENTS: [Measurement; 11] = [
+const MEASUREMENTS: [Measurement; 12] = [
     ("proxy-depth1", Cpus::One, proxy::depth1),
     ("proxy-pipelined", Cpus::One, proxy::pipelined),
     ("match-chunk", Cpus::One, chunk::measure),
     ("verify-64m", Cpus::All, verify::measure),
     ("audit-append", Cpus::One, audit::append),
     ("audit-verify-100k", Cpus::One, audit::verify),
+    ("advisories", Cpus::One, advisories::measure),
     ("signal-tone", Cpus::All, signals::tone::measure),
     ("signal-mains", Cpus::All, signals::mains::measure),
     ("signal-delay", Cpus::All, signals::delay::measure),

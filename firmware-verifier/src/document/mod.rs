@@ -4,6 +4,7 @@
 //! canonical JSON, for one gateway, with a one-shot id and an end. Nothing of a payload is read before a
 //! key of the right role has been found to have signed it. Invariant: a [`Signed`] is made here alone.
 
+mod advisories;
 mod approval;
 mod break_glass;
 mod config;
@@ -15,6 +16,7 @@ pub(crate) mod signed;
 mod trust_bundle;
 mod vouch;
 
+pub use advisories::AdvisoryRelease;
 pub use approval::{Approval, Conditions, Decision, MAX_STATIONS, Scope, Subject, Tally};
 pub use break_glass::{Action, BreakGlass, Cause, MAX_WINDOW_HOURS, Unverified};
 pub use config::ConfigApproval;
@@ -126,6 +128,7 @@ pub fn round_trip(payload_type: &str, payload: &[u8]) -> Option<Vec<u8>> {
         Some(document.to_envelope().ok()?.payload().to_vec())
     }
     let readers = [
+        one::<AdvisoryRelease>,
         one::<Approval>,
         one::<Downgrade>,
         one::<BreakGlass>,

@@ -123,6 +123,7 @@ fn the_written_form_is_frozen() {
 
 #[test]
 fn every_kind_is_read_back_as_it_was_written() {
+    same(AdvisoryRelease { current: Moment::new(NOW), database: image() }).unwrap();
     same(approval()).unwrap();
     same(Approval { subject: Subject::Case("C-000123".into()), ..approval() }).unwrap();
     let held = Subject::Held { case: "C-000123".into(), image: image() };

@@ -12,6 +12,7 @@ use crate::judge::{Answered, Brought, Failure, Judge, Request, SbomGiven, settle
 use crate::socket;
 use crate::vault::IMAGE_LIMIT;
 
+mod advisories;
 mod attest;
 mod audit;
 mod backup;
@@ -122,6 +123,9 @@ enum Verb {
     /// Evidence for an auditor about a period.
     #[command(subcommand)]
     Report(report::Reports),
+    /// What vendors say of holes in their products: make a database, look into it, ask it about a controller.
+    #[command(subcommand)]
+    Advisories(advisories::Advisories),
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
@@ -217,6 +221,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Audit(v) => audit::audit(context, v),
         Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Report(v) => report::report(context, v),
+        Verb::Advisories(v) => advisories::advisories(&v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, v),
         Verb::Sim(v) => sim::sim(&v),
