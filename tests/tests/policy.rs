@@ -47,10 +47,23 @@ fn the_sites_rules_are_asked_for_each_image_and_are_part_of_the_configuration() 
     let mut bench = Bench::new();
     let _plc = bench.controller("pump-3", "generic-file-record", "match", &image());
     bench.write("site.rego", RULES.as_bytes());
-    bench.reconfigure("[[plc]]\n", "[policy]\nfiles = [\"site.rego\"]\n[[zone]]\nid = \"wet-well\"\n[[plc]]\nzone = \"wet-well\"\n");
+    bench.reconfigure(
+        "[[plc]]\n",
+        "[policy]\nfiles = [\"site.rego\"]\n[[zone]]\nid = \"wet-well\"\n[[plc]]\nzone = \"wet-well\"\n",
+    );
     bench.trust_acme();
     bench.write("new.bin", &image());
-    bench.openssl(&["pkeyutl", "-sign", "-rawin", "-inkey", "acme.pem", "-in", "new.bin", "-out", "new.bin.sig"]);
+    bench.openssl(&[
+        "pkeyutl",
+        "-sign",
+        "-rawin",
+        "-inkey",
+        "acme.pem",
+        "-in",
+        "new.bin",
+        "-out",
+        "new.bin.sig",
+    ]);
     bench.start();
     let verify = |version: &'static str| ["verify", "new.bin", "--plc", "pump-3", "--version", version];
     refused(&bench, &verify("1.9"), 40, &["HG-4101", "version 1.9 is not of the 2 series", "docs/policy.md"]);
