@@ -21,6 +21,7 @@ const RULES: &str = r#"package headgate
 default allow := false
 allow if {
     input.schema == 1
+    input.image.version != "words"
     input.gateway == "cell-4"
     input.controller == {"id": "pump-3", "zone": "wet-well", "vendor": "acme", "model": "px-200", "firmware": null}
     input.image.basis == "vendor-signed"
@@ -32,8 +33,7 @@ allow if {
     stage.outcome == "passed"
 }
 deny contains "too new" if input.image.version == "9"
-allow := true if input.image.version == "conflict"
-allow := "yes" if input.image.version == "conflict"
+allow := "yes" if input.image.version in {"words", "conflict"}
 "#;
 
 fn run(signed: bool, version: Option<&str>, no: PolicyNo, (until, now): (Option<Wall>, Wall)) -> Verdict {
@@ -75,14 +75,16 @@ fn what_the_policy_is_against_does_not_pass_and_the_zone_says_what_becomes_of_it
         (PolicyNo::Reject, "9", Some(r::POLICY_DENIES)),
         (PolicyNo::Hold, "9", Some(r::POLICY_HOLDS)),
         (PolicyNo::Warn, "9", None),
-        (PolicyNo::Reject, "conflict", Some(r::POLICY_UNDECIDED)),
-        (PolicyNo::Warn, "conflict", Some(r::POLICY_UNDECIDED)),
+        (PolicyNo::Reject, "words", Some(r::POLICY_UNDECIDED)),
+        (PolicyNo::Warn, "words", Some(r::POLICY_UNDECIDED)),
+        (PolicyNo::Reject, "conflict", Some(r::POLICY_NO_MATCH)),
         (PolicyNo::Reject, "8", None),
     ] {
         let verdict = run(true, Some(version), no, forever);
         assert_eq!(verdict.code(), code, "{no:?} {version}: {verdict:?}");
         let rejected = matches!(verdict, Verdict::Rejected(..));
-        assert_eq!(rejected, code == Some(r::POLICY_DENIES), "{no:?} {version}");
+        let by_rule = matches!(code, Some(r::POLICY_DENIES | r::POLICY_NO_MATCH));
+        assert_eq!(rejected, by_rule, "{no:?} {version}");
     }
     let (outcome, found) = stage(&run(true, Some("9"), PolicyNo::Warn, forever));
     assert_eq!((outcome, found.as_str()), (Outcome::Passed, "told only: HG-4101: too new"));

@@ -289,7 +289,9 @@ impl<'de> Visitor<'de> for One<'_> {
                 Field::Version => component.version = text(&mut map)?,
                 Field::Purl => component.purl = text(&mut map)?,
                 Field::Cpe => component.cpe = text(&mut map)?,
-                Field::Supplier => component.supplier = map.next_value::<Supplier>()?.name.filter(fits),
+                Field::Supplier => {
+                    component.supplier = map.next_value::<Supplier>()?.name.filter(|name| fits(name))
+                }
                 Field::Swid => drop(map.next_value::<Swid>()?),
                 Field::BomRef => {
                     let reference = text(&mut map)?.unwrap_or_default();
@@ -333,7 +335,7 @@ fn text<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Option<String>, A::Error>
     }
 }
 
-fn fits(text: &String) -> bool {
+fn fits(text: &str) -> bool {
     text.len() <= MAX_FIELD
 }
 
