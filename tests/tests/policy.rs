@@ -70,7 +70,7 @@ fn the_sites_rules_are_asked_for_each_image_and_are_part_of_the_configuration() 
     let said = bench.headgate(&verify("2.1"));
     assert!(said.contains("policy") && said.contains("the policy lets it pass"), "{said}");
     bench.headgate(&["config", "digest", "--out", "effective.json"]);
-    let shown = std::fs::read_to_string(bench.path("effective.json")).unwrap();
+    let shown = std::fs::read_to_string(bench.path("effective.json")).expect("the canonical form");
     assert!(shown.contains("is not of the 2 series"), "approvers sign the rules with the rest: {shown}");
 
     bench.kill();

@@ -82,10 +82,10 @@ fn a_zone_that_demands_lists_of_parts_takes_no_image_without_its_own() {
 
     sign(&bench, "px.json");
     let said = bench.json(&with("px.json"));
-    let stages = said["evidence"].as_array().unwrap();
-    let sbom = stages.iter().find(|row| row["stage"] == "sbom").unwrap();
+    let stages = said["evidence"].as_array().expect("evidence");
+    let sbom = stages.iter().find(|row| row["stage"] == "sbom").expect("the stage");
     assert_eq!(sbom["outcome"], "passed", "{said}");
-    assert!(sbom["found"].as_str().unwrap().starts_with("CycloneDX 1.6 of 2 components"), "{sbom}");
+    assert!(sbom["found"].as_str().expect("a text").starts_with("CycloneDX 1.6 of 2 components"), "{sbom}");
 
     // What lies beside the image is checked again for each use, also by the next process.
     bench.kill();
