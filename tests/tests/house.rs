@@ -60,9 +60,10 @@ const IMPURE: &[&str] = &[
 
 /// Files at the edge of a pure module, and what each may name.
 const EDGES: &[(&str, &[&str])] = &[
-    // The configuration and the profiles come from disk.
+    // The configuration, the profiles and the policy come from disk.
     ("gateway/src/config/mod.rs", &["std::fs"]),
     ("gateway/src/config/profiles.rs", &["std::fs"]),
+    ("gateway/src/config/policy.rs", &["std::fs"]),
     ("gateway/src/config/approved.rs", &["std::fs"]),
     // Puts the simulated controller on a port.
     ("gateway/src/sim/server.rs", &["tokio", "TcpListener", "TcpStream", "Clock::system"]),

@@ -395,7 +395,7 @@ lasts_s = 3600
             ("sbom = \"required\"", "sbom = \"optional\"", &["plc.pump-3.sbom", "zone.wet-well.sbom"]),
             ("sbom = \"required\"\n", "", &["plc.pump-3.sbom", "zone.wet-well.sbom"]),
             ("sbom = \"required\"\n", "sbom = \"required\"\npolicy = \"hold\"\n", &["plc.pump-3.policy"]),
-            ("input.image.size", "input.image.size > 1; input.image.size", &["policy"]),
+            ("input.image.size > 0", "input.image.size > 1", &["policy"]),
             ("expires = \"2027-01-31\"", "expires = \"2027-02-01\"", &["policy.expires"]),
             ("expires = \"2027-01-31\"\n", "", &["policy.expires"]),
             ("expires = \"2027-01-31\"", "expires = \"2027-01-30\"", &[]),
