@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use ed25519_dalek::{Signer, SigningKey};
-use firmware_verifier::identity::{Product, Slot};
+use firmware_verifier::identity::{ControllerIdentity, Observed, Product, Slot};
 use firmware_verifier::policy::{Module, Policy};
 use firmware_verifier::reasons as r;
 use firmware_verifier::signature::SignatureFile;
@@ -36,7 +36,17 @@ deny contains "too new" if input.image.version == "9"
 allow := "yes" if input.image.version in {"words", "conflict"}
 "#;
 
-fn run(signed: bool, version: Option<&str>, no: PolicyNo, (until, now): (Option<Wall>, Wall)) -> Verdict {
+fn run(signed: bool, version: Option<&str>, no: PolicyNo, time: (Option<Wall>, Wall)) -> Verdict {
+    run_on(None, signed, version, no, time)
+}
+
+fn run_on(
+    identity: Option<Observed<ControllerIdentity>>,
+    signed: bool,
+    version: Option<&str>,
+    no: PolicyNo,
+    (until, now): (Option<Wall>, Wall),
+) -> Verdict {
     let key = SigningKey::from_bytes(&[1; 32]);
     let public = PublicKey::new(KeyKind::Ed25519, key.verifying_key().to_bytes()).unwrap();
     let anchor = Anchor::new(public, "acme", Scope::new("acme", &["*"]).unwrap(), NOW).unwrap();
@@ -45,7 +55,7 @@ fn run(signed: bool, version: Option<&str>, no: PolicyNo, (until, now): (Option<
     let request = Request {
         slot: Slot::new("pump-3").unwrap(),
         product: Product::new("acme", "px-200").unwrap(),
-        identity: None,
+        identity,
         signature: signed.then_some(signature),
         policy_epoch: 1,
         state_counter: 1,
@@ -105,6 +115,10 @@ fn a_policy_past_its_time_decides_nothing() {
 #[test]
 fn an_image_that_fails_anyhow_is_not_put_to_the_policy() {
     let verdict = run(false, Some("9"), PolicyNo::Reject, (None, NOW));
-    assert_eq!(verdict.code(), Some(r::NO_SIGNATURE));
-    assert_eq!(stage(&verdict).0, Outcome::NotDone);
+    assert_eq!((verdict.code(), stage(&verdict).0), (Some(r::NO_SIGNATURE), Outcome::NotDone));
+    // Signed, but for another device than the one that is there.
+    let elsewhere = ControllerIdentity::new("acme", "px-900", "1").unwrap();
+    let identity = Some(Observed { at: NOW, value: elsewhere });
+    let verdict = run_on(identity, true, Some("9"), PolicyNo::Reject, (None, NOW));
+    assert_eq!((verdict.code(), stage(&verdict).0), (Some(r::WRONG_MODEL), Outcome::NotDone));
 }
