@@ -32,6 +32,29 @@ fn copy(from: &Bench, name: &str, to: &Bench, as_name: &str) {
     std::fs::copy(from.path(name), to.path(as_name)).expect("it is there");
 }
 
+/// Stages an image with a list of parts that is about as long as is taken.
+fn stage_with_long_list(bench: &Bench) {
+    let image = with_long_list();
+    let digest = firmware_verifier::Digest::of(&image).to_hex();
+    let part = format!(r#"{{"type": "library", "name": "{}"}}"#, "x".repeat(950));
+    let list = format!(
+        r#"{{"bomFormat": "CycloneDX", "specVersion": "1.6", "metadata": {{"component": {{"type": "firmware",
+            "name": "px-200", "hashes": [{{"alg": "SHA-256", "content": "{digest}"}}]}}}},
+            "components": [{}]}}"#,
+        vec![part; 5_900].join(",")
+    );
+    for (name, bytes) in [("parts.bin", image.as_slice()), ("parts.json", list.as_bytes())] {
+        bench.write(name, bytes);
+        let sig = format!("{name}.sig");
+        bench.openssl(&["pkeyutl", "-sign", "-rawin", "-inkey", "acme.pem", "-in", name, "-out", &sig]);
+    }
+    bench.headgate(&["stage", "parts.bin", "--plc", "pump-3", "--sbom", "parts.json"]);
+}
+
+fn with_long_list() -> Vec<u8> {
+    image()[4096..6000].to_vec()
+}
+
 /// A gateway that has trusted, updated and revoked, with a backup made of it; then it dies.
 fn dead() -> (Bench, String) {
     let mut bench = Bench::new();
@@ -56,6 +79,7 @@ fn dead() -> (Bench, String) {
         said["signed"].is_string().then_some(())
     });
     bench.headgate(&["release", &digest, "--plc", "pump-3", "--uses", "3"]);
+    stage_with_long_list(&bench);
     bench.headgate(&["receipt", "--keys", "keys"]);
     bench.headgate(&["attest", "--csr", "-o", "old.csr"]);
     bench.headgate(&["backup", "-o", "cell-4.backup", "--images"]);
@@ -78,6 +102,8 @@ fn a_spare_with_another_tpm_takes_over_within_a_quarter_of_an_hour_and_once() {
     assert!(restored.contains(&tcti), "{restored}");
     spare.write("headgate.toml", restored.replace(&tcti, &spare.tpm.tcti().to_string()).as_bytes());
     spare.start();
+    let kept = firmware_verifier::Digest::of(&with_long_list()).to_hex();
+    assert!(spare.headgate(&["vault", "list"]).contains(&kept), "what came with an image came along");
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(15 * 60), "{took:?}");
     eprintln!("the procedure took {took:?} without people");

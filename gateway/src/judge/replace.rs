@@ -39,7 +39,7 @@ use crate::state::CASES_LEFT_OUT;
 use crate::state::alarm::Kind as Told;
 use crate::state::case::CaseNumber;
 use crate::state::meta;
-use crate::vault::Sidecar;
+use crate::vault::{MAX_SIDECAR, Sidecar};
 
 /// What was taken over.
 #[derive(Debug)]
@@ -204,7 +204,7 @@ impl Judge {
                     let key = all(&mut entries, "key", MAX_KEY)?;
                     self.predecessor(&of)?.write_atomic(KEY, &key)?;
                 }
-                Entry::About(_) => about = Some(all(&mut entries, "what came with an image", MAX_ABOUT)?),
+                Entry::About(_) => about = Some(all(&mut entries, "what came with an image", MAX_SIDECAR)?),
                 Entry::Image(digest) => self.take_over_image(&mut entries, &digest, about.take())?,
             }
         }
@@ -374,7 +374,5 @@ const INCOMING: &str = "incoming.db";
 const LEFT_OVER: [&str; 4] = [INCOMING, "incoming.db-wal", "incoming.db-shm", "incoming.db-journal"];
 /// Where the database keeps whose place was taken.
 const RETIRED: &str = "retired";
-/// Largest sidecar.
-const MAX_ABOUT: u64 = 4 << 20;
 /// How long a draft may be on its way to those who sign it.
 const DRAFT_LIFE_MS: i64 = 7 * 86_400_000;

@@ -26,7 +26,7 @@ pub use image::{BLOCK, VaultImage};
 pub use intake::{ImageIntake, StagedImage};
 pub use quota::{IMAGE_LIMIT, Limits, Quota};
 use quota::{Kept, Shelf};
-pub use sidecar::{Attached, Refused, Sidecar};
+pub use sidecar::{Attached, MAX_SIDECAR, Refused, Sidecar};
 
 /// Where an image lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -55,11 +55,11 @@ impl Sidecar {
         let size = self.attached.values().map(attached).sum::<u64>() + self.name.len() as u64;
         let bytes = serde_json::to_vec(self)
             .map_err(|source| VaultError::Sidecar { digest: *digest, found: source.to_string() })?;
-        if bytes.len() as u64 > SIDECAR_LIMIT {
+        if bytes.len() as u64 > MAX_SIDECAR {
             return Err(VaultError::TooLarge {
                 what: "what came with the image",
                 found: size,
-                limit: SIDECAR_LIMIT,
+                limit: MAX_SIDECAR,
             });
         }
         Ok(bytes)
@@ -72,7 +72,7 @@ impl Sidecar {
     ) -> Result<Sidecar, VaultError> {
         let broken = |found: String| VaultError::Sidecar { digest: *digest, found };
         let bytes = store
-            .read(&area.sidecar(digest), SIDECAR_LIMIT)?
+            .read(&area.sidecar(digest), MAX_SIDECAR)?
             .ok_or_else(|| broken("there is none".to_owned()))?;
         serde_json::from_slice(&bytes).map_err(|e| broken(e.to_string()))
     }
@@ -91,5 +91,5 @@ impl<'de> Deserialize<'de> for Attached {
     }
 }
 
-/// An SBOM of 10,000 components is about 6 MB, a third more in base64.
-const SIDECAR_LIMIT: u64 = 8 << 20;
+/// Largest sidecar in bytes: an SBOM of 10,000 components is about 6 MB, a third more in base64.
+pub const MAX_SIDECAR: u64 = 8 << 20;
