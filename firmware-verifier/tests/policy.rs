@@ -4,13 +4,14 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use firmware_verifier::identity::{ControllerIdentity, Observed, Product, Slot};
-use firmware_verifier::policy::{Module, Policy};
+use firmware_verifier::policy::{Controller, Image, Input, Module, Part, Parts, Policy};
 use firmware_verifier::reasons as r;
 use firmware_verifier::signature::SignatureFile;
 use firmware_verifier::trust::{Anchor, KeyKind, PublicKey, Scope, TrustStore};
 use firmware_verifier::verdict::{Outcome, Stage};
 use firmware_verifier::{Gauntlet, Papers, PolicyNo, Request, SitePolicy, Verdict};
 use hal::clock::Wall;
+use serde_json::Value;
 
 const IMAGE: &[u8] = b"firmware of pump 3, version 2";
 const NOW: Wall = Wall::trusted(1_800_000_000_000);
@@ -121,4 +122,63 @@ fn an_image_that_fails_anyhow_is_not_put_to_the_policy() {
     let identity = Some(Observed { at: NOW, value: elsewhere });
     let verdict = run_on(identity, true, Some("9"), PolicyNo::Reject, (None, NOW));
     assert_eq!((verdict.code(), stage(&verdict).0), (Some(r::WRONG_MODEL), Outcome::NotDone));
+}
+
+/// Whether an object has just the members that the schema says, at every depth.
+fn has_the_members_of(schema: &Value, value: &Value, at: &str) {
+    match value {
+        Value::Object(members) => {
+            let mut wanted: Vec<&str> =
+                schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+            let mut found: Vec<&str> = members.keys().map(String::as_str).collect();
+            (wanted.sort_unstable(), found.sort_unstable());
+            assert_eq!(found, wanted, "members of {at}");
+            for (name, member) in members {
+                has_the_members_of(&schema["properties"][name], member, &format!("{at}.{name}"));
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| has_the_members_of(&schema["items"], item, &format!("{at}[]")))
+        }
+        _ => assert!(schema.is_object(), "{at} is not in the schema"),
+    }
+}
+
+#[test]
+fn what_a_policy_sees_is_what_its_schema_says() {
+    let some = |text: &str| Some(text.to_owned());
+    let part = Part {
+        name: "zlib".into(),
+        version: some("1"),
+        supplier: some("acme"),
+        purl: some("pkg:generic/zlib@1"),
+        cpe: some("cpe:2.3:a:zlib:zlib:1"),
+        sha256: some(&"ab".repeat(32)),
+    };
+    let verdict = run(true, Some("8"), PolicyNo::Reject, (None, NOW));
+    let input = Input {
+        schema: 1,
+        now_ms: Some(1),
+        gateway: "cell-4".into(),
+        controller: Controller {
+            id: "pump-3".into(),
+            zone: some("wet-well"),
+            vendor: "acme".into(),
+            model: "px-200".into(),
+            firmware: some("1"),
+        },
+        image: Image {
+            sha256: some(&"ab".repeat(32)),
+            size: 1,
+            version: some("1"),
+            security_version: Some(1),
+            basis: some("vendor-signed"),
+            signers: vec![firmware_verifier::policy::Signer { id: "00".into(), name: "acme".into() }],
+        },
+        stages: verdict.evidence().to_vec(),
+        sbom: Some(Parts { format: "CycloneDX 1.6".into(), made_ms: Some(1), components: vec![part] }),
+    };
+    let schema = include_str!("../../docs/policy-input.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    has_the_members_of(&schema, &serde_json::to_value(input).unwrap(), "input");
 }
