@@ -131,6 +131,19 @@ impl Bench {
         self.controller_with(id, profile, way, firmware, &[])
     }
 
+    /// As [`Bench::controller`], with one that takes a while over each answer.
+    pub fn slow_controller(
+        &mut self,
+        id: &'static str,
+        profile: &str,
+        way: &str,
+        firmware: &[u8],
+        answer: Duration,
+    ) -> Plc {
+        let more = ["--answer-ms", &answer.as_millis().to_string()];
+        self.controller_with(id, profile, way, firmware, &more)
+    }
+
     /// As [`Bench::controller`], with a tachometer of our own on the shaft of its drive; gives its address.
     pub fn drive(
         &mut self,

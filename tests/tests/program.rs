@@ -140,10 +140,11 @@ fn the_next_program_is_compared_with_the_last_and_falls_with_an_approver() {
     assert_eq!(plc.flash(), first);
 }
 
-/// A gateway with a controller of this profile whose route loads programs, and two approvers.
-fn loader(profile: &str) -> (Bench, Plc) {
+/// A gateway with a controller of this profile whose route loads programs, and two approvers. Each answer of the controller
+/// takes this long.
+fn loader(profile: &str, answer: Duration) -> (Bench, Plc) {
     let mut bench = Bench::new();
-    let plc = bench.controller("pump-3", profile, "stage", &old_program());
+    let plc = bench.slow_controller("pump-3", profile, "stage", &old_program(), answer);
     bench.reconfigure("way = \"stage\"\n", "way = \"stage\"\nclass = \"program\"\n");
     for name in ["ann", "ben"] {
         approver(&bench, name);
@@ -192,7 +193,7 @@ fn half_delivered(bench: &mut Bench, digest: &str, until: Wall) {
 #[test]
 fn a_program_past_its_point_of_no_return_is_finished_although_its_approvals_have_expired() {
     // Its first step erases what the controller runs.
-    let (mut bench, plc) = loader("ocp-rackmon-panasonic");
+    let (mut bench, plc) = loader("ocp-rackmon-panasonic", Duration::ZERO);
     let program = long(96 * 10_000); // whole blocks: the flash holds no padding
     let (digest, _) = stage(&bench, "long.bin", &program);
     let until = release_for(&bench, &digest, "C-000001", LIFE);
@@ -211,7 +212,7 @@ fn a_program_past_its_point_of_no_return_is_finished_although_its_approvals_have
 fn a_program_before_its_point_of_no_return_is_given_up_when_its_approvals_have_expired_and_nothing_is_stuck()
 {
     // The old program runs until the commit.
-    let (mut bench, plc) = loader(PROFILE);
+    let (mut bench, plc) = loader(PROFILE, Duration::from_millis(1));
     let program = long(2_000_000);
     let (digest, _) = stage(&bench, "long.bin", &program);
     let until = release_for(&bench, &digest, "C-000001", LIFE);

@@ -32,6 +32,9 @@ pub(super) struct Sim {
     /// How long it takes to boot.
     #[arg(long, default_value_t = 300)]
     boot_ms: u64,
+    /// How long it takes over each answer.
+    #[arg(long, default_value_t = 0)]
+    answer_ms: u64,
     /// Where a tachometer on the shaft of its drive listens.
     #[arg(long)]
     tachometer: Option<SocketAddr>,
@@ -46,7 +49,8 @@ pub(super) fn sim(v: &Sim) -> Result<Said, Failure> {
     let mut firmware = Vec::new();
     let (mut file, _) = open_image(&v.firmware)?;
     std::io::Read::read_to_end(&mut file, &mut firmware).map_err(|e| Failure::internal(e.to_string()))?;
-    let controller = Controller::new(kind, v.unit, &firmware, Duration::from_millis(v.boot_ms));
+    let mut controller = Controller::new(kind, v.unit, &firmware, Duration::from_millis(v.boot_ms));
+    controller.faults().delay = Duration::from_millis(v.answer_ms);
     let controller = Arc::new(Mutex::new(controller));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::internal(e.to_string()))?;
