@@ -131,7 +131,8 @@ fn has_the_members_of(schema: &Value, value: &Value, at: &str) {
             let mut wanted: Vec<&str> =
                 schema["required"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
             let mut found: Vec<&str> = members.keys().map(String::as_str).collect();
-            (wanted.sort_unstable(), found.sort_unstable());
+            wanted.sort_unstable();
+            found.sort_unstable();
             assert_eq!(found, wanted, "members of {at}");
             for (name, member) in members {
                 has_the_members_of(&schema["properties"][name], member, &format!("{at}.{name}"));
