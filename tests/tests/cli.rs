@@ -306,7 +306,7 @@ fn a_mistake_of_the_set_up_is_no_internal_one_and_says_what_to_do() {
         assert!(text.contains("next: headgate status asks"), "{args:?}: {text}");
     }
     bench.kill();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let taken = std::net::TcpListener::bind(free_address()).expect("a free port");
     let address = taken.local_addr().expect("bound");
     bench.configure(&format!(
         "[[plc]]\nid = \"meter-1\"\nvendor = \"acme\"\nmodel = \"px-200\"\nmode = \"enforce\"\n[[plc.route]]\n\
