@@ -195,3 +195,21 @@ fn of_many_who_move_it_on_from_one_value_one_does() {
     let ahead = moved.iter().filter(|result| matches!(result, Err(TpmError::StateAhead { .. }))).count();
     assert_eq!(ahead, 5, "{moved:?}");
 }
+
+#[test]
+fn its_clock_counts_boots_and_never_goes_back_within_one() {
+    let mut bench = Bench::measured();
+    let (provisioned, _) = bench.provision();
+    let read = |bench: &Bench| bench.tpm.clock(&provisioned, LONG).unwrap();
+    let (first, increments) = (read(&bench), bench.tpm.usage().nv_increments);
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let later = read(&bench);
+    assert!(first.same_boot(&later) && later.ms > first.ms, "{first}; {later}");
+    let tool = bench.tool("tpm2_readclock", &[]);
+    assert!(tool.contains(&format!("reset_count: {}", first.resets)), "{tool}");
+    bench.swtpm.restart().unwrap();
+    let next = (0..10).find_map(|_| bench.tpm.clock(&provisioned, LONG).ok()).expect("it answers again");
+    assert_eq!((next.resets, next.same_boot(&later)), (later.resets + 1, false), "{next}");
+    assert_eq!(bench.tpm.usage().nv_increments, increments, "reading it writes nothing");
+    assert_eq!(bench.leftovers(), "");
+}

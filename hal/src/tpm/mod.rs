@@ -15,6 +15,7 @@ mod approval;
 mod approved;
 mod attest;
 mod challenge;
+mod clock;
 mod counter;
 mod device;
 mod devid;
@@ -48,6 +49,7 @@ pub use approval::{Approval, ApprovalRefused, ApprovalRequest};
 pub use approved::Unsealed;
 pub use attest::{Attest, AttestError, Attested};
 pub use challenge::Challenge;
+pub use clock::TpmClock;
 pub use device::{Foreseen, Made};
 pub use devid::{INITIAL_CERTIFICATE, INITIAL_KEY, InitialIdentity, LocalIdentity};
 pub use ek_public::EkPublic;
@@ -294,6 +296,15 @@ impl Tpm {
     ) -> Result<u64, TpmError> {
         let (provisioned, steps) = (provisioned.clone(), Arc::clone(&self.steps));
         self.ask(timeout, move |esys| counter::advance_state(esys, &steps, &provisioned, expected))
+    }
+
+    /// What the TPM's own clock says. Nobody on the wire to the TPM can forge the answer.
+    ///
+    /// # Errors
+    /// [`TpmError::SrkChanged`] before anything else on another TPM; otherwise as the TPM answers.
+    pub fn clock(&self, provisioned: &Provisioned, timeout: Duration) -> Result<TpmClock, TpmError> {
+        let provisioned = provisioned.clone();
+        self.ask(timeout, move |esys| clock::read(esys, &provisioned))
     }
 
     /// Signs `digest` with the evidence key, under the first of `approvals` that holds; an ECDSA signature in

@@ -8,6 +8,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::memory::{Given, in_use, too_long, unmarshal};
 use super::{Esys, Handle, NONE};
+use crate::tpm::clock::TpmClock;
 use crate::tpm::error::TpmError;
 use crate::tpm::pcr::{PcrSelection, PcrValues};
 
@@ -63,6 +64,25 @@ impl Esys {
         if whole { Ok(random) } else { Err(too_long("random bytes", usize::from(data.size))) }
     }
 
+    /// TPM2_ReadClock in `session`, whose answer nobody on the wire can forge. It has nothing to encrypt, so the
+    /// session becomes one for auditing, and is of no other use any more.
+    pub(in crate::tpm) fn read_clock(&self, session: Handle<'_>) -> Result<TpmClock, TpmError> {
+        // SAFETY: the session lives in this context.
+        let code = unsafe { ffi::Esys_TRSess_SetAttributes(self.context, session.tr, AUDIT_ATTRIBUTES, 0xff) };
+        self.check("Esys_TRSess_SetAttributes", code)?;
+        let mut out = null_mut();
+        // SAFETY: the context is open, the session lives in it, the output is writable.
+        let code = unsafe { ffi::Esys_ReadClock(self.context, session.tr, NONE, NONE, &mut out) };
+        self.check("TPM2_ReadClock", code)?;
+        let said = Given(out).get().clockInfo;
+        Ok(TpmClock {
+            resets: said.resetCount,
+            restarts: said.restartCount,
+            ms: said.clock,
+            safe: said.safe == 1,
+        })
+    }
+
     /// Flushes sessions and objects a killed process left in the TPM. Only for a TPM without resource
     /// manager, and only where nobody else uses it.
     pub(in crate::tpm) fn flush_leftovers(&self) -> Result<(), TpmError> {
@@ -103,6 +123,8 @@ impl Esys {
     }
 }
 
+/// TPMA_SESSION: continueSession, audit (Part 2 §8.4).
+const AUDIT_ATTRIBUTES: u8 = 0x01 | 0x80;
 const CAP_HANDLES: u32 = 1;
 /// First handles of loaded sessions and of transient objects.
 const LEFTOVERS: [u32; 2] = [0x0200_0000, 0x8000_0000];
