@@ -16,6 +16,7 @@ use wire::{Wire, contains};
 
 const CC_POLICY_AUTHORIZE: u32 = 0x16a;
 const CC_NV_READ: usize = 0x14e;
+const CC_READ_CLOCK: usize = 0x181;
 const CC_NV_INCREMENT: usize = 0x134;
 
 #[test]
@@ -77,6 +78,25 @@ fn an_old_answer_about_the_state_counter_played_back_is_no_answer() {
         let error = error.unwrap_err().to_string();
         assert!(error.contains("somebody stands between"), "{error}");
     }
+}
+
+#[test]
+fn a_clock_changed_on_the_wire_is_no_answer() {
+    let bench = Bench::measured();
+    let (provisioned, _) = bench.provision();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let last = Arc::clone(&asked);
+    let change = move |response: &mut Vec<u8>| {
+        if last.load(Ordering::Relaxed) == CC_READ_CLOCK {
+            // Header, size of the parameters, time, clock: the count of resets (Part 3 §29.1).
+            response[10 + 4 + 8 + 8 + 3] ^= 1;
+        }
+    };
+    let note = move |code| asked.store(code as usize, Ordering::Relaxed);
+    let wire = Wire::to(&bench.swtpm, Arc::new(note), Arc::new(change));
+    let error = Tpm::open(&wire.tcti()).unwrap().clock(&provisioned, LONG).unwrap_err().to_string();
+    assert!(error.contains("somebody stands between"), "{error}");
+    assert!(bench.tpm.clock(&provisioned, LONG).is_ok());
 }
 
 #[test]

@@ -275,6 +275,10 @@ fn an_old_approved_configuration_and_an_old_disk_do_not_come_back() {
 
     let _ = std::fs::remove_dir_all(bench.path("data"));
     std::fs::rename(bench.path("old"), bench.path("data")).expect("it is there");
+    for _ in 0..2 {
+        bench.tpm.restart().expect("it starts");
+        bench.boot();
+    }
     bench.start_anyhow();
     assert!(gate_shut(&bench, "HG-7011").contains("old copy"), "the whole disk");
 }

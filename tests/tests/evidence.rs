@@ -156,9 +156,14 @@ fn an_old_disk_a_deleted_store_and_a_counter_that_moved_are_told_apart() {
     bench.headgate(&["trust", "remove", &anchor]);
     copy(&bench.path("data"), &bench.path("new"));
 
+    // Two boots later: the old disk has heard nothing of the TPM since.
+    for _ in 0..2 {
+        bench.tpm.restart().expect("it starts");
+        bench.boot();
+    }
     copy(&bench.path("old"), &bench.path("data"));
     let text = shut(&mut bench, &plc, "HG-7011");
-    assert!(text.contains("an old copy of the whole disk"), "{text}");
+    assert!(text.contains("an old copy of the whole disk") && text.contains("2 boots and"), "{text}");
 
     copy(&bench.path("new"), &bench.path("data"));
     std::fs::copy(bench.path("old/trust.sealed"), bench.path("data/trust.sealed")).expect("writable");
@@ -180,6 +185,71 @@ fn an_old_disk_a_deleted_store_and_a_counter_that_moved_are_told_apart() {
     bench.kill();
     bench.tpm2("tpm2_nvundefine", &["-C", "o", "0x01801001"]);
     shut(&mut bench, &plc, "HG-7012");
+}
+
+/// Moves the counter that guards the state, as any program may that reaches the TPM.
+fn move_counter(bench: &Bench) {
+    bench.tpm2("tpm2_nvincrement", &["-C", "o", "0x01801001"]);
+}
+
+/// Starts the TPM again, as a box that boots.
+fn boot_again(bench: &mut Bench) {
+    bench.tpm.restart().expect("it starts");
+    bench.boot();
+}
+
+#[test]
+fn a_counter_moved_while_the_gateway_was_off_is_told_from_an_old_disk_by_the_clock_of_the_tpm() {
+    let (mut bench, plc) = bench();
+    bench.start();
+    bench.kill();
+    copy(&bench.path("data"), &bench.path("kept"));
+    let checked = |bench: &Bench, id: &str| {
+        let doctor = bench.json_anyhow(&["doctor"]);
+        let checks = doctor["checks"].as_array().expect("checks").clone();
+        checks.into_iter().find(|c| c["id"] == id).expect("it is looked at")["found"].to_string()
+    };
+    assert!(checked(&bench, "tpm.clock").contains("noted last at reset"), "{}", checked(&bench, "tpm.clock"));
+
+    // In this boot.
+    move_counter(&bench);
+    let text = shut(&mut bench, &plc, "HG-7012");
+    assert!(text.contains("another program has moved on") && text.contains("in this boot"), "{text}");
+    let doctor = checked(&bench, "gate");
+    assert!(doctor.contains("in this boot") && doctor.contains("s of power ago"), "{doctor}");
+    // The verdict stays what it was at first sight, however often the box is started to look into it.
+    for _ in 0..3 {
+        boot_again(&mut bench);
+    }
+    let text = shut(&mut bench, &plc, "HG-7012");
+    assert!(text.contains("in this boot"), "{text}");
+
+    // The same disk, seen first some boots later, tells of an old copy.
+    copy(&bench.path("kept"), &bench.path("data"));
+    let text = shut(&mut bench, &plc, "HG-7011");
+    assert!(text.contains("3 boots and"), "{text}");
+}
+
+#[test]
+fn a_counter_moved_in_the_boot_after_the_last_one_is_told_and_a_disk_without_a_note_says_that_it_cannot_be_told()
+ {
+    let (mut bench, plc) = bench();
+    bench.start();
+    bench.kill();
+    boot_again(&mut bench);
+    move_counter(&bench);
+    let text = shut(&mut bench, &plc, "HG-7012");
+    assert!(text.contains("in the boot before"), "{text}");
+
+    let (mut bench, plc) = self::bench();
+    bench.start();
+    bench.kill();
+    sql(&bench, "DELETE FROM meta WHERE key LIKE 'tpm-clock%'");
+    move_counter(&bench);
+    let text = shut(&mut bench, &plc, "HG-7018");
+    assert!(text.contains("cannot be told") && text.contains("no note"), "{text}");
+    bench.start_anyhow();
+    assert_eq!(bench.wait_alarm("HG-7018")["latched"], true, "it stays until a person acknowledges it");
 }
 
 /// Keeps the data and the TPM's memory as they are now, or puts them back: what the provider of a virtual machine can do.

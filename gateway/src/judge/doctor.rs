@@ -92,6 +92,7 @@ impl Judge {
         checks.push(self.boot_state_check());
         checks.push(nv_writes(status.nv_writes));
         checks.push(self.state_check());
+        checks.extend(self.clock_check());
         checks.push(self.keys_check());
         checks.push(self.audit_check());
         checks.extend([self.permissions(), self.space(), clock(self.now())]);
@@ -166,6 +167,21 @@ impl Judge {
             ),
             (_, Err(e)) => Check::of_code(ID, e.found, &e.expected, e.code),
         }
+    }
+
+    /// What there is to tell an old disk from a counter that was moved; a TPM that does not answer is told of elsewhere.
+    fn clock_check(&self) -> Option<Check> {
+        const ID: &str = "tpm.clock";
+        let (noted, found) = self.clock_words().ok()?;
+        Some(match noted {
+            true => Check::ok(ID, found),
+            false => Check::warn(
+                ID,
+                found,
+                "a note of the TPM's clock, which tells how old a disk is",
+                "a gateway whose gate opens makes one",
+            ),
+        })
     }
 
     fn keys_check(&self) -> Check {

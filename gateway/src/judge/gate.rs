@@ -314,6 +314,7 @@ const GATE_CODES: &[ReasonCode] = &[
     why::SRK_CHANGED,
     why::STATE_OLD,
     why::STATE_COUNTER,
+    why::STATE_UNTOLD,
     why::AUDIT_LOG,
     why::CONFIG_LOST,
 ];

@@ -10,6 +10,7 @@ use hal::tpm::{Provisioned, TpmError};
 
 use super::failure::Failure;
 use super::gate::{TPM_TIMEOUT, tpm_refusal};
+use super::heard::{Age, HEARD};
 use super::{Judge, refusal};
 use crate::reasons as why;
 use crate::state::meta;
@@ -30,13 +31,18 @@ impl Judge {
         let counter = self.state_counter()?;
         let expected = format!("state {counter}, where the TPM's counter is");
         match generation.checked_sub(counter) {
-            Some(0) => Ok(()),
+            Some(0) => {
+                self.hear();
+                Ok(())
+            }
             Some(1) => {
                 tracing::warn!(counter, "a change of the trust store was cut off; it is finished now");
                 self.advance_state(counter).map(drop)
             }
             Some(_) => {
-                let found = format!("a trust store of state {generation}, ahead of the TPM's counter");
+                let (_, words) = self.age(generation);
+                let found =
+                    format!("a trust store of state {generation}, ahead of the TPM's counter ({words})");
                 Err(refusal(why::STATE_COUNTER, None, found, expected))
             }
             None => Err(self.behind(generation, expected)),
@@ -44,25 +50,23 @@ impl Judge {
     }
 
     /// The state is behind the counter: which of the two has moved, as far as that can be told from here.
-    fn behind(&self, generation: u64, expected: String) -> Refusal {
+    fn behind(&mut self, generation: u64, expected: String) -> Refusal {
+        let store = format!("a trust store of state {generation}");
         let remembered = self.remembered().unwrap_or(0);
-        let (code, found) = if remembered > generation {
-            let found = format!(
-                "a trust store of state {generation}, an old copy of the file: state {remembered} was written"
-            );
-            (why::STATE_OLD, found)
-        } else if self.gate_status().open {
-            let found = format!(
-                "a counter that another program has moved on; the trust store is of state {generation}"
-            );
-            (why::STATE_COUNTER, found)
-        } else {
-            let found = format!(
-                "a trust store of state {generation}: an old copy of the whole disk, or another program has moved the counter"
-            );
-            (why::STATE_OLD, found)
+        if remembered > generation {
+            let found = format!("{store}, an old copy of the file: state {remembered} was written");
+            return refusal(why::STATE_OLD, None, found, expected);
+        }
+        let (age, words) = self.age(generation);
+        let (code, moved) = match age {
+            Age::Current => (why::STATE_COUNTER, "and a counter that another program has moved on"),
+            Age::Old => (why::STATE_OLD, "from an old copy of the whole disk"),
+            Age::Untold => (
+                why::STATE_UNTOLD,
+                "an old copy of the whole disk, or another program has moved the counter: which of them cannot be told",
+            ),
         };
-        refusal(code, None, found, expected)
+        refusal(code, None, format!("{store}, {moved} ({words})"), expected)
     }
 
     /// The value the newest state was written for.
@@ -121,7 +125,11 @@ impl Judge {
     pub(super) fn spend(&mut self) {
         let budget = self.budget();
         let spent = Budget { used: budget.used.saturating_add(1), ..budget };
-        let kept = self.db.write("count a write to the TPM", |tx| meta::put(tx, BUDGET, &spent.to_bytes()));
+        let heard = self.heard_now();
+        let kept = self.db.write("count a write to the TPM", |tx| {
+            meta::put(tx, BUDGET, &spent.to_bytes())?;
+            heard.as_ref().map_or(Ok(()), |heard| meta::put(tx, HEARD, heard))
+        });
         self.log(kept);
     }
 

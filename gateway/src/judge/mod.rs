@@ -36,6 +36,7 @@ pub(crate) mod failure;
 mod four_eyes;
 mod gate;
 mod guard;
+mod heard;
 mod held;
 mod identity;
 mod import;
@@ -104,6 +105,8 @@ pub struct Judge {
     gate: gate::Gate,
     book: book::Book,
     receipts: receipt::Due,
+    /// When the TPM's clock was noted last.
+    heard: Option<hal::clock::Mono>,
     /// Who asks: a person's user id, or the gateway itself.
     pub(crate) caller: String,
     conduits: Vec<Conduit>,
@@ -171,6 +174,7 @@ impl Judge {
             gate: gate::Gate::not_ready(),
             book: book::Book::Closed,
             receipts: receipt::Due::default(),
+            heard: None,
             caller: OURSELVES.into(),
             conduits: Vec::new(),
             identities: HashMap::new(),

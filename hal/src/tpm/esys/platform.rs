@@ -68,7 +68,8 @@ impl Esys {
     /// session becomes one for auditing, and is of no other use any more.
     pub(in crate::tpm) fn read_clock(&self, session: Handle<'_>) -> Result<TpmClock, TpmError> {
         // SAFETY: the session lives in this context.
-        let code = unsafe { ffi::Esys_TRSess_SetAttributes(self.context, session.tr, AUDIT_ATTRIBUTES, 0xff) };
+        let code =
+            unsafe { ffi::Esys_TRSess_SetAttributes(self.context, session.tr, AUDIT_ATTRIBUTES, 0xff) };
         self.check("Esys_TRSess_SetAttributes", code)?;
         let mut out = null_mut();
         // SAFETY: the context is open, the session lives in it, the output is writable.
