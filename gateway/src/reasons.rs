@@ -224,6 +224,10 @@ hal::reasons! {
         "The TPM's counter is further on than the state on the disk, and the TPM's clock does not tell which of the two has moved."
         "An old copy of the whole disk was put back, or another program moved the counter; the disk's last note of the TPM's clock is neither recent nor many boots old."
         "headgate audit verify --against CHECKPOINT, with one that the broker has or that was exported: if the log is behind it, the disk is old, and its newest copy belongs here. Otherwise find out who uses the TPM; then headgate init --again.";
+    FILES_DELETED 7019 71 Integrator "files deleted"
+        "Files that this gateway wrote are gone from its data folder, or empty: the text names each."
+        "Somebody deleted them, or a damaged disk was repaired."
+        "Find out who did it; put each back from where the text says. headgate doctor looks again.";
     BREAK_GLASS 7020 70 Operator "break-glass in force"
         "The site key has allowed this gateway to act without a verdict on one controller, for a time; the alarm stays until a person closes it after that."
         "An emergency: headgate ticket list says who brought which document, and why."

@@ -139,6 +139,24 @@ fn the_gateways_key_stays_one_across_restarts_and_needs_the_approved_boot_state(
     assert_eq!(own_keys(&bench), made, "unsealed, not made anew");
     let file = std::fs::read_to_string(bench.path("data/countersign.json")).expect("the sealed key");
     assert!(file.contains("\"sealed\"") && !file.contains("seed"), "{file}");
+    // Deleted or emptied, it is named, and what it signed counts on.
+    for emptied in [false, true] {
+        bench.kill();
+        std::fs::remove_file(bench.path("data/countersign.json")).expect("it is there");
+        if emptied {
+            bench.write("data/countersign.json", b"");
+        }
+        bench.start();
+        let text = bench.wait_alarm("HG-7019")["text"].to_string();
+        assert!(text.contains("countersign.json was ") && text.contains("put it back from a copy"), "{text}");
+        let doctor = bench.json_anyhow(&["doctor"]).to_string();
+        assert!(doctor.contains("data.files") && doctor.contains("countersign.json was "), "{doctor}");
+        assert!(bench.headgate(&VERIFY).contains("site-vouched"));
+        bench.write("data/countersign.json", file.as_bytes());
+    }
+    bench.kill();
+    bench.start();
+    assert_eq!(bench.wait_alarm("HG-7019")["standing"], false, "put back, and latched");
     // Cut short, as by a bad disk: a new key, and what the old one countersigned still counts.
     bench.write("data/countersign.json", &file.as_bytes()[..40]);
     assert!(bench.headgate(&VERIFY).contains("site-vouched"));

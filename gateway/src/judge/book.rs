@@ -334,12 +334,13 @@ impl Judge {
 
     pub(super) fn whole_book(&mut self) -> Result<&mut Open, Failure> {
         self.open_book();
+        let closed = matches!(self.book, Book::Closed).then(|| self.provisioned_or_failure().err()).flatten();
         match &mut self.book {
             Book::Open(book) => Ok(book),
             Book::Damaged(text) => Err(Failure::new(why::AUDIT_LOG, text.clone())),
-            Book::Closed => {
-                Err(Failure::new(why::NOT_PROVISIONED, "there is no audit log yet; run headgate init first"))
-            }
+            Book::Closed => Err(closed.unwrap_or_else(|| {
+                Failure::new(why::NOT_PROVISIONED, "there is no audit log yet; run headgate init first")
+            })),
         }
     }
 
@@ -382,8 +383,7 @@ impl Judge {
     /// the receipts remember; and that it continues the checkpoint `against`, which was kept elsewhere. That one alone tells of a disk that was put back together with the state of its TPM.
     pub(super) fn audit_verify(&mut self, against: Option<&str>) -> Result<Answered, Failure> {
         self.whole_book()?;
-        let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
-        let provisioned = self.provisioned().map_err(super::trust::gate_failure)?.ok_or_else(missing)?;
+        let provisioned = self.provisioned_or_failure()?;
         let key = self.log_key(&provisioned).map_err(Failure::internal)?;
         let mut seen = self.witnesses(self.trust().ok(), &key);
         seen.extend(self.seen_checkpoint().map(|note| note.checkpoint));

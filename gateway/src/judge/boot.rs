@@ -14,7 +14,7 @@ use super::message::Answered;
 use super::provision::{PROVISION_TIMEOUT, tpm_failure};
 use super::rows::BootRow;
 use super::trust::gate_failure;
-use super::{Judge, why};
+use super::{Judge, missing, why};
 use crate::audit::Kind;
 
 impl Judge {
@@ -42,8 +42,9 @@ impl Judge {
             );
             return Err(Failure::new(why::BOOT_STATE, text));
         }
-        let digest = sha256(text.as_bytes());
-        let name = file_of(&crate::vault::hex(&digest));
+        let digest = *firmware_verifier::Digest::of(text.as_bytes()).as_bytes();
+        let id = id_of(text.as_bytes());
+        let name = file_of(&id);
         let there = self.store.list(DIR)?.len();
         if there >= MAX_APPROVALS && self.store.read(&name, MAX_RECORD)?.is_none() {
             return Err(Failure::usage(format!(
@@ -51,6 +52,7 @@ impl Judge {
             )));
         }
         self.store.write_atomic(&name, text.as_bytes())?;
+        self.remember_approvals(|known| missing::remember(known, &id, &approval))?;
         self.note_with(Kind::Approval, "boot-state", &about(&approval), None, Some(digest));
         self.open_gate();
         let later = if approval.request.epoch > epoch { "; it counts from the next epoch on" } else { "" };
@@ -101,6 +103,7 @@ impl Judge {
                 "no approval {id:?}; headgate trust boot-states lists them"
             )));
         };
+        self.remember_approvals(|known| known.retain(|one| one.id != full))?;
         self.store.remove(&file_of(&full))?;
         self.note(Kind::Approval, "boot-state", &format!("forgotten: {}", about(&approval)));
         self.recheck_now();
@@ -132,6 +135,7 @@ impl Judge {
         let epoch = tpm.advance_epoch(TPM_TIMEOUT).map_err(|e| gate_failure(tpm_refusal(&e)))?;
         self.spend();
         self.note(Kind::Approval, "boot-state", &format!("every approval before epoch {epoch} is revoked"));
+        self.remember_approvals(|known| known.retain(|one| one.epoch >= epoch))?;
         for (id, approval) in self.installed() {
             if approval.request.epoch < epoch {
                 self.store.remove(&file_of(&id))?;
@@ -147,7 +151,7 @@ impl Judge {
     }
 
     /// Approvals with the digest that names their file; what is none is passed over.
-    fn installed(&self) -> Vec<(String, Approval)> {
+    pub(super) fn installed(&self) -> Vec<(String, Approval)> {
         let entries = self.store.list(DIR).unwrap_or_default();
         let read = |file: &str| {
             let bytes = self.store.read(&format!("{DIR}/{file}"), MAX_RECORD).ok().flatten()?;
@@ -158,8 +162,7 @@ impl Judge {
     }
 
     fn record(&self) -> Result<hal::tpm::Provisioned, Failure> {
-        let provisioned = self.provisioned().map_err(gate_failure)?;
-        provisioned.ok_or_else(|| Failure::new(why::NOT_PROVISIONED, "run headgate init first"))
+        self.provisioned().map_err(gate_failure)?.ok_or_else(|| self.no_record_failure())
     }
 
     fn epoch(&self) -> Result<u64, Failure> {
@@ -173,12 +176,13 @@ fn about(approval: &Approval) -> String {
     format!("epoch {}, PCRs {pcrs:?}, asked for by {}", approval.request.epoch, approval.request.gateway)
 }
 
-fn file_of(id: &str) -> String {
+pub(super) fn file_of(id: &str) -> String {
     format!("{DIR}/{id}.json")
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    *firmware_verifier::Digest::of(bytes).as_bytes()
+/// What names an approval: the digest of its file.
+pub(super) fn id_of(bytes: &[u8]) -> String {
+    firmware_verifier::Digest::of(bytes).to_hex()
 }
 
 /// Folder of the installed approvals.

@@ -286,5 +286,6 @@ fn public(key: &SigningKey) -> Result<PublicKey, Failure> {
         .map_err(|e| Failure::internal(e.to_string()))
 }
 
-const KEY_FILE: &str = "countersign.json";
+/// The sealed key.
+pub(super) const KEY_FILE: &str = "countersign.json";
 const KEY_SCHEMA: &str = "headgate/countersign-key/v1";

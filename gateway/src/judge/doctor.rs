@@ -79,7 +79,7 @@ impl Check {
     }
 
     /// What a reason code says to do.
-    fn of_code(id: &str, found: impl Into<String>, expected: &str, code: ReasonCode) -> Check {
+    pub(super) fn of_code(id: &str, found: impl Into<String>, expected: &str, code: ReasonCode) -> Check {
         Check::fail(id, found, expected, why::find(code).map_or("", |reason| reason.next))
     }
 }
@@ -95,6 +95,7 @@ impl Judge {
         checks.extend(self.clock_check());
         checks.push(self.keys_check());
         checks.push(self.audit_check());
+        checks.push(self.files_check());
         checks.extend([self.permissions(), self.space(), clock(self.now())]);
         checks.extend(self.certificate_check());
         checks.extend(self.broker(&status));

@@ -153,17 +153,11 @@ impl Judge {
             return Err(refusal);
         }
         let Some(provisioned) = self.provisioned()? else {
-            return Err(refusal(
-                why::NOT_PROVISIONED,
-                None,
-                "no sealed key in the data folder",
-                "headgate init, once",
-            ));
+            return Err(self.no_record());
         };
         let approvals = self.approvals();
         if approvals.is_empty() {
-            let next = "headgate site-key sign, then headgate trust approve-pcrs";
-            return Err(refusal(why::NOT_PROVISIONED, None, "no approved boot state yet", next));
+            return Err(self.no_approval());
         }
         let tpm = self.tpm.as_ref().ok_or_else(|| {
             refusal(
@@ -181,12 +175,14 @@ impl Judge {
     fn prove(&mut self) {
         let Gate::Open { key, trust, .. } = &self.gate else { return };
         let generation = trust.generation();
+        let approvals = self.approvals();
         let outcome = match (self.provisioned(), &self.tpm) {
+            (Ok(Some(_)), Some(_)) if approvals.is_empty() => Err(self.no_approval()),
             (Ok(Some(provisioned)), Some(tpm)) => {
-                tpm.prove(&provisioned, &self.approvals(), key, TPM_TIMEOUT).map_err(|e| tpm_refusal(&e))
+                tpm.prove(&provisioned, &approvals, key, TPM_TIMEOUT).map_err(|e| tpm_refusal(&e))
             }
             (Err(refusal), _) => Err(refusal),
-            _ => Err(refusal(why::NOT_PROVISIONED, None, "the sealed key is gone", "the file tpm.json")),
+            _ => Err(self.no_record()),
         };
         // Whoever moves the counter from elsewhere has changed the state, or wants it to look old.
         match outcome.and_then(|_| self.guard(generation)) {
@@ -215,6 +211,8 @@ impl Judge {
             // What stations were told meanwhile.
             config.plcs.iter().for_each(|plc| self.clear_alarm(Some(plc.slot.as_str()), *code));
         }
+        config.plcs.iter().for_each(|plc| self.clear_alarm(Some(plc.slot.as_str()), why::FILES_DELETED));
+        self.tell_missing();
         self.tell_conduits(None);
         self.publish_status();
     }
@@ -268,6 +266,12 @@ impl Judge {
         else {
             return Ok(None);
         };
+        if bytes.is_empty() {
+            return match self.missing_record() {
+                Some(found) => Err(refusal(why::TRUST_STORE, None, found, "the file that headgate init wrote")),
+                None => Err(damaged("it is empty".into())),
+            };
+        }
         serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(e.to_string()))
     }
 

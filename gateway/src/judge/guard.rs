@@ -84,9 +84,10 @@ impl Judge {
     }
 
     fn record_and_tpm(&self) -> Result<(Provisioned, hal::tpm::Tpm), Refusal> {
-        let missing = |found| refusal(why::NOT_PROVISIONED, None, found, "headgate init, once");
-        let provisioned = self.provisioned()?.ok_or_else(|| missing("no sealed key in the data folder"))?;
-        let tpm = self.tpm.clone().ok_or_else(|| missing("no TPM in the configuration"))?;
+        let provisioned = self.provisioned()?.ok_or_else(|| self.no_record())?;
+        let tpm = self.tpm.clone().ok_or_else(|| {
+            refusal(why::NOT_PROVISIONED, None, "no TPM in the configuration", "headgate init, once")
+        })?;
         Ok((provisioned, tpm))
     }
 

@@ -43,6 +43,7 @@ mod import;
 mod let_through;
 pub mod message;
 mod mint;
+mod missing;
 mod period;
 mod predecessor;
 mod program;

@@ -16,7 +16,13 @@ impl Judge {
         let site_key = SiteKeyPublic::from_pem(site_key).map_err(|e| {
             Failure::usage(format!("this is no public site key ({e}); headgate site-key new writes one"))
         })?;
-        if self.provisioned().map_err(gate_failure)?.is_some() && !again {
+        let there = self.provisioned().map_err(gate_failure)?;
+        if let (None, Some(found), false) = (&there, self.missing_record(), again) {
+            return Err(Failure::new(why::TRUST_STORE, found).next(
+                "put it back; only where no copy is left: headgate init --again, and the trust store must be made anew",
+            ));
+        }
+        if there.is_some() && !again {
             return Err(Failure::usage(
                 "this gateway is provisioned already. A changed boot state needs: headgate init --request-only. \
                  To start over (the trust store must be made anew): headgate init --again",

@@ -314,8 +314,7 @@ impl Judge {
     }
 
     pub(super) fn provisioned_or_failure(&self) -> Result<Provisioned, Failure> {
-        let missing = || Failure::new(why::NOT_PROVISIONED, "run headgate init first");
-        self.provisioned().map_err(gate_failure)?.ok_or_else(missing)
+        self.provisioned().map_err(gate_failure)?.ok_or_else(|| self.no_record_failure())
     }
 }
 
@@ -369,7 +368,7 @@ pub(super) fn sha256(bytes: &[u8]) -> Sha256 {
     Sha256 { sha256: firmware_verifier::Digest::of(bytes).to_hex() }
 }
 
-fn file_name(case: CaseNumber) -> String {
+pub(super) fn file_name(case: CaseNumber) -> String {
     format!("{DIR}/{case}.json")
 }
 

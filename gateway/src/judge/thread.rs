@@ -36,6 +36,9 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
     judge.resume_soaks();
     judge.resume_break_glass();
     judge.open_gate();
+    if !judge.gate_status().open {
+        judge.tell_missing(); // an open gate has told of it
+    }
     judge.resume_all();
     loop {
         let due = [

@@ -28,6 +28,9 @@ impl Judge {
         let limit = firmware_verifier::trust::seal::MAX_SEALED as u64;
         let sealed = self.store.read(TRUST, limit).map_err(|e| bad(e.to_string()))?;
         let bytes = sealed.ok_or_else(|| bad(format!("{TRUST} is gone: it was deleted")))?;
+        if bytes.is_empty() {
+            return Err(bad(format!("{TRUST} is empty: it was emptied")));
+        }
         let store = TrustStore::unseal(&bytes, key).map_err(|e| bad(e.to_string()))?;
         self.guard(store.generation())?;
         let remembered = self.remembered().map_err(|e| bad(e.to_string()))?;

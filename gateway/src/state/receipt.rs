@@ -104,6 +104,12 @@ pub fn waiting(rows: &Rows<'_>, limit: u32) -> Result<Vec<Gathered>, StateError>
     rows.all("read the receipts to sign", sql, [limit], make)
 }
 
+/// Cases whose receipt is signed, oldest first.
+pub fn signed_cases(rows: &Rows<'_>) -> Result<Vec<CaseNumber>, StateError> {
+    let sql = "SELECT number FROM receipts WHERE state = 'signed' ORDER BY number";
+    rows.all("read the signed receipts", sql, [], |row| Ok(CaseNumber::from_row(row.get(0)?)))
+}
+
 fn make(row: &Row<'_>) -> Result<Gathered, StateError> {
     Ok(Gathered {
         case: CaseNumber::from_row(row.get(0)?),
@@ -164,5 +170,6 @@ mod tests {
         db.write("test", |tx| case::settle(tx, unused, CaseState::Refused, None)).unwrap();
         assert_eq!(db.write("test", |tx| case::prune(tx, 0)).unwrap(), 1, "the one that was refused is");
         assert!(get(&db.rows(), used).unwrap().is_some());
+        assert_eq!(signed_cases(&db.rows()).unwrap(), [used]);
     }
 }
