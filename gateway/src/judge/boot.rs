@@ -132,7 +132,15 @@ impl Judge {
             ));
         }
         self.afford(Share::Signed)?;
-        let epoch = tpm.advance_epoch(TPM_TIMEOUT).map_err(|e| gate_failure(tpm_refusal(&e)))?;
+        let before = epoch;
+        let epoch = tpm.advance_epoch(TPM_TIMEOUT).map_err(|e| {
+            let failure = gate_failure(tpm_refusal(&e));
+            let text = format!("{}; the epoch may have moved on all the same", failure.text);
+            Failure { text, ..failure }.next(format!(
+                "once the TPM answers, headgate trust boot-states says epoch {} if it has, {before} if not; give it again only then",
+                before + 1
+            ))
+        })?;
         self.spend();
         self.note(Kind::Approval, "boot-state", &format!("every approval before epoch {epoch} is revoked"));
         self.remember_approvals(|known| known.retain(|one| one.epoch >= epoch))?;
@@ -173,7 +181,12 @@ impl Judge {
 /// An approval in a few words.
 fn about(approval: &Approval) -> String {
     let pcrs: Vec<u8> = approval.request.pcrs.iter().map(|(index, _)| *index).collect();
-    format!("epoch {}, PCRs {pcrs:?}, asked for by {}", approval.request.epoch, approval.request.gateway)
+    let Approval { request, .. } = approval;
+    // The signature is over the policy, and the sealed key's policy is one for all names: PolicyAuthorize knows no other.
+    format!(
+        "epoch {}, PCRs {pcrs:?}, asked for by {} (this name is not signed)",
+        request.epoch, request.gateway
+    )
 }
 
 pub(super) fn file_of(id: &str) -> String {

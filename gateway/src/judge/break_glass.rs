@@ -160,8 +160,12 @@ impl Judge {
         let document = signed.document();
         let spent = store.spend(document.id, 1, document.expires.wall(), self.now());
         let spent = spent.map_err(|e| Failure::new(e.code(), e.to_string()));
-        if let Err(e) = spent.and_then(|()| self.write_trust(store)) {
-            tracing::warn!(error = %e, "the trust store does not remember a break-glass document");
+        match spent.and_then(|()| self.write_trust(store)) {
+            Ok(()) => {
+                let text = format!("the trust store remembers break-glass {} as used", document.id);
+                self.note(Kind::Trust, "break-glass", &text);
+            }
+            Err(e) => tracing::warn!(error = %e, "the trust store does not remember a break-glass document"),
         }
     }
 

@@ -58,6 +58,20 @@ struct Taken {
 
 type Backup = Opened<BufReader<File>>;
 
+/// What a leave says otherwise than it should, in words.
+fn differences(found: &Replacement, expected: &Replacement) -> String {
+    let Replacement { backup, made, retires, takes_over } = found;
+    let parts = [
+        ("backup", backup.to_string(), expected.backup.to_string()),
+        ("made", made.to_string(), expected.made.to_string()),
+        ("box that is retired", retires.to_string(), expected.retires.to_string()),
+        ("box that takes its place", takes_over.clone(), expected.takes_over.clone()),
+    ];
+    let other = parts.iter().filter(|(_, found, expected)| found != expected);
+    let words = other.map(|(what, found, expected)| format!("{what}: found {found}, expected {expected}"));
+    format!("the leave is for something else: {}", words.collect::<Vec<_>>().join("; "))
+}
+
 impl Judge {
     /// What the site has to sign so that this box takes the place of the one that made the backup.
     pub fn draft_replacement(&mut self, from: &Path, reason: &str) -> Result<Answered, Failure> {
@@ -114,6 +128,7 @@ impl Judge {
             self.store.write_atomic(NEXT, taken.config.bytes())?;
         }
         self.write_trust(trust)?;
+        self.note(Kind::Trust, "replacement", "the trust store of the box before counts here from now on");
         if is_approved {
             self.store.rename(NEXT, APPROVED)?;
         }
@@ -143,7 +158,7 @@ impl Judge {
         self.fits(backup.manifest(), &provisioned)?;
         let expected = self.expected(backup, &provisioned)?;
         if *signed.content() != expected {
-            let text = format!("the leave is for {:?}, expected {expected:?}", signed.content());
+            let text = differences(signed.content(), &expected);
             return Err(self.no_replacement(&text));
         }
         Ok(signed)

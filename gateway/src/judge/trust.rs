@@ -42,7 +42,9 @@ impl Judge {
         if remembered != store.generation() {
             self.remember(store.generation()).map_err(|e| bad(e.text))?;
         }
-        self.hold_log_against(store, key)
+        let held = self.hold_log_against(store, key)?;
+        self.tell_untold(&held);
+        Ok(held)
     }
 
     /// The store a gateway begins with, for the counter's present value.
@@ -181,7 +183,9 @@ impl Judge {
     }
 
     pub(super) fn write_under(&mut self, store: &TrustStore, key: &[u8; 32]) -> Result<(), Failure> {
-        let before = self.state_counter().map_err(gate_failure)?;
+        let before = self.state_counter().map_err(|refusal| {
+            gate_failure(refusal).next("nothing was changed: once the TPM answers, give the command again")
+        })?;
         if store.generation() != before.saturating_add(1) {
             let found =
                 format!("a change to state {}, but the TPM's counter is at {before}", store.generation());
@@ -191,7 +195,7 @@ impl Judge {
         self.advance_state(before).map_err(|refusal| {
             // It is on disk: the next opening of the gate finishes it, or says why not.
             self.shut_gate(refusal.clone());
-            gate_failure(refusal)
+            may_have_been_made(gate_failure(refusal), before, store.generation())
         })?;
         self.remember(store.generation())
     }
@@ -260,6 +264,15 @@ fn public_key(file: &[u8], role: Role) -> Result<PublicKey, Failure> {
 /// A gate refusal as the answer to a command.
 pub(super) fn gate_failure(refusal: Refusal) -> Failure {
     Failure::new(refusal.code, format!("found {}, expected {}", refusal.found, refusal.expected))
+}
+
+/// A change that the TPM's answer to is missing: whoever gave it looks before giving it again.
+fn may_have_been_made(failure: Failure, before: u64, after: u64) -> Failure {
+    let text = format!("{}; the change is written, and may have been made all the same", failure.text);
+    Failure { text, ..failure }.next(format!(
+        "once the TPM answers and the gate is open, headgate trust show says generation {after} if it was made, {before} if \
+         not; give it again only then"
+    ))
 }
 
 /// The sealed trust store.

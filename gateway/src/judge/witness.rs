@@ -10,12 +10,14 @@ use firmware_verifier::trust::{LogHead, PublicKey, TrustStore};
 use super::book::{Book, Standing, audit_failure, book_refusal};
 use super::failure::Failure;
 use super::guard::Share;
-use super::{Judge, receipt, refusal};
+use super::{Judge, OURSELVES, receipt, refusal};
 use crate::audit::checkpoint::{Checkpoint, LogKey, Note};
 use crate::audit::tree::Hash;
+use crate::audit::{Event, Kind};
 use crate::reasons as why;
 use crate::receipt::envelope;
 use crate::state::case::{self, CaseNumber};
+use crate::state::meta;
 use crate::transfer::event::Refusal;
 
 impl Judge {
@@ -57,7 +59,37 @@ impl Judge {
         let head = self.log_head(None).map_err(refused)?;
         trust.begin_log(head).map_err(|e| refused(Failure::new(e.code(), e.to_string())))?;
         self.write_under(&trust, key).map_err(refused)?;
+        self.note(Kind::Trust, "book", "the trust store remembers this log from here on");
         Ok(trust)
+    }
+
+    /// Writes down that the trust store has changed and no entry tells of it: the power went, or the TPM, between the
+    /// change and its entry. Once for each state.
+    pub(super) fn tell_untold(&mut self, trust: &TrustStore) {
+        let generation = trust.generation().to_be_bytes();
+        let looked = meta::get(&self.db.rows(), TOLD).ok().flatten();
+        if looked.as_deref() == Some(&generation) {
+            return;
+        }
+        let Book::Open(book) = &self.book else { return };
+        // The state of a gateway that was never looked at: it may be of a version that told of it otherwise.
+        let head = looked.and(trust.log());
+        let told = head.is_none_or(|head| {
+            let after = head.entries..head.entries.saturating_add(MOST_ENTRIES);
+            book.log.entries(after).flatten().any(|entry| tells_of_a_change(&entry.event))
+        });
+        if !told {
+            let text = format!(
+                "found as the gate opened: the trust store is of state {}, and no entry tells of the change",
+                trust.generation()
+            );
+            let event = Event::new(self.now(), Kind::Trust, OURSELVES, "trust store", &text);
+            if self.write_down(event).is_none() {
+                return; // the next opening tells
+            }
+        }
+        let kept = self.db.write("note what was told", |tx| meta::put(tx, TOLD, &generation));
+        self.log(kept);
     }
 
     /// How far the log has come, with all of it on the disk. `before` is what was remembered of this log so far.
@@ -107,5 +139,18 @@ impl Judge {
     }
 }
 
+/// Whether an entry right behind a change of trust is about it.
+fn tells_of_a_change(event: &Event) -> bool {
+    match event.kind {
+        Kind::Trust => event.code.is_none() && event.subject != "backup",
+        Kind::Config => event.code.is_none() && event.text.starts_with("approved by "),
+        _ => false,
+    }
+}
+
+/// Entries behind a change among which its own is looked for: starts with the gate shut may lie between.
+const MOST_ENTRIES: u64 = 64;
+/// The state of the trust store that an entry was looked for last.
+const TOLD: &str = "trust-told";
 /// Most receipts that the log is held against: what is older lies below a checkpoint of a newer one.
 const MOST_RECEIPTS: usize = 64;

@@ -6,6 +6,7 @@ use hal::store::Fuse;
 
 use super::world::{
     REFUSED, TAKEN, World, alone, altered, anchors, copy, cut_everywhere, image, released, staged, stories,
+    told_of,
 };
 
 /// Whether a download ended with the controller taking the image. What is owed to a controller is always
@@ -43,7 +44,16 @@ fn every_cut_leaves_before_or_after_and_the_command_can_be_given_again() {
         |judge| judge.gate_status().open,
     );
     world.prepared("ready", |_, _| Ok(()));
-    let trust = cut_everywhere(&world, "ready", |w, j| w.trust(j), |j| anchors(j) == 1);
+    let trust = cut_everywhere(
+        &world,
+        "ready",
+        |w, j| w.trust(j),
+        |j| {
+            let trusted = anchors(j) == 1;
+            assert!(!trusted || told_of(j, "trusted: key"), "the log tells of each change, if late");
+            trusted
+        },
+    );
 
     world.rewind_tpm();
     copy(&world.dir.path().join("ready"), &world.dir.path().join("ready-trusting"));

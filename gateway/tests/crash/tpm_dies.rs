@@ -14,7 +14,7 @@ use hal::store::Fuse;
 
 use super::spent::{import_floor, trust_site};
 use super::wire::Wire;
-use super::world::{World, alone, anchors, copy, image};
+use super::world::{World, alone, anchors, copy, image, told_of};
 
 /// What a dead TPM may take to be noticed.
 const SOON: Duration = Duration::from_secs(5);
@@ -50,8 +50,9 @@ impl Doomed {
         Doomed { world, left }
     }
 
-    /// Has the TPM die at each command of `act` on a copy of `base`, and says at how many.
-    fn die_everywhere(&self, base: &str, opens: bool, act: Act, holds: Holds) -> usize {
+    /// Has the TPM die at each command of `act` on a copy of `base`, and says at how many. A failure whose act has
+    /// happened all the same says `look`.
+    fn die_everywhere(&self, base: &str, opens: bool, look: &str, act: Act, holds: Holds) -> usize {
         let Doomed { world, left } = self;
         let mut said = BTreeSet::new();
         for n in 0..500 {
@@ -93,6 +94,10 @@ impl Doomed {
                 }
                 let happened = holds(&mut judge);
                 assert!(happened || !restarted, "{base}, command {n}: it stays done");
+                if let (Err(failure), true, false) = (&answer, happened, restarted) {
+                    let said = failure.to_string();
+                    assert!(said.contains(look), "{base}, command {n}: it was made all the same: {said}");
+                }
                 let again = act(world, &mut judge);
                 again
                     .or_else(|e| if happened { Ok(()) } else { Err(e) })
@@ -140,6 +145,7 @@ fn a_tpm_that_dies_while_a_gateway_is_provisioned_or_opens_its_gate_leaves_nothi
     let init = doomed.die_everywhere(
         "empty",
         false,
+        "",
         |world, judge| {
             let request = world.init(judge)?;
             world.approve(judge, &request)?;
@@ -156,6 +162,7 @@ fn a_tpm_that_dies_while_a_gateway_is_provisioned_or_opens_its_gate_leaves_nothi
     let open = doomed.die_everywhere(
         "ready",
         false,
+        "",
         |_, judge| {
             judge.open_gate();
             let status = judge.gate_status();
@@ -174,10 +181,15 @@ fn a_tpm_that_dies_while_trust_is_changed_or_boot_states_are_revoked_leaves_befo
     let import = doomed.die_everywhere(
         "ready",
         true,
+        "may have been made all the same\n  next: once the TPM answers and the gate is open, headgate trust show",
         |_, judge| import_floor(judge),
-        |judge| match judge.ask(Request::TrustShow, None) {
-            Ok(Answered::Trust(row)) => row.bundle == 1 && row.floors.len() == 1,
-            _ => false,
+        |judge| {
+            let made = match judge.ask(Request::TrustShow, None) {
+                Ok(Answered::Trust(row)) => row.bundle == 1 && row.floors.len() == 1,
+                _ => false,
+            };
+            assert!(!made || told_of(judge, "trust bundle 1 applied"), "the log tells of it, if late");
+            made
         },
     );
     doomed.world.prepared("ready-next", |world, judge| {
@@ -189,6 +201,7 @@ fn a_tpm_that_dies_while_trust_is_changed_or_boot_states_are_revoked_leaves_befo
     let revoke = doomed.die_everywhere(
         "ready-next",
         true,
+        "may have moved on all the same\n  next: once the TPM answers, headgate trust boot-states",
         |_, judge| judge.ask(Request::RevokeBootStates { shut: false }, None).map(drop),
         |judge| epoch(judge) == 2 && anchors(judge) == 1,
     );
@@ -203,6 +216,7 @@ fn a_tpm_that_dies_while_it_signs_a_receipt_signs_it_when_it_is_back() {
     let sign = doomed.die_everywhere(
         "ready",
         true,
+        "",
         |_, judge| {
             judge.keep_receipts();
             match receipt(judge)? {

@@ -350,6 +350,17 @@ pub(crate) fn anchors(judge: &mut Judge) -> usize {
     }
 }
 
+/// Whether the audit log tells of a change of trust: in its own words once, or as found later, once.
+pub(crate) fn told_of(judge: &mut Judge, words: &str) -> bool {
+    let Ok(Answered::Audit { entries, .. }) = judge.ask(Request::AuditList { last: 100 }, None) else {
+        return false;
+    };
+    let count = |part: &str| entries.iter().filter(|entry| entry.text.contains(part)).count();
+    let late = count("no entry tells of the change");
+    assert!(late <= 1, "told late more than once");
+    count(words) + late > 0
+}
+
 pub(crate) fn staged(judge: &mut Judge) -> bool {
     match judge.ask(Request::VaultList, None) {
         Ok(Answered::Vault { images, .. }) => images.iter().any(|i| i.digest == digest() && i.size == 9000),
