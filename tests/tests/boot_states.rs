@@ -32,6 +32,7 @@ fn an_update_whose_boot_state_was_foreseen_and_approved_opens_the_gate_by_itself
         list.contains("the present boot state") && list.contains("another boot state (PCR [4])"),
         "{list}"
     );
+    assert!(list.contains("asked for by bench (not signed)"), "{list}");
 
     bench.kill();
     bench.extend(4, "the next kernel");

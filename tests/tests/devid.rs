@@ -66,6 +66,7 @@ fn what_is_no_certificate_of_this_key_in_order_and_in_time_is_refused_by_its_cod
         ("own.csr", "own.pem", copy),
         ("own.csr", "old.pem", "-days -1 -copy_extensions copy"),
         ("own.csr", "server.pem", "-days 40 -extfile server.ext"),
+        ("own.csr", "bare.pem", "-days 40"),
     ] {
         sign(dir, "site", request, out, more);
     }
@@ -86,9 +87,12 @@ fn what_is_no_certificate_of_this_key_in_order_and_in_time_is_refused_by_its_cod
         ("broken.pem", "HG-7042", 71),
         ("old.pem", "HG-7043", 71),
         ("server.pem", "HG-7043", 71),
+        ("bare.pem", "HG-7043", 71),
     ] {
         refused(file, code, exit);
     }
+    let (_, text) = bench.refused(&["attest", "--certificate", "bare.pem"]);
+    assert!(text.contains("without -copy_extensions copy"), "{text}");
     assert!(bench.json(&["status"])["certificate"].is_null());
     let said = bench.headgate(&["attest", "--certificate", "chain.pem"]);
     assert!(said.contains("CN=bench, serialNumber=") && said.contains("issued by CN=site"), "{said}");

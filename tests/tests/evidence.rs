@@ -88,6 +88,10 @@ fn what_was_done_is_in_the_log_and_an_auditor_checks_it_with_tools_of_others() {
         bench.headgate(&["audit", "verify"]).contains("\nheadgate/bench\n"),
         "the checkpoint on lines of its own"
     );
+    let readme = std::fs::read_to_string(bench.path("out/README.txt")).expect("it comes with it");
+    assert!(readme.contains("take it from tests/peers in the source code"), "{readme}");
+    let there = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/audit.py");
+    assert!(there.is_file() && !bench.path("out/audit.py").exists(), "where it says");
     let out = bench.path("out").display().to_string();
     let said = python("audit.py", &["verify", &out]);
     assert_eq!(said.code, 0, "{}", said.text);

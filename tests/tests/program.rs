@@ -69,6 +69,11 @@ fn a_program_takes_a_ticket_and_two_approvers_and_is_never_called_verified() {
     bench.write("first.bin", &first);
     refused(&bench, &["stage", "first.bin", "--plc", "pump-4", "--class", "program"], 40, "HG-4021");
     refused(&bench, &["stage", "first.bin", "--plc", "pump-3"], 10, "HG-1001");
+    bench.write("none.bin", b"");
+    let text =
+        refused(&bench, &["stage", "none.bin", "--plc", "pump-3", "--class", "program"], 11, "HG-1040");
+    assert!(text.contains("0 bytes"), "{text}");
+    assert!(bench.json(&["vault", "list"])["images"].as_array().is_some_and(Vec::is_empty), "it is not kept");
     let (digest, said) = stage(&bench, "first.bin", &first);
     assert!(said.contains("nothing came through this gateway before"), "{said}");
     assert!(bench.headgate(&["vault", "list"]).contains("program, not verified"));

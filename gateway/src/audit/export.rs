@@ -104,7 +104,7 @@ key.pem         the public key, P-256, of the key in the TPM of the gateway; its
 Compare key.pem with the one that was noted down when the gateway was set up: whoever gave you this folder could
 have made another key. Keep the newest checkpoint: with it, a later copy of the log cannot have been rolled back.
 
-With Python and OpenSSL:
+With Python, OpenSSL and audit.py, which is not in this folder: take it from tests/peers in the source code of Headgate:
 
     python3 audit.py verify . [--key YOUR-KEY.pem] [--seen YOUR-CHECKPOINT.txt]
 

@@ -235,7 +235,10 @@ fn words(answer: &Answered) -> String {
 }
 
 fn boot_words(epoch: u64, approvals: &[BootRow]) -> String {
-    let line = |b: &BootRow| format!("  {}  epoch {}  PCRs {:?}  {}\n", b.id, b.epoch, b.pcrs, b.state);
+    let line = |b: &BootRow| {
+        let BootRow { id, epoch, pcrs, state, gateway } = b;
+        format!("  {id}  epoch {epoch}  PCRs {pcrs:?}  {state}; asked for by {gateway} (not signed)\n")
+    };
     format!("epoch {epoch}\n{}", approvals.iter().map(line).collect::<String>())
 }
 

@@ -68,7 +68,10 @@ pub(super) fn site_key(verb: &SiteKeyVerb) -> Result<Said, Failure> {
             write_new(out, text.as_bytes(), false)?;
             let shown = serde_json::to_string_pretty(&request).unwrap_or_default();
             Ok(Said::Words(
-                format!("approved:\n{shown}\nwritten: {}", out.display()),
+                format!(
+                    "approved:\n{shown}\nsigned are the PCRs and the epoch; the gateway's name is not\nwritten: {}",
+                    out.display()
+                ),
                 json!({ "schema": 1, "approval": out }),
             ))
         }

@@ -133,7 +133,14 @@ impl Chain {
     fn signed(&self, now: Wall) -> Result<(), ChainRefused> {
         let broken =
             |e: &dyn std::fmt::Display| ChainRefused::Broken(format!("the chain does not hold: {e}"));
-        let own = EndEntityCert::try_from(&self.der[0]).map_err(|e| broken(&e))?;
+        let own = EndEntityCert::try_from(&self.der[0]).map_err(|e| match e {
+            webpki::Error::UnsupportedCertVersion => ChainRefused::NotValid(
+                "the first certificate has no extensions (X.509 version 1): it was issued without those of the request, as \
+                 openssl x509 -req does without -copy_extensions copy"
+                    .into(),
+            ),
+            e => broken(&e),
+        })?;
         let [_, between @ .., last] = self.der.as_slice() else { return Ok(()) };
         let anchor = webpki::anchor_from_trusted_cert(last).map_err(|e| broken(&e))?;
         let seconds = u64::try_from(now.ms / 1000).unwrap_or(0);

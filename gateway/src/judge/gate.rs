@@ -268,7 +268,9 @@ impl Judge {
         };
         if bytes.is_empty() {
             return match self.missing_record() {
-                Some(found) => Err(refusal(why::TRUST_STORE, None, found, "the file that headgate init wrote")),
+                Some(found) => {
+                    Err(refusal(why::TRUST_STORE, None, found, "the file that headgate init wrote"))
+                }
                 None => Err(damaged("it is empty".into())),
             };
         }

@@ -82,6 +82,10 @@ impl Judge {
     }
 
     fn admit_program(&self, plc: &str, digest: &ImageDigest, size: u64) -> Result<(), Refusal> {
+        if size == 0 {
+            let found = format!("a program of 0 bytes for {plc}");
+            return Err(refusal(reasons::IMAGE_EMPTY, None, found, "a program of a byte or more"));
+        }
         self.fits_profile(plc, size)?;
         self.program_not_revoked(digest)?;
         if !self.is_program(plc, digest) {

@@ -302,7 +302,7 @@ pub struct ConfigRow {
 pub struct BootRow {
     /// Its id: the beginning of its file's SHA-256.
     pub id: String,
-    /// Which gateway asked.
+    /// Which gateway asked, as the file says: the site key's signature does not cover the name.
     pub gateway: String,
     /// The epoch it is for.
     pub epoch: u64,
