@@ -7,8 +7,11 @@ use headgate_tests::{Bench, Plc, eventually, image};
 
 const PROFILE: &str = "generic-file-record";
 
-/// Takes a file away, and leaves an empty one in its place.
-const WAYS: [(&str, fn(&Path)); 2] = [
+/// What is told of a file, and how it is taken away.
+type Way = (&'static str, fn(&Path));
+
+/// Gone, and an empty one in its place.
+const WAYS: [Way; 2] = [
     ("was deleted", |path| std::fs::remove_file(path).expect("it is there")),
     ("was emptied", |path| std::fs::write(path, b"").expect("writable")),
 ];
@@ -29,7 +32,7 @@ fn checked(bench: &Bench, id: &str) -> String {
 }
 
 /// Takes the file away while the gateway is off, and gives what is told then.
-fn told(bench: &mut Bench, file: &str, (word, take_away): (&str, fn(&Path)), shut: Option<&str>) -> String {
+fn told(bench: &mut Bench, file: &str, (word, take_away): Way, shut: Option<&str>) -> String {
     bench.kill();
     let whole = std::fs::read(bench.path(file)).expect("it is there");
     take_away(&bench.path(file));
