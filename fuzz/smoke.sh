@@ -22,6 +22,7 @@ quietly() { # TARGET SECONDS [OPTION...]: one line when all is well, everything 
     fi
 }
 
+"$here/build.sh" >/dev/null
 for target in "${targets[@]}"; do
     quietly "$target" 60 -runs=0
     echo "fuzz: $target: $(find "$here/seeds/$target" "$here/corpus/$target" -type f | wc -l) inputs replayed"
