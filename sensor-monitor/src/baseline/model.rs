@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::correlate::{LAGS, MAX_ORDER};
+use super::reach::Reach;
 use super::repeats::Repeats;
 use super::residual::Spread;
 use super::{BaselineError, LONGEST_BLOCK, MOST};
@@ -27,6 +28,9 @@ pub struct Model {
     pub(crate) clusters: f64,
     pub(crate) spread: Spread,
     pub(crate) repeats: Repeats,
+    /// How far readings in a row went; not known of what an earlier version learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach: Option<Reach>,
 }
 
 impl Model {
@@ -175,6 +179,8 @@ struct Raw {
     clusters: f64,
     spread: Spread,
     repeats: Repeats,
+    #[serde(default)]
+    reach: Option<Reach>,
 }
 
 /// What a model that was written without it is taken to have.
@@ -210,6 +216,7 @@ impl TryFrom<Raw> for Model {
         }
         r.spread.check()?;
         r.repeats.check()?;
+        r.reach.map_or(Ok(()), |reach| reach.check())?;
         Ok(Model {
             median: r.median,
             scale: r.scale,
@@ -226,6 +233,7 @@ impl TryFrom<Raw> for Model {
             clusters: r.clusters,
             spread: r.spread,
             repeats: r.repeats,
+            reach: r.reach,
         })
     }
 }
