@@ -164,7 +164,7 @@ impl Feature {
     }
 
     /// Takes what it learns at its word, for series that are told together: see [`Tuning::find_as_learned`].
-    pub(crate) fn as_learned(self) -> Feature {
+    pub(crate) fn without_doubt(self) -> Feature {
         Feature { doubts: false, ..self }
     }
 

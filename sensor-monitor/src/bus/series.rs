@@ -269,7 +269,7 @@ impl Series {
             .bytes()
             .fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3));
         Series {
-            feature: Feature::new(baseline::Settings { learning, settle: 0 }, wanted, seed).as_learned(),
+            feature: Feature::new(baseline::Settings { learning, settle: 0 }, wanted, seed).without_doubt(),
             mean: 0.0,
             taken: 0,
             passed: 0,
