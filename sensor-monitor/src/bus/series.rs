@@ -130,15 +130,16 @@ impl AllSeries {
         })
     }
 
-    /// What moved over the last windows, tripped or not.
-    pub(super) fn moved(&self) -> Vec<Moved> {
+    /// What moved over the last windows, tripped or not: by enough to be told, and by less.
+    pub(super) fn moved(&self) -> (Vec<Moved>, Vec<Moved>) {
         let moved = |(&(talker, quantity), s): (&(Talker, Quantity), &Series)| {
             let (shift, error) = s.shift(quantity, TOGETHER)?;
             let scale = s.feature.model()?.scale();
-            let is_sure = shift.abs() >= quantity.least() && shift.abs() > SURE * error;
+            let is_sure = shift.abs() > SURE * error;
             is_sure.then_some(Moved { talker, quantity, shift, sigma: shift / scale })
         };
-        self.series.iter().filter_map(moved).collect()
+        let sure = self.series.iter().filter_map(moved);
+        sure.partition(|m| m.shift.abs() >= m.quantity.least())
     }
 
     /// The changes of these series are told.
