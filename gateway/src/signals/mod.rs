@@ -302,7 +302,10 @@ impl Signals {
                     self.say(News::Reading(id, unit, value, quality));
                 }
             }
-            Event::Anomaly(anomaly) => {
+            Event::Anomaly(mut anomaly) => {
+                if let Some(causes) = health::causes(&anomaly.signal) {
+                    anomaly.causes = causes;
+                }
                 self.raise(signal, anomaly.code, Cause::Series(anomaly.series), anomaly.text(&unit));
             }
             Event::Cleared(series) => {
