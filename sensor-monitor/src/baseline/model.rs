@@ -58,9 +58,11 @@ impl Model {
         self.median + if shift.is_finite() { shift } else { 0.0 }
     }
 
-    /// Whether most values were the median exactly and some were not.
+    /// Whether most values were the median exactly and some were not. Then no deviation was measured: that of values
+    /// on a grid is only what rounding to its step makes.
     pub fn is_mostly_one(&self) -> bool {
-        self.seen_scale() <= 0.0 && self.repeats.distinct > 1
+        let rounding = self.quantisation / 12f64.sqrt() * (1.0 + 1e-9);
+        self.repeats.distinct > 1 && (self.seen_scale() <= 0.0 || self.scale <= rounding)
     }
 
     /// Whether half and more of what is left behind the filter was one value: then there is no noise that could
