@@ -41,8 +41,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let (inbox, mail) = mpsc::channel(MAIL);
     let vault = judge.as_ref().map(|j| j.vault.clone());
     let store = judge.as_ref().map(|j| j.store.clone());
+    let kept = judge.as_ref().map_or_else(Default::default, Judge::baselines_kept);
     let Measuring { mailbox, ending, threads: measuring } =
-        start_signals(&config, &clock, store.as_ref(), &inbox)?;
+        start_signals(&config, &clock, store.as_ref(), kept, &inbox)?;
     let links = start_conduits(&config, &clock, &inbox, &mailbox).await?;
     let bell = Arc::new(tokio::sync::Notify::new());
     if let Some(mqtt) = config.mqtt.clone() {
@@ -91,6 +92,7 @@ fn start_signals(
     config: &Config,
     clock: &Clock,
     store: Option<&hal::store::Store>,
+    kept: std::collections::BTreeSet<String>,
     inbox: &Inbox,
 ) -> Result<Measuring, Failure> {
     let (mailbox, mail) = std::sync::mpsc::sync_channel(signals::MAIL);
@@ -108,7 +110,7 @@ fn start_signals(
         measured.extend(signals::standard_health(every, &config.signals));
     }
     let keys = signals::permissive::Keys::new(&config.plcs, &measured);
-    let setup = signals::Setup { soak: config.soak, regimes, buses, keys };
+    let setup = signals::Setup { soak: config.soak, regimes, buses, keys, kept };
     let watching = Signals::new(&measured, setup, clock.clone(), store.cloned(), tell());
     let thread = std::thread::Builder::new().name("signals".into()).spawn(move || watching.run(&mail));
     threads.push(thread.map_err(|e| Failure::internal(e.to_string()))?);

@@ -100,13 +100,13 @@ impl Anomaly {
         let value = format!("{} {unit}", Figure(self.value));
         let value = value.trim_end();
         let usual = match self.usual {
-            Some((median, sigma)) if sigma > 0.0 => {
-                format!(", usually {} ± {}", self.beside_level(median), Figure(sigma))
-            }
             Some((median, _)) if self.is_mostly => {
-                format!(", usually {} in most readings", self.beside_level(median))
+                format!(", usually {} in most readings", self.beside_level(median, 0.0))
             }
-            Some((median, _)) => format!(", usually {} without moving", self.beside_level(median)),
+            Some((median, sigma)) if sigma > 0.0 => {
+                format!(", usually {} ± {}", self.beside_level(median, sigma), Figure(sigma))
+            }
+            Some((median, _)) => format!(", usually {} without moving", self.beside_level(median, 0.0)),
             None => String::new(),
         };
         let what = match (detector, direction) {
@@ -128,10 +128,10 @@ impl Anomaly {
     }
 
     /// What is usual, told apart from the level now.
-    fn beside_level(&self, median: f64) -> String {
+    fn beside_level(&self, median: f64, sigma: f64) -> String {
         match self.level {
             Some(Level { value, basis: Basis::Median | Basis::Mean, .. }) => told_apart(median, value),
-            _ => Figure(median).to_string(),
+            _ => beside(median, sigma),
         }
     }
 
@@ -173,10 +173,26 @@ fn told_apart(value: f64, other: f64) -> String {
     let digits = longer.take_while(|[a, b]| a == b).count() + 1;
     let whole = value.abs().log10().floor().clamp(-17.0, 17.0) as i32;
     match usize::try_from(digits as i32 - whole) {
-        Ok(decimals) if value.abs() < 1e6 && value.abs() >= 1e-3 => format!("{value:.decimals$}"),
+        Ok(decimals) if value.abs() < LARGE && value.abs() >= 1e-3 => format!("{value:.decimals$}"),
         _ => format!("{value:.digits$e}"),
     }
 }
+
+/// `value` with as many digits as [`Figure`] has, or as many more as a `spread` about it asks for: of a level of ten
+/// million that varies by a half, four digits say nothing.
+pub fn beside(value: f64, spread: f64) -> String {
+    let is_small = spread > 0.0 && spread < value.abs() * 1e-3;
+    if !is_small || !(1e6..LARGE).contains(&value.abs()) {
+        return Figure(value).to_string();
+    }
+    // Of a number of 64 bits 15 digits can be relied on.
+    let most = 14.0 - value.abs().log10().floor();
+    let decimals = (-spread.log10().floor()).min(most).max(0.0) as usize;
+    format!("{value:.decimals$}")
+}
+
+/// From here on a number is written with its power of ten, however many digits it takes.
+const LARGE: f64 = 1e15;
 
 /// A time that has passed, in seconds.
 struct Age(Duration);
@@ -262,6 +278,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_level_far_from_0_has_the_digits_that_its_spread_asks_for() {
+        for (value, spread, told) in [
+            (1e7, 0.5174, "10000000.0"),
+            (-1e7, 29.949, "-10000000"),
+            (1e7, 0.0, "1.000e7"),
+            (1e7, 5e5, "1.000e7"),
+            (123_456_789.25, 1e-9, "123456789.250000"),
+            (1e16, 2.0, "1.000e16"),
+            (50.0, 0.1, "50.000"),
+        ] {
+            assert_eq!(beside(value, spread), told);
+        }
+    }
+
+    #[test]
     fn two_values_that_differ_are_told_with_digits_that_differ() {
         for (value, other, told) in [
             (7.0002, 7.0, "7.0002"),
@@ -270,6 +301,7 @@ mod tests {
             (50.29, 50.0, "50.290"),
             (1064.02, 1064.01, "1064.02"),
             (0.123_456_78, 0.123_456_71, "0.1234568"),
+            (10_000_002.0, 1e7, "10000002"),
             (f64::INFINITY, 1.0, "inf"),
         ] {
             assert_eq!(told_apart(value, other), told);

@@ -16,6 +16,8 @@ use crate::detect::{Change, Direction};
 pub(crate) struct Feature {
     wanted: Wanted,
     seed: u64,
+    /// Whether what a short record leaves open widens the limits.
+    doubts: bool,
     regimes: Regimes,
     tunings: BTreeMap<u16, Tuning>,
     suites: BTreeMap<u16, Suite>,
@@ -146,6 +148,7 @@ impl Feature {
         Feature {
             wanted,
             seed,
+            doubts: true,
             regimes: Regimes::new(settings),
             tunings: BTreeMap::new(),
             suites: BTreeMap::new(),
@@ -158,6 +161,11 @@ impl Feature {
             evidence: None,
             learned: false,
         }
+    }
+
+    /// Takes what it learns at its word, for series that are told together: see [`Tuning::find_as_learned`].
+    pub(crate) fn without_doubt(self) -> Feature {
+        Feature { doubts: false, ..self }
     }
 
     pub(crate) fn stored(&self) -> StoredFeature {
@@ -215,7 +223,7 @@ impl Feature {
         };
         let usual = (model.median(), model.seen_scale());
         if !self.suites.contains_key(&regime) {
-            let suite = suite(model, self.wanted, self.seed, self.tunings.get(&regime))?;
+            let suite = suite(model, self.wanted, (self.seed, self.doubts), self.tunings.get(&regime))?;
             self.tunings.insert(regime, suite.1);
             self.suites.insert(regime, suite.0);
         }
@@ -375,12 +383,19 @@ impl Feature {
 }
 
 /// Detectors for a model; their limits are found by simulation unless they are known already.
-fn suite(model: &Model, wanted: Wanted, seed: u64, known: Option<&Tuning>) -> Option<(Suite, Tuning)> {
+fn suite(
+    model: &Model,
+    wanted: Wanted,
+    (seed, doubts): (u64, bool),
+    known: Option<&Tuning>,
+) -> Option<(Suite, Tuning)> {
     let tuning = match known.filter(|t| t.is_for(model, wanted)) {
         Some(tuning) => tuning.clone(),
-        None => Tuning::find(model, wanted, seed).ok()?,
+        None if doubts => Tuning::find(model, wanted, seed).ok()?,
+        None => Tuning::find_as_learned(model, wanted, seed).ok()?,
     };
-    Some((Suite::new(model, wanted, tuning.clone()).ok()?, tuning))
+    let suite = Suite::new(model, wanted, tuning.clone()).ok()?;
+    Some((if doubts { suite } else { suite.without_away() }, tuning))
 }
 
 /// Adds a value to those of its regime; a regime beyond the most that are learned is not kept either.

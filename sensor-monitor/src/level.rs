@@ -46,7 +46,7 @@ impl Level {
         sorted.sort_unstable_by(f64::total_cmp);
         let median = *sorted.get(sorted.len() / 2)?;
         let readings = sorted.len() as u64;
-        let (scale, is_still) = (model.scale(), model.seen_scale() <= 0.0);
+        let (scale, is_still) = (model.scale(), model.seen_scale() <= 0.0 || model.is_mostly_one());
         let level = |value, basis, shift: f64| {
             let effect = (!is_still).then_some(shift / scale);
             Level { value, basis, effect, readings }

@@ -33,7 +33,8 @@ struct Soak {
     watched: Vec<Watched>,
     /// What had changed before: that it still is so is not the update's.
     stood: Vec<(usize, Series, Stood)>,
-    changed: bool,
+    /// What locked the controller: signal and series.
+    locked: Option<(usize, Series)>,
 }
 
 struct Watched {
@@ -137,7 +138,7 @@ impl Monitor {
                 _ => c.hold(now, self.settings.settles),
             }
         }
-        self.soaks.push(Soak { case, plc: plc.into(), opened: now, watched, stood, changed: false });
+        self.soaks.push(Soak { case, plc: plc.into(), opened: now, watched, stood, locked: None });
     }
 
     /// A person has looked: the soak of a controller ends, and what it does now is what is usual.
@@ -202,7 +203,8 @@ impl Monitor {
     /// An anomaly of a process signal in a soak is the update's.
     fn in_soak(&mut self, channel: usize, anomaly: &Anomaly, out: &mut Vec<News>) {
         let spec = self.channels[channel].spec();
-        let Some(soak) = self.soaks.iter_mut().find(|s| spec.plc.as_ref() == Some(&s.plc) && !s.changed)
+        let Some(soak) =
+            self.soaks.iter_mut().find(|s| spec.plc.as_ref() == Some(&s.plc) && s.locked.is_none())
         else {
             return;
         };
@@ -219,7 +221,7 @@ impl Monitor {
             watched.any(|w| w.watch.is_further(level.value, level.readings))
         });
         if spec.kind == Kind::Process && after && (!stood || is_further) {
-            soak.changed = true;
+            soak.locked = Some(place);
             out.push(News::ChangedAfterUpdate(soak.case, channel, anomaly.text(&spec.unit)));
         }
     }
@@ -228,11 +230,11 @@ impl Monitor {
     /// its word.
     fn unjudged_in_soak(&mut self, channel: usize, out: &mut Vec<News>) {
         let spec = self.channels[channel].spec();
-        let mine = |s: &&mut Soak| spec.plc.as_ref() == Some(&s.plc) && !s.changed;
+        let mine = |s: &&mut Soak| spec.plc.as_ref() == Some(&s.plc) && s.locked.is_none();
         if spec.kind == Kind::Process
             && let Some(soak) = self.soaks.iter_mut().find(mine)
         {
-            soak.changed = true;
+            soak.locked = Some((channel, Series::Measured));
             let text =
                 format!("{}: runs as it never did while it was learned, so nothing judges it", spec.id);
             out.push(News::ChangedAfterUpdate(soak.case, channel, text));
@@ -256,8 +258,9 @@ impl Monitor {
                 }
                 w.last = Some(at);
                 let Some(finding) = w.watch.reading(at, value) else { continue };
-                if w.matters && !std::mem::replace(&mut soak.changed, true) {
-                    let text = words(&self.channels[channel].spec().id, series, &finding);
+                if w.matters && soak.locked.is_none() {
+                    soak.locked = Some((channel, series));
+                    let text = words(&named(&self.channels[channel].spec().id, series), &finding);
                     out.push(News::ChangedAfterUpdate(soak.case, channel, text));
                 }
             }
@@ -265,30 +268,80 @@ impl Monitor {
     }
 
     fn conclude(&mut self, soak: Soak, out: &mut Vec<News>) {
-        let mut lines = Vec::new();
         let mut changed = None;
+        let mut findings = Vec::new();
         for w in soak.watched {
-            let Some(finding) = w.watch.conclude() else { continue };
-            let line = words(&self.channels[w.channel].spec().id, w.series, &finding);
-            if finding.changed && w.matters && changed.is_none() {
-                changed = Some((w.channel, line.clone()));
+            let place = (w.channel, w.series);
+            let finding = w.watch.conclude();
+            if finding.is_some_and(|f| f.changed && w.matters) && changed.is_none() {
+                changed = Some(place);
             }
-            lines.push(line);
+            findings.push((place, finding));
         }
+        let locked = soak.locked.or(changed);
+        let compared = findings.iter().any(|(_, finding)| finding.is_some());
+        let lines = self.lines(&soak.plc, &findings, locked);
+        let line_of = |place| lines.iter().find(|(p, _)| *p == place).map_or("", |(_, line)| line);
+        let story = || lines.iter().map(|(_, line)| line.as_str()).collect::<Vec<_>>().join("; ");
         match changed {
-            _ if soak.changed && lines.is_empty() => {}
-            _ if soak.changed => out.push(News::Measured(soak.case, lines.join("; "))),
-            Some((channel, text)) => out.push(News::ChangedAfterUpdate(soak.case, channel, text)),
-            None if lines.is_empty() => {
-                out.push(News::Quiet(soak.case, "no signal of this controller could be compared".into()));
+            _ if soak.locked.is_some() => out.push(News::Measured(soak.case, story())),
+            Some(place) => {
+                out.push(News::ChangedAfterUpdate(soak.case, place.0, line_of(place).into()));
+                out.push(News::Measured(soak.case, story()));
             }
-            None => out.push(News::Quiet(soak.case, lines.join("; "))),
+            None if !compared => {
+                let none = "no signal of this controller could be compared";
+                let text = if lines.is_empty() { none.into() } else { format!("{none}: {}", story()) };
+                out.push(News::Quiet(soak.case, text));
+            }
+            None => out.push(News::Quiet(soak.case, story())),
         }
+    }
+
+    /// What a soak says of every signal of its controller: each series that was compared, why one was not, and which
+    /// of them locked the controller.
+    fn lines(
+        &self,
+        plc: &str,
+        findings: &[(Place, Option<Finding>)],
+        locked: Option<Place>,
+    ) -> Vec<(Place, String)> {
+        let mut lines = Vec::new();
+        for (n, c) in self.channels.iter().enumerate().filter(|(_, c)| c.spec().plc.as_deref() == Some(plc)) {
+            for series in [Series::Measured, Series::Reported, Series::Residual] {
+                if series != Series::Measured && c.spec().reported.is_none() {
+                    continue;
+                }
+                let place = (n, series);
+                let mine = || findings.iter().filter(|(p, _)| *p == place);
+                let name = named(&c.spec().id, series);
+                let tail = if locked == Some(place) { "; this locked the controller" } else { "" };
+                let before = lines.len();
+                lines.extend(
+                    mine()
+                        .filter_map(|(_, finding)| finding.as_ref())
+                        .map(|finding| (place, format!("{}{tail}", words(&name, finding)))),
+                );
+                if lines.len() == before {
+                    let why = match mine().next() {
+                        Some(_) => "too few independent readings after the update to compare",
+                        None if c.spec().learning.is_none() => "judged by its limits alone",
+                        None if c.model(series).is_none() => "still being learned, not compared",
+                        None => "too few independent readings before the update to compare",
+                    };
+                    lines.push((place, format!("{name}: {why}{tail}")));
+                }
+            }
+        }
+        lines
     }
 }
 
-/// Watches over one series of a signal, one for each regime it was in lately. A report and a residual have one only
-/// where something stood before: else their detectors see a change as it comes.
+/// A signal, by its place, and one of its series.
+type Place = (usize, Series);
+
+/// Watches over one series of a signal, one for each regime it was in lately. Of a report and a residual they lock
+/// nothing where nothing stood before, as their detectors see a change when it comes: they say in the end how it was.
 fn watches(
     c: &Channel,
     channel: usize,
@@ -298,16 +351,13 @@ fn watches(
     settings: watch::Settings,
 ) -> Vec<Watched> {
     let mut watched = Vec::new();
-    if series != Series::Measured && stood.is_none() {
-        return watched;
-    }
+    let matters = c.spec().kind == Kind::Process && (series == Series::Measured || stood.is_some());
     for (regime, before) in c.recent_by_regime(series) {
         // Without a baseline nobody knows how closely readings follow each other, and every slow swing would look like
         // a change.
         let Some(model) = c.model_of(series, regime) else { continue };
         let correlation = model.correlation_time();
         let settings = watch::Settings { correlation, ..settings };
-        let matters = c.spec().kind == Kind::Process;
         let watch = match stood.filter(|_| c.steady(series) == Some(regime)) {
             // What it did just before the update is what it did since it changed.
             Some(stood) => {
@@ -323,12 +373,16 @@ fn watches(
     watched
 }
 
-/// A finding on one line.
-fn words(signal: &str, series: Series, f: &Finding) -> String {
-    let signal = match series {
+/// A series as people name it.
+fn named(signal: &str, series: Series) -> String {
+    match series {
         Series::Measured => signal.to_owned(),
         other => format!("{signal} ({other})"),
-    };
+    }
+}
+
+/// A finding on one line.
+fn words(signal: &str, f: &Finding) -> String {
     // A signal that stood still has no sigma to count in; what is then divided by is nobody's figure.
     let effect = match f.effect.abs() {
         size if size < MOST_SIGMA => {

@@ -128,6 +128,35 @@ fn alarms_of_what_is_no_longer_configured_or_is_well_after_a_restart_end() {
 }
 
 #[test]
+fn learned_behaviour_whose_file_is_gone_is_told_like_a_damaged_one_and_counts_once() {
+    let mut bench = bench(&table("flow", "flow.csv").replace("learn = 0", "learn = 300"));
+    bench.write("flow.csv", &record(5, 1.0));
+    // What a gateway has learned is kept when it is forgotten, too.
+    bench.start();
+    let status = bench.json(&["status"]);
+    assert!(!stands(&status, "flow", "HG-9011"), "a new signal has lost nothing: {status}");
+    bench.headgate(&["signals", "learn", "flow"]);
+    let file = bench.path("data/signals/flow.cbor");
+    let waits = std::time::Instant::now();
+    while !file.exists() && waits.elapsed() < std::time::Duration::from_secs(10) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // The database is told after the file was written.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    bench.kill();
+    std::fs::remove_file(&file).expect("it was kept");
+    bench.start();
+    let status = bench.wait_status("it is told", |s| stands(s, "flow", "HG-9011"));
+    let text = of(&status, "flow", "HG-9011").expect("just seen")["text"].to_string();
+    assert!(text.contains("flow.cbor: the file is gone"), "{text}");
+    bench.kill();
+    bench.start();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let status = bench.json(&["status"]);
+    assert_eq!(of(&status, "flow", "HG-9011").map(|a| &a["count"]), Some(&1.into()), "{status}");
+}
+
+#[test]
 fn learned_behaviour_that_cannot_be_read_is_an_alarm_and_a_line_of_doctor() {
     let mut bench = bench(&table("flow", "flow.csv").replace("learn = 0", "learn = 300"));
     bench.write("flow.csv", &record(600, 1.0));

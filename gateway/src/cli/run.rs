@@ -15,7 +15,7 @@ pub(super) fn run(context: &Context) -> Result<Said, Failure> {
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // A broker's file that is missing must not keep process traffic from passing: the feed says so, and tries again.
     if let Err(e) = config.find_files() {
-        tracing::error!(error = %e, "a file of the configuration is missing");
+        tracing::error!(error = %e, "a file of the configuration is missing or not what it should be");
     }
     // One thread serves every conduit: requests cross no thread on their way.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

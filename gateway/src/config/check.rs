@@ -99,8 +99,9 @@ fn checked_permissives(plcs: &[Plc], signals: &[Signal], main: &str) -> Result<(
 
 /// The recorded file of a signal.
 fn recording((at, signal): (&Place, &Signal)) -> Option<Needed> {
-    let Input::File { path, .. } = &signal.input else { return None };
-    Some(Needed { at: at.clone(), table: "[[signal]]", key: "path", path: path.clone() })
+    let Input::File { path, column, time } = &signal.input else { return None };
+    let columns = Some([time.clone(), column.clone()]);
+    Some(Needed { at: at.clone(), table: "[[signal]]", key: "path", path: path.clone(), columns })
 }
 
 /// The files that TLS to the broker needs.
@@ -111,6 +112,7 @@ fn certificates(mqtt: &Mqtt, at: &Place) -> Vec<Needed> {
         table: "[mqtt]",
         key,
         path: path.clone(),
+        columns: None,
     };
     let mut needed = vec![("ca", &tls.ca)];
     if let Some(MqttClient::Files { certificate, key }) = &tls.client {

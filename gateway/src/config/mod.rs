@@ -85,6 +85,8 @@ struct Needed {
     table: &'static str,
     key: &'static str,
     path: PathBuf,
+    /// The columns it must have, for a recording: its times and its values.
+    columns: Option<[String; 2]>,
 }
 
 /// The TPM and how it is used.
@@ -252,15 +254,18 @@ impl Config {
         self.effective.digest()
     }
 
-    /// Whether every file that the configuration names is there. Whether it holds what it should is for its
-    /// reader to say.
+    /// Whether every file that the configuration names is there, and a recording has its columns and something in
+    /// them. Whether the others hold what they should is for their readers to say.
     pub fn find_files(&self) -> Result<(), ConfigError> {
-        for Needed { at, table, key, path } in &self.needed {
+        for Needed { at, table, key, path, columns } in &self.needed {
             let fail = |what: String| at.error(format!("{table} {key} {:?}: {what}", path.display()));
             match std::fs::metadata(path) {
                 Ok(meta) if meta.is_file() => {}
                 Ok(_) => return Err(fail("not a file".into())),
                 Err(e) => return Err(fail(e.to_string())),
+            }
+            if let Some([time, column]) = columns {
+                signal::recorded(path, time, column).map_err(fail)?;
             }
         }
         Ok(())

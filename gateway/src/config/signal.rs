@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hal::clock::Mono;
 use hal::sensor::current_loop::Scale;
+use hal::sensor::replay::{Column, CsvSetup, Pace, Replay};
+use hal::sensor::{Source, SourceError};
 use sensor_monitor::anomaly::Kind;
 use sensor_monitor::baseline::Learning;
 use sensor_monitor::channel::{Class, Mains, Measure, Nominal, Spec};
@@ -123,11 +126,13 @@ fn check(raw: file::Signal, taken: &Taken<'_>, base: &Path) -> Checked<Signal> {
     }
     let rate_hz = raw.source.waveform_hz();
     let (input, sampled) = input(raw.source, base)?;
+    second_witness(raw.plc.as_deref(), &input, taken)?;
     let measure = measure(raw.measure, raw.nominal_hz, raw.reference, raw.class)?;
     if measure != Measure::Value && !input.is_waveform() {
         return Err(format!(
-            "measure {measure:?} needs a waveform, and this source gives one sample at a time: use kind = \"iio\" \
-             (the kernel has drivers with a buffer for these converters), or measure = \"value\""
+            "measure = \"{}\" needs a waveform, and this source gives one sample at a time: use kind = \"iio\" \
+             (the kernel has drivers with a buffer for these converters), or measure = \"value\"",
+            word(measure)
         ));
     }
     let window = raw.window_s.unwrap_or(if measure == Measure::Value { 0.0 } else { 1.0 });
@@ -152,7 +157,10 @@ fn check(raw: file::Signal, taken: &Taken<'_>, base: &Path) -> Checked<Signal> {
             return Err("learn = 0 with reported: how a report follows has to be learned".into());
         }
         0 => None,
-        n => Some(Learning::new(n, n / 8, 0.0).map_err(|_| format!("learn {n}: 0, or 260 to 65536"))?),
+        n => Some(
+            Learning::new(n, (n / 8).max(LEAST_INDEPENDENT), 0.0)
+                .map_err(|_| format!("learn {n}: 0, or 260 to 65536"))?,
+        ),
     };
     let rate = raw.false_alarms_per_year.unwrap_or(1.0);
     if !(1e-3..=1e5).contains(&rate) {
@@ -179,6 +187,44 @@ fn check(raw: file::Signal, taken: &Taken<'_>, base: &Path) -> Checked<Signal> {
         current_loop: raw.current_loop.map(|l| current_loop(&l)).transpose()?,
         reported: reported.map(|(register, every, _)| (register, every)),
     })
+}
+
+/// A transducer that is to check a controller is something else than that controller: it would bear witness for itself.
+fn second_witness(plc: Option<&str>, input: &Input, taken: &Taken<'_>) -> Checked<()> {
+    let Input::Modbus { target, .. } = input else { return Ok(()) };
+    let mut watched = taken.plcs.iter().filter(|p| Some(p.slot.as_str()) == plc).flat_map(|p| &p.routes);
+    match watched.find(|r| r.target == *target || r.listen == *target) {
+        None => Ok(()),
+        Some(route) => Err(format!(
+            "source: target {target} is controller {:?} itself{}: it cannot check what it says of itself; give the \
+             address of a transducer of its own, and what the controller says as reported = {{ register = ... }}",
+            plc.unwrap_or_default(),
+            if route.target == *target { "" } else { ", past this gateway" },
+        )),
+    }
+}
+
+/// Whether a recording can be played: it has these columns, and a number among its first rows.
+pub(super) fn recorded(path: &Path, time: &str, column: &str) -> Checked<()> {
+    let setup =
+        CsvSetup { time: Column::Name(time.into()), value: Column::Name(column.into()), separator: b',' };
+    let words = |e: SourceError| match e {
+        // The complaint names the file itself.
+        SourceError::Unexpected { found, .. } => found,
+        other => other.to_string(),
+    };
+    let mut replay = Replay::csv(path, setup, Mono(0), Pace::AtOnce).map_err(words)?;
+    let mut blocks = Vec::new();
+    for _ in 0..LOOKED_AT {
+        replay.read(Mono(0), &mut blocks).map_err(words)?;
+        if blocks.drain(..).any(|b| b.quality.is_good() && !b.samples.is_empty()) {
+            return Ok(());
+        }
+        if replay.is_exhausted() {
+            return Err(format!("no row has a time in column {time:?} and a number in column {column:?}"));
+        }
+    }
+    Err(format!("none of its first rows has a time in column {time:?} and a number in column {column:?}"))
 }
 
 /// The input, and the time from one sample to the next.
@@ -287,6 +333,16 @@ fn measurable(measure: Measure, window: Duration, rate_hz: f64) -> Checked<()> {
     }
 }
 
+/// What is measured, as it is typed.
+fn word(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Value => "value",
+        Measure::Frequency => "frequency",
+        Measure::Level(_) => "level",
+        Measure::Mains(_) => "mains",
+    }
+}
+
 fn unit(measure: Measure) -> &'static str {
     match measure {
         Measure::Value => "",
@@ -384,6 +440,11 @@ fn seconds(what: &str, value: f64, low: f64, high: f64) -> Checked<Duration> {
 const ADS1115_RANGES: [f64; 6] = [0.256, 0.512, 1.024, 2.048, 4.096, 6.144];
 /// Fewest samples that say what a level is.
 const MIN_LEVEL_SAMPLES: f64 = 16.0;
+/// Nothing is judged by fewer independent readings: what a filter that was fitted to fewer leaves open is more than
+/// limits can be widened by.
+const LEAST_INDEPENDENT: u32 = 256;
+/// Pieces of a recording that are looked at for a number.
+const LOOKED_AT: usize = 64;
 /// Most signals of one gateway.
 const MAX_SIGNALS: usize = 256;
 /// Where the kernel shows its converters.

@@ -390,3 +390,68 @@ fn a_rule_that_can_do_nothing_is_an_error_and_one_that_does_less_than_it_says_a_
         }
     }
 }
+
+#[test]
+fn a_transducer_is_not_the_controller_that_it_checks() {
+    let with = |plc: &str, target: &str| {
+        let source = format!("{{ kind = \"modbus\", target = {target:?}, unit = 9, register = 30001 }}");
+        parse(&format!("{GOOD}\n[[signal]]\nid = \"flow\"\n{plc}\nsource = {source}\n"))
+    };
+    let config = parse(GOOD).unwrap();
+    let route = &config.plcs[0].routes[0];
+    let (target, listen) = (route.target.to_string(), route.listen.to_string());
+    for (address, expected) in [(&target, "is controller \"pump-3\" itself:"), (&listen, "past this gateway")]
+    {
+        let error = with("plc = \"pump-3\"", address).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains("a transducer of its own"), "{error}");
+    }
+    with("plc = \"pump-3\"", "192.0.2.77:502").unwrap();
+    with("", &target).unwrap();
+}
+
+#[test]
+fn what_is_measured_is_named_as_it_is_typed() {
+    let source = "source = { kind = \"mcp3208\", bus = \"/dev/spidev0.0\", input = 2, reference_v = 3.3, rate_hz = 10 }";
+    for (keys, word) in [
+        ("measure = \"level\"\nreference = 1.5", "level"),
+        ("measure = \"mains\"", "mains"),
+        ("nominal_hz = 50", "frequency"),
+    ] {
+        let error =
+            parse(&format!("{GOOD}\n[[signal]]\nid = \"x\"\n{keys}\n{source}\n")).unwrap_err().to_string();
+        assert!(error.contains(&format!("measure = \"{word}\" needs a waveform")), "{error}");
+    }
+}
+
+#[test]
+fn a_recording_has_the_columns_that_are_named_and_a_number_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pump.csv");
+    let text = format!(
+        "{}\n[[signal]]\nid = \"flow\"\nsource = {{ kind = \"file\", path = {path:?}, column = \"flow\", rate_hz = 1 }}\n",
+        GOOD.split("[mqtt]").next().unwrap()
+    );
+    let config = parse(&text).unwrap();
+    let cases: &[(&str, Option<&str>)] = &[
+        ("", Some("no row has a time")),
+        (
+            "timestamp,flow\n",
+            Some("no row has a time in column \"timestamp\" and a number in column \"flow\""),
+        ),
+        ("timestamp,level\n1,2\n", Some("there is no column flow; the header names")),
+        ("time,flow\n1,2\n", Some("there is no column timestamp")),
+        ("timestamp,flow\n1,high\n2,low\n", Some("no row has")),
+        ("timestamp,flow\n1,high\n2,3.5\n", None),
+    ];
+    for (content, expected) in cases {
+        std::fs::write(&path, content).unwrap();
+        let found = config.find_files().map_err(|e| e.to_string());
+        match (expected, &found) {
+            (None, Ok(())) => {}
+            (Some(words), Err(e)) => {
+                assert!(e.contains(words) && e.contains("[[signal]] path"), "{content:?}: {e}")
+            }
+            _ => panic!("{content:?}: {found:?}"),
+        }
+    }
+}

@@ -126,6 +126,8 @@ pub struct Judge {
     signals: Option<crate::signals::Mailbox>,
     /// What the permissive of each controller said last.
     permissives: BTreeMap<String, crate::signals::permissive::Permitted>,
+    /// Alarms that stood when the gateway ended and that may be found again: they do not count twice.
+    resumed: std::collections::BTreeSet<(String, hal::reason::ReasonCode)>,
 }
 
 /// One conduit, as the judge sees it.
@@ -186,6 +188,7 @@ impl Judge {
             feed: None,
             signals: None,
             permissives: BTreeMap::new(),
+            resumed: Default::default(),
         })
     }
 

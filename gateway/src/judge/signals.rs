@@ -2,7 +2,7 @@
 
 use hal::reason::ReasonCode;
 use sensor_monitor::reasons::{
-    self as of_signals, BASELINE_LOST, BEHAVIOUR_CHANGED, NEW_ON_BUS, SIGNAL_REPEATS,
+    self as of_signals, BASELINE_LOST, BEHAVIOUR_CHANGED, NEW_ON_BUS, SIGNAL_LOST, SIGNAL_REPEATS,
 };
 use serde_json::json;
 use tokio::sync::oneshot::Sender;
@@ -16,11 +16,17 @@ use crate::reasons::PERMISSIVE_ABSENT;
 use crate::signals::permissive::Permitted;
 use crate::signals::{Learns, Mail, Mailbox, News};
 use crate::state::alarm::{self, Alarm, Kind as Told, Source};
+use crate::state::meta;
 use crate::state::outbox::Kind;
 use crate::state::soak::SoakState;
 use crate::transfer::event::{CaseId, Refusal};
 
 impl Judge {
+    /// Signals of which the database says that what was learned was kept.
+    pub fn baselines_kept(&self) -> std::collections::BTreeSet<String> {
+        meta::baselines_kept(&self.db.rows()).unwrap_or_default()
+    }
+
     /// Where the signals listen.
     pub fn attach_signals(&mut self, mailbox: Mailbox) {
         self.signals = Some(mailbox);
@@ -28,6 +34,8 @@ impl Judge {
 
     pub(super) fn signal_news(&mut self, news: News) {
         match news {
+            // It stood when the gateway ended, and whoever found it again knows nothing of that.
+            News::Raise(id, code, _) if self.resumed.remove(&(id.clone(), code)) => {}
             News::Raise(id, code, text) => {
                 // What is read of a process stays to be seen by a person, and a talker on a bus that was never
                 // there before has no end; a limit ends with its cause.
@@ -38,7 +46,14 @@ impl Judge {
                 };
                 self.raise(Some(&id), code, kind, &text);
             }
-            News::Clear(id, code) => self.clear_alarm(Some(&id), code),
+            News::Clear(id, code) => {
+                self.resumed.remove(&(id.clone(), code));
+                self.clear_alarm(Some(&id), code);
+            }
+            News::Kept(id) => {
+                let noted = self.db.write("note a baseline", |tx| meta::baseline_kept(tx, &id));
+                self.log(noted);
+            }
             News::Changed(case, plc, signal, text) => self.lock(CaseId(case), &plc, &signal, &text),
             News::Told(case, text) => self.tell_case(CaseId(case), &text),
             News::Quiet(case, text) => self.end_soak(CaseId(case), SoakState::Quiet, &text),
@@ -64,6 +79,16 @@ impl Judge {
         let standing = alarm::standing(&self.db.rows()).unwrap_or_default();
         let (of_signals, others): (Vec<Alarm>, Vec<Alarm>) =
             standing.into_iter().filter(|a| a.standing).partition(|a| is_of_a_signal(a.code));
+        // These are found by who does not know what stood: the reader of what was learned, and the thread of a bus.
+        let is_found_blindly = |id: &str, code| {
+            code == BASELINE_LOST
+                || (code == SIGNAL_LOST && self.config.buses.iter().any(|b| b.settings.id == id))
+        };
+        let resumed = of_signals.iter().filter_map(|a| match &a.source {
+            Source::Named(id) if is_found_blindly(id, a.code) => Some((id.clone(), a.code)),
+            _ => None,
+        });
+        self.resumed = resumed.collect();
         let stood = of_signals.into_iter().filter_map(|a| match a.source {
             Source::Gateway => None,
             Source::Named(id) => Some((id, a.code, a.last, a.text)),

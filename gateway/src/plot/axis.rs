@@ -18,10 +18,41 @@ pub(super) struct Tick {
     pub(super) below: String,
 }
 
-/// Ticks of a linear axis and, for very large or small numbers, the power of ten taken out of them.
-pub(super) fn numbers(low: f64, high: f64, most: usize) -> (Vec<Tick>, Option<i32>) {
+/// Ticks of a linear axis, and what is taken out of their labels.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Numbers {
+    pub(super) ticks: Vec<Tick>,
+    /// The power of ten of very large or small numbers.
+    pub(super) power: Option<i32>,
+    /// What the axis' name says after the quantity: ` - 10000000` where numbers far from 0 differ by little.
+    pub(super) less: String,
+}
+
+/// Ticks of a linear axis. Labels that would be too long say how far each is from a round number.
+pub(super) fn numbers(low: f64, high: f64, most: usize) -> Numbers {
     // What is beyond cannot be told apart on paper, and its span is no number.
     let (low, high) = (low.clamp(-LARGEST, LARGEST), high.clamp(-LARGEST, LARGEST));
+    let (ticks, power) = labelled(low, high, most);
+    let span = high - low;
+    if span <= 0.0 || ticks.iter().all(|t| t.label.chars().count() <= LONGEST) {
+        return Numbers { ticks, power, less: String::new() };
+    }
+    let decade = span.log10().ceil() as i32 + 1;
+    let unit = 10f64.powi(decade);
+    let base = ((low + span / 2.0) / unit).round() * unit;
+    let (mut ticks, power) = labelled(low - base, high - base, most);
+    ticks.iter_mut().for_each(|t| t.at += base);
+    let decimals = usize::try_from(-decade).unwrap_or(0);
+    let told = match base.abs() {
+        far if far < 1e15 => format!("{far:.decimals$}"),
+        far => format!("{far:e}"),
+    };
+    let sign = if base < 0.0 { '+' } else { '\u{2212}' };
+    Numbers { ticks, power, less: format!(" {sign} {told}") }
+}
+
+/// Ticks and, for very large or small numbers, the power of ten taken out of them.
+fn labelled(low: f64, high: f64, most: usize) -> (Vec<Tick>, Option<i32>) {
     let step = nice((high - low) / most.max(1) as f64);
     let largest = low.abs().max(high.abs());
     let power = (!(1e-2..1e6).contains(&largest)).then(|| (largest.log10() / 3.0).floor() as i32 * 3);
@@ -144,6 +175,8 @@ fn nice(step: f64) -> f64 {
 }
 
 const MOST_TICKS: usize = 64;
+/// Characters of a label for which there is room left of a panel.
+const LONGEST: usize = 7;
 const MONTH_S: f64 = 30.44 * 86_400.0;
 /// Steps of a time axis in seconds, up to two weeks; longer ones are months.
 const STEPS: [f64; 26] = [
@@ -195,13 +228,40 @@ mod tests {
             (0.0, 4e-5, 4, "0 10 20 30 40", Some(-6)),
             (5.0, 5.0, 4, "5", None),
         ];
-        assert!(numbers(f64::MIN, f64::MAX, 5).0.len() <= MOST_TICKS, "a span that is no number");
+        assert!(numbers(f64::MIN, f64::MAX, 5).ticks.len() <= MOST_TICKS, "a span that is no number");
         assert!(decades(f64::MIN_POSITIVE, f64::INFINITY).len() < 2000, "a decade that is no number");
         for (low, high, most, expected, power) in rows {
-            let (ticks, found) = numbers(low, high, most);
-            assert_eq!((labels(&ticks).as_str(), found), (expected, power), "{low} to {high}");
+            let found = numbers(low, high, most);
+            assert_eq!((labels(&found.ticks).as_str(), found.power), (expected, power), "{low} to {high}");
+            assert_eq!(found.less, "", "{low} to {high}");
         }
         assert_eq!(labels(&decades(3.0, 120.0)), "5 10 20 50 100");
+    }
+
+    #[test]
+    fn numbers_far_from_0_that_differ_by_little_are_told_from_a_round_one() {
+        let rows = [
+            (1e7 - 2.0, 1e7 + 4.0, "\u{2212}2 0 2 4", " \u{2212} 10000000", None),
+            (-1e7 - 130.0, -1e7 + 320.0, "\u{2212}100 0 100 200 300", " + 10000000", None),
+            (
+                50.0 - 4.5e-7,
+                50.0 + 4.5e-7,
+                "\u{2212}400 \u{2212}200 0 200 400",
+                " \u{2212} 50.00000",
+                Some(-9),
+            ),
+            (1e20, 1e20 + 4.5e6, "0 1 2 3 4", " \u{2212} 1e20", Some(6)),
+        ];
+        for (low, high, expected, less, power) in rows {
+            let found = numbers(low, high, 5);
+            assert_eq!(
+                (labels(&found.ticks).as_str(), found.less.as_str(), found.power),
+                (expected, less, power),
+                "{low} to {high}"
+            );
+            let step = (high - low) / 100.0;
+            assert!(found.ticks.iter().all(|t| (low - step..=high + step).contains(&t.at)), "{found:?}");
+        }
     }
 
     #[test]

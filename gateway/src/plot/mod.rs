@@ -151,7 +151,8 @@ impl Ink {
 /// The figure as an SVG document.
 pub fn svg(figure: &Figure) -> String {
     let mut svg = Svg::new(WIDTH);
-    svg.text((LEFT, 30.0), &figure.title, Face { size: 17.0, ..BOLD }, Anchor::Start);
+    let title = Face { size: 17.0, ..BOLD };
+    svg.text((LEFT, 30.0), &fitted(&figure.title, title), title, Anchor::Start);
     svg.text((LEFT, 50.0), &fitted(&figure.subtitle, PLAIN), PLAIN, Anchor::Start);
     let across = Across::new(&figure.time);
     let rows = flags::rows(figure, &across);
@@ -173,7 +174,7 @@ pub fn svg(figure: &Figure) -> String {
     for note in &figure.notes {
         for (n, line) in wrapped(note, PLAIN).iter().enumerate() {
             y += NOTE;
-            svg.text((if n == 0 { LEFT } else { LEFT + 16.0 }, y), line, PLAIN, Anchor::Start);
+            svg.text((if n == 0 { LEFT } else { LEFT + INDENT }, y), line, PLAIN, Anchor::Start);
         }
     }
     svg.finish(y + 18.0, &figure.title)
@@ -235,21 +236,21 @@ impl Frame<'_> {
     }
 
     fn grid(&self, svg: &mut Svg, figure: &Figure, has_labels: bool) {
-        let (ups, power) = axis::numbers(self.up.0, self.up.1, (self.panel.height / 38.0) as usize);
-        for tick in ups {
+        let ups = axis::numbers(self.up.0, self.up.1, (self.panel.height / 38.0) as usize);
+        for tick in &ups.ticks {
             let y = self.y(tick.at);
             svg.line([LEFT, y, LEFT + PLOT, y], "#dddddd", 0.8, "");
             svg.text((LEFT - 7.0, y + 4.0), &tick.label, PLAIN, Anchor::End);
         }
         let (quantity, unit) = &self.panel.quantity;
-        let unit = match (power, unit.is_empty()) {
-            (Some(p), true) => format!(" (10^{p})"),
-            (Some(p), false) => format!(" (10^{p} {unit})"),
+        let unit = match (ups.power, unit.is_empty()) {
+            (Some(p), true) => format!(" (10{})", raised(p)),
+            (Some(p), false) => format!(" (10{} {unit})", raised(p)),
             (None, true) => String::new(),
             (None, false) => format!(" ({unit})"),
         };
         let middle = self.top + self.panel.height / 2.0;
-        svg.upright((20.0, middle), &format!("{quantity}{unit}"), PLAIN);
+        svg.upright((20.0, middle), &format!("{quantity}{}{unit}", ups.less), PLAIN);
         let (ticks, name) = match self.panel.hertz {
             Some((low, high)) => (axis::decades(low, high), "frequency (Hz)"),
             None => axis::times(self.across, figure.is_dated, TICKS),
@@ -427,23 +428,38 @@ fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     out
 }
 
+/// An exponent as it is written behind its base.
+fn raised(power: i32) -> String {
+    let digit = |c: char| match c.to_digit(10) {
+        Some(n) => ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][n as usize],
+        None => '⁻',
+    };
+    power.to_string().chars().map(digit).collect()
+}
+
 /// As much of a text as fits across.
 fn fitted(text: &str, face: Face) -> String {
-    let most = (PLOT / svg::width_of("0", face)) as usize;
-    match text.char_indices().nth(most) {
-        Some((end, _)) => format!("{}…", text[..end].trim_end()),
-        None => text.to_owned(),
+    if svg::width_of(text, face) <= PLOT {
+        return text.to_owned();
     }
+    let mut room = PLOT - svg::width_of("…", face);
+    let fits = |c: &char| {
+        room -= svg::width_of(c.encode_utf8(&mut [0; 4]), face);
+        room >= 0.0
+    };
+    let kept: String = text.chars().take_while(fits).collect();
+    format!("{}…", kept.trim_end())
 }
 
 /// A text in as many lines as it needs, up to [`MOST_LINES`].
 fn wrapped(text: &str, face: Face) -> Vec<String> {
-    let most = (PLOT / svg::width_of("0", face)) as usize - 4;
+    // All lines but the first are set in.
+    let most = PLOT - INDENT - svg::width_of(" ", face);
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         let is_full = lines.len() == MOST_LINES;
         match lines.last_mut() {
-            Some(line) if is_full || line.chars().count() + word.chars().count() < most => {
+            Some(line) if is_full || svg::width_of(line, face) + svg::width_of(word, face) < most => {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -463,6 +479,8 @@ const HEAD: f64 = 26.0;
 const LABELS: f64 = 52.0;
 /// Height of a line below the picture.
 const NOTE: f64 = 18.0;
+/// How far the second line of a note is set in.
+const INDENT: f64 = 16.0;
 const MOST_IN_COLUMN: usize = 4096;
 /// Ticks of a time axis, about.
 const TICKS: usize = 10;

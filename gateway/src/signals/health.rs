@@ -68,6 +68,19 @@ const RULES: &[Rule] = &[
     rule("network.", ".tx-drops", 600.0, 0.0, (6, 30)),
 ];
 
+/// By what the names of vitals begin with.
+const CAUSES: &[(&str, &[&str])] = &[
+    ("heat.", &["ambient temperature", "fan, filter or heat sink", "load"]),
+    ("cooling.", &["heat", "load"]),
+    ("throttle.", &["heat", "supply too weak"]),
+    ("supply.", &["power supply or its cable", "devices that it feeds"]),
+    ("wear.", &["age of the flash memory", "a program that writes all the time"]),
+    ("shortage.cpu.", &["load", "heat that slows the processor down"]),
+    ("shortage.memory.", &["a program that takes too much memory"]),
+    ("shortage.io.", &["a disk that is slow or fails", "load"]),
+    ("network.", &["cable or connector", "port at the other end", "more traffic than this gateway takes"]),
+];
+
 /// The signals that watch this machine, less the vitals in `taken`, which the configuration names itself.
 pub(crate) fn standard(every: Duration, taken: &[Signal]) -> Vec<Signal> {
     let mut vitals = Vec::new();
@@ -124,6 +137,14 @@ fn signal(vital: &Vital, rule: &Rule, every: Duration) -> Signal {
     };
     let input = Input::Health { vital: vital.name.clone(), every };
     Signal { spec, input, current_loop: None, reported: None }
+}
+
+/// What most often causes that the signal `id` of this machine is beyond its limit, likeliest first; `None` for one that
+/// the configuration names.
+pub(super) fn causes(id: &str) -> Option<Vec<String>> {
+    let name = id.strip_prefix(PREFIX)?;
+    let (_, causes) = CAUSES.iter().find(|(begins, _)| name.starts_with(begins))?;
+    Some(causes.iter().map(|cause| (*cause).to_string()).collect())
 }
 
 /// What a vital is measured in once counters are rates.
@@ -247,7 +268,17 @@ mod tests {
             let one = vital(&format!("{}x{}", rule.begins, rule.ends), Unit::Level, 0, 0.0);
             assert!(Channel::new(of(&[one], EVERY, &[])[0].spec.clone()).spec().limits.is_some());
             assert!(rule.hysteresis <= rule.high && rule.delays.0 > 0 && rule.delays.1 > 0);
+            let causes = causes(&format!("{PREFIX}{}x{}", rule.begins, rule.ends)).unwrap();
+            assert!(!causes.is_empty(), "{}", rule.begins);
         }
+    }
+
+    #[test]
+    fn a_cause_is_one_that_can_be() {
+        let of = |id| causes(id).unwrap_or_default().join(", ");
+        assert!(of("health.network.eth0.rx-errors").starts_with("cable"));
+        assert!(!of("health.wear.mmcblk0.life-a").contains("temperature"));
+        assert_eq!(causes("pump.flow"), None);
     }
 
     #[test]

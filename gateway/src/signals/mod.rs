@@ -11,7 +11,7 @@
 //! Nothing here lies on the way of a packet or of a verdict. When this thread is busy (finding thresholds takes
 //! seconds on a small box), blocks wait in a bounded queue, and what does not fit is counted as lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::Duration;
 
@@ -99,6 +99,8 @@ pub enum News {
     Permissive(String, Permitted),
     /// A baseline became ready.
     Learned(String, Series),
+    /// What was learned of this signal is in a file of its own from here on.
+    Kept(String),
     /// Something to tell in the story of this case.
     Told(u64, String),
 }
@@ -119,6 +121,8 @@ pub struct Setup {
     pub buses: Vec<bus::Handle>,
     /// Signals that say whether a controller may be rewritten.
     pub keys: Keys,
+    /// Signals of which the database says that what was learned was kept.
+    pub kept: BTreeSet<String>,
 }
 
 /// The thread's own state.
@@ -149,17 +153,20 @@ impl Signals {
         store: Option<Store>,
         tell: Tell,
     ) -> Signals {
-        let Setup { soak, regimes, buses, keys } = setup;
+        let Setup { soak, regimes, buses, keys, kept } = setup;
         let channels = signals.iter().map(|s| Channel::new(s.spec.clone())).collect();
         let mut monitor = Monitor::new(channels, soak);
         for plc in regimes.keys() {
             monitor.set_regime(plc, None);
         }
-        let lost = store.as_ref().map_or(Vec::new(), |store| keep::resume(store, &mut monitor));
+        let (resumed, lost) =
+            store.as_ref().map_or_else(Default::default, |store| keep::resume(store, &kept, &mut monitor));
         let (sent, failing) = (vec![None; signals.len()], vec![None; signals.len()]);
         let (telling, standing, news) = (Telling::new(tell), Standing::default(), Vec::new());
         let mut all =
             Signals { monitor, regimes, clock, store, buses, keys, telling, standing, failing, sent, news };
+        // Those that were kept by an earlier version are known from here on, too.
+        resumed.into_iter().filter(|id| !kept.contains(id)).for_each(|id| all.say(News::Kept(id)));
         for (signal, text) in lost {
             all.raise(signal, why::BASELINE_LOST, Cause::Signal, text);
         }
@@ -295,7 +302,10 @@ impl Signals {
                     self.say(News::Reading(id, unit, value, quality));
                 }
             }
-            Event::Anomaly(anomaly) => {
+            Event::Anomaly(mut anomaly) => {
+                if let Some(causes) = health::causes(&anomaly.signal) {
+                    anomaly.causes = causes;
+                }
                 self.raise(signal, anomaly.code, Cause::Series(anomaly.series), anomaly.text(&unit));
             }
             Event::Cleared(series) => {
@@ -366,7 +376,8 @@ impl Signals {
 
     fn keep(&mut self) {
         if let Some(store) = &self.store {
-            keep::keep(store, &mut self.monitor);
+            let kept = keep::keep(store, &mut self.monitor);
+            kept.into_iter().for_each(|id| self.say(News::Kept(id)));
         }
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Alarm {
     /// In words.
     pub(super) text: String,
     causes: BTreeSet<Cause>,
+    /// Causes that were found since the start, of one that stood before it.
+    again: Option<BTreeSet<Cause>>,
 }
 
 /// Alarms by signal and reason.
@@ -37,7 +39,8 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    /// A cause is there. False when the alarm stood when the gateway ended, and goes on: that is no news.
+    /// A cause is there. False when the alarm stood when the gateway ended, and goes on: that each of its series is
+    /// found again is no news.
     pub(super) fn raise(
         &mut self,
         signal: usize,
@@ -50,16 +53,21 @@ impl Standing {
             at,
             text: String::new(),
             causes: BTreeSet::new(),
+            again: None,
         });
         (alarm.at, alarm.text) = (at, text.into());
         alarm.causes.insert(cause);
-        !alarm.causes.remove(&Cause::Before)
+        alarm.causes.remove(&Cause::Before);
+        !alarm.again.as_mut().is_some_and(|again| again.insert(cause))
     }
 
     /// An alarm stood when the gateway ended.
     pub(super) fn resume(&mut self, signal: usize, code: ReasonCode, at: Wall, text: &str) {
         self.raise(signal, code, Cause::Before, at, text);
-        self.alarms.entry((signal, code)).and_modify(|alarm| _ = alarm.causes.insert(Cause::Before));
+        self.alarms.entry((signal, code)).and_modify(|alarm| {
+            alarm.causes.insert(Cause::Before);
+            alarm.again.get_or_insert_default();
+        });
         self.calm.insert(signal, 0);
     }
 
@@ -169,5 +177,16 @@ mod tests {
         (0..=CALM).for_each(|_| assert_eq!(standing.good(0, true), NONE));
         assert_eq!(standing.series_is_well(0, Series::Measured), [BEHAVIOUR_CHANGED]);
         assert!(standing.raise(0, BEHAVIOUR_CHANGED, measured, AT, "changed again"));
+    }
+
+    #[test]
+    fn each_series_of_an_alarm_from_before_may_be_found_again_and_is_no_news_but_a_second_time_is() {
+        let mut standing = Standing::default();
+        standing.resume(0, BEHAVIOUR_CHANGED, AT, "changed");
+        let [measured, reported] = [Series::Measured, Series::Reported].map(Cause::Series);
+        assert!(!standing.raise(0, BEHAVIOUR_CHANGED, measured, AT, "changed"));
+        assert!(!standing.raise(0, BEHAVIOUR_CHANGED, reported, AT, "the report, too"));
+        assert_eq!(standing.series_is_well(0, Series::Reported), NONE);
+        assert!(standing.raise(0, BEHAVIOUR_CHANGED, reported, AT, "and again"));
     }
 }

@@ -1,5 +1,7 @@
 //! Table `meta`: small named values, among them the state counter.
 
+use std::collections::BTreeSet;
+
 use super::{Rows, StateError, Tx};
 
 pub(super) const TABLE: &str = "
@@ -36,6 +38,19 @@ pub fn advance_counter(tx: &Tx<'_>) -> Result<u64, StateError> {
     Ok(next)
 }
 
+/// What was learned of this signal is in a file: that it is gone later is no longer a signal that is new.
+pub fn baseline_kept(tx: &Tx<'_>, signal: &str) -> Result<(), StateError> {
+    put(tx, &format!("{BASELINE}{signal}"), &[])
+}
+
+/// Signals of which what was learned was kept.
+pub fn baselines_kept(rows: &Rows<'_>) -> Result<BTreeSet<String>, StateError> {
+    let sql = "SELECT substr(key, ?2) FROM meta WHERE substr(key, 1, ?2 - 1) = ?1";
+    let first = BASELINE.len() as i64 + 1;
+    Ok(rows.all("read settings", sql, (BASELINE, first), |row| Ok(row.get(0)?))?.into_iter().collect())
+}
+
+const BASELINE: &str = "baseline:";
 const COUNTER: &str = "state-counter";
 
 #[cfg(test)]
@@ -57,6 +72,12 @@ mod tests {
         let mut db = dir.open();
         assert_eq!(get(&db.rows(), "k").unwrap(), Some(b"two".to_vec()));
         assert_eq!(get(&db.rows(), "none").unwrap(), None);
+        assert!(baselines_kept(&db.rows()).unwrap().is_empty());
+        for id in ["flow", "pump-3.shaft", "flow"] {
+            db.write("test", |tx| baseline_kept(tx, id)).unwrap();
+        }
+        let kept: Vec<String> = baselines_kept(&db.rows()).unwrap().into_iter().collect();
+        assert_eq!(kept, ["flow", "pump-3.shaft"]);
         assert_eq!(state_counter(&db.rows()).unwrap(), 3);
         db.write("test", |tx| put(tx, COUNTER, b"short")).unwrap();
         assert!(matches!(state_counter(&db.rows()), Err(StateError::BadValue { .. })));

@@ -102,7 +102,7 @@ impl std::fmt::Display for Flaw {
             Flaw::NotFinite => "not a number",
             Flaw::Missing => "no answer",
             Flaw::SourceError => "source error",
-            Flaw::ClockBack => "time ran back",
+            Flaw::ClockBack => "time stood still or ran back",
             Flaw::RateChanged => "rate changed",
             Flaw::NotMeasured => "not measured",
             Flaw::Ended => "record ended",

@@ -6,6 +6,7 @@
 
 use super::correlate::{LAGS, autocorrelation, correlation_time, fit};
 use super::model::{Model, least_scale};
+use super::reach::Reach;
 use super::repeats::Repeats;
 use super::residual::{Spread, quantile};
 use super::{FEWEST, LONGEST_BLOCK};
@@ -31,7 +32,14 @@ impl Grain {
 }
 
 /// Learns from `record`, each entry the mean of `base` raw values; `None` when it is too short.
-pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -> Option<Model> {
+/// `bounds` is how far raw values went in a row.
+pub(super) fn learn(
+    record: &[f64],
+    base: u32,
+    grain: &Grain,
+    resolution: f64,
+    bounds: Option<(f64, f64)>,
+) -> Option<Model> {
     if record.len() < FEWEST {
         return None;
     }
@@ -51,12 +59,15 @@ pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -
     let rho = autocorrelation(&bounded(&level, 1));
     let time = correlation_time(&rho).max(1.0);
 
-    let mut best: Option<Filter> = None;
+    let (mut best, mut index): (Option<Filter>, _) = (None, 1.0);
     let mut block = 1;
     while level.len() / block as usize >= FEWEST && base.saturating_mul(block) <= LONGEST_BLOCK {
         let coarse =
             is_coarse.then_some(Coarse { step: step / scale / f64::from(block), least: floor / scale });
         let filter = Filter::of(&bounded(&level, block as usize), block, coarse);
+        if block == 1 {
+            index = Spread::of(&mut filter.residual.clone()).map_or(1.0, |spread| spread.sure_index());
+        }
         let (white, better) = (filter.white, best.as_ref().is_none_or(|b| filter.leftover < b.leftover));
         if white || better {
             best = Some(filter);
@@ -85,6 +96,7 @@ pub(super) fn learn(record: &[f64], base: u32, grain: &Grain, resolution: f64) -
         clusters: f.clusters,
         spread,
         repeats: grain.repeats,
+        reach: bounds.map(|(low, high)| Reach { low, high, index }),
     })
 }
 

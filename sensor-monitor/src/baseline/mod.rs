@@ -12,6 +12,7 @@
 mod correlate;
 mod learn;
 mod model;
+mod reach;
 mod regimes;
 mod repeats;
 mod residual;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 pub use correlate::{LAGS, MAX_ORDER};
 pub(crate) use learn::LEVEL_BOUND;
 pub use model::{Difference, Model, seen_scale};
+pub(crate) use reach::IN_A_ROW;
 pub use regimes::{MAX_REGIMES, Regimes, Settings, Stored};
 pub use repeats::{MAX_LAG, Repeats, Run};
 pub use residual::{STEPS, Spread, TAIL, Tail};
@@ -139,6 +141,7 @@ struct Record {
     sum: f64,
     taken: u32,
     grain: Option<learn::Grain>,
+    reaching: reach::Reaching,
 }
 
 impl Baseline {
@@ -199,7 +202,8 @@ impl Baseline {
         }
         let grain = self.record.grain.get_or_insert_with(|| learn::Grain::of(&self.record.values));
         let base = self.record.base.max(1);
-        let model = learn::learn(&self.record.values, base, grain, self.learning.resolution);
+        let bounds = self.record.reaching.bounds();
+        let model = learn::learn(&self.record.values, base, grain, self.learning.resolution, bounds);
         let enough = model.as_ref().is_some_and(|m| m.effective >= f64::from(self.learning.min_effective));
         if enough || base >= LONGEST_BLOCK {
             self.model = model;
@@ -235,6 +239,7 @@ impl Baseline {
 impl Record {
     /// True when an entry was completed.
     fn take(&mut self, x: f64) -> bool {
+        self.reaching.take(x);
         self.sum += x;
         self.taken += 1;
         if self.taken < self.base.max(1) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::correlate::{LAGS, MAX_ORDER};
+use super::reach::Reach;
 use super::repeats::Repeats;
 use super::residual::Spread;
 use super::{BaselineError, LONGEST_BLOCK, MOST};
@@ -27,6 +28,9 @@ pub struct Model {
     pub(crate) clusters: f64,
     pub(crate) spread: Spread,
     pub(crate) repeats: Repeats,
+    /// How far readings in a row went; not known of what an earlier version learned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach: Option<Reach>,
 }
 
 impl Model {
@@ -54,9 +58,11 @@ impl Model {
         self.median + if shift.is_finite() { shift } else { 0.0 }
     }
 
-    /// Whether most values were the median exactly and some were not.
+    /// Whether most values were the median exactly and some were not. Then no deviation was measured: that of values
+    /// on a grid is only what rounding to its step makes.
     pub fn is_mostly_one(&self) -> bool {
-        self.seen_scale() <= 0.0 && self.repeats.distinct > 1
+        let rounding = self.quantisation / 12f64.sqrt() * (1.0 + 1e-9);
+        self.repeats.distinct > 1 && (self.seen_scale() <= 0.0 || self.scale <= rounding)
     }
 
     /// Whether half and more of what is left behind the filter was one value: then there is no noise that could
@@ -175,6 +181,8 @@ struct Raw {
     clusters: f64,
     spread: Spread,
     repeats: Repeats,
+    #[serde(default)]
+    reach: Option<Reach>,
 }
 
 /// What a model that was written without it is taken to have.
@@ -210,6 +218,7 @@ impl TryFrom<Raw> for Model {
         }
         r.spread.check()?;
         r.repeats.check()?;
+        r.reach.map_or(Ok(()), |reach| reach.check())?;
         Ok(Model {
             median: r.median,
             scale: r.scale,
@@ -226,6 +235,7 @@ impl TryFrom<Raw> for Model {
             clusters: r.clusters,
             spread: r.spread,
             repeats: r.repeats,
+            reach: r.reach,
         })
     }
 }

@@ -99,6 +99,13 @@ impl Spread {
         self.lower.index.max(self.upper.index)
     }
 
+    /// [`Spread::tail_index`] less one standard error of it, 0 and more: noise without a heavy tail is not taken to have
+    /// one by chance.
+    pub(super) fn sure_index(&self) -> f64 {
+        let error = 1.0 / (TAIL * self.values as f64).sqrt();
+        (self.tail_index() - error).max(0.0)
+    }
+
     pub(super) fn check(&self) -> Result<(), BaselineError> {
         let wrong = |what, found| Err(BaselineError::OutOfRange { what, found });
         if self.quantiles.len() != STEPS + 1 {

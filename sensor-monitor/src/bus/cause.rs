@@ -87,16 +87,22 @@ pub struct Moved {
     pub sigma: f64,
 }
 
-/// Causes of a change, likeliest first. `watched` says of how many talkers a quantity is under watch; `loudest`
-/// is who spoke most without being asked.
-pub fn causes(moved: &[Moved], watched: impl Fn(Quantity) -> usize, loudest: Option<Talker>) -> Vec<Cause> {
+/// Causes of a change, likeliest first. `less` is what moved surely and by too little to be told by itself: who is near
+/// a terminator hardly notices another one, and still goes the way of all. `watched` says of how many talkers a
+/// quantity is under watch; `loudest` is who spoke most without being asked.
+pub fn causes(
+    moved: &[Moved],
+    less: &[Moved],
+    watched: impl Fn(Quantity) -> usize,
+    loudest: Option<Talker>,
+) -> Vec<Cause> {
     let of = |quantity| moved.iter().filter(move |m| m.quantity == quantity);
     let find = |quantity, talker| of(quantity).find(|m| m.talker == talker);
     let mut scored: Vec<(u32, Cause)> = Vec::new();
     let mut add = |score, cause| scored.push((score, cause));
 
-    let levels = Sides::of(of(Quantity::Level), watched(Quantity::Level));
-    let edges = Sides::of(of(Quantity::Edge), watched(Quantity::Edge));
+    let levels = Sides::of(Quantity::Level, moved, less, watched(Quantity::Level));
+    let edges = Sides::of(Quantity::Edge, moved, less, watched(Quantity::Edge));
     let breaks = of(Quantity::Broken).any(|m| m.shift > 0.0);
     if levels.all_up {
         add(if edges.up > 0 { 100 } else { 70 }, Cause::TerminationMissing);
@@ -186,14 +192,19 @@ struct Sides {
 }
 
 impl Sides {
-    fn of<'a>(moved: impl Iterator<Item = &'a Moved>, watched: usize) -> Sides {
-        let shifts: Vec<f64> = moved.map(|m| m.shift).collect();
-        let up = shifts.iter().filter(|s| **s > 0.0).count();
-        let down = shifts.len() - up;
+    fn of(quantity: Quantity, moved: &[Moved], less: &[Moved], watched: usize) -> Sides {
+        let sides = |of: &[Moved]| {
+            let shifts = of.iter().filter(|m| m.quantity == quantity).map(|m| m.shift);
+            let (up, down): (Vec<f64>, Vec<f64>) = shifts.partition(|s| *s > 0.0);
+            (up.len(), down.len())
+        };
+        let ((up, down), (less_up, less_down)) = (sides(moved), sides(less));
         // One talker that was too quiet to be counted does not make it another fault.
-        let all = |n: usize| watched > 1 && n >= 2 && n + usize::from(watched > 3) >= watched;
+        let all =
+            |n: usize, less: usize| watched > 1 && n >= 2 && n + less + usize::from(watched > 3) >= watched;
         let most_up = watched > 1 && 2 * up > watched;
-        Sides { watched, moved: shifts.len(), up, down, all_up: all(up), all_down: all(down), most_up }
+        let (all_up, all_down) = (all(up, less_up), all(down, less_down));
+        Sides { watched, moved: up + down, up, down, all_up, all_down, most_up }
     }
 }
 
@@ -241,9 +252,22 @@ mod tests {
                 .map(|(talker, quantity, shift)| Moved { talker, quantity, shift, sigma: 9.0 })
                 .collect();
             let watched = |quantity| if quantity == Turnaround { 3 } else { 4 };
-            let found = causes(&moved, watched, Some(Unit(9)));
+            let found = causes(&moved, &[], watched, Some(Unit(9)));
             assert_eq!(found.first(), Some(&expected), "{what}: {found:?}");
         }
-        assert_eq!(causes(&[], |_| 0, None), []);
+        assert_eq!(causes(&[], &[], |_| 0, None), []);
+    }
+
+    #[test]
+    fn who_goes_the_way_of_all_by_less_than_is_told_is_one_of_all() {
+        let of = |talker, quantity, shift| Moved { talker, quantity, shift, sigma: 9.0 };
+        let edges = [Station, Unit(1), Unit(2)].map(|t| of(t, Edge, -0.2));
+        let levels = [of(Unit(3), Level, -1.3), of(Unit(2), Level, -0.8)];
+        let moved = [&edges[..], &levels].concat();
+        let found = |moved: &[Moved], less: &[Moved]| causes(moved, less, |_| 5, None).remove(0);
+        let near = [of(Unit(1), Level, -0.24), of(Station, Level, -0.1)];
+        assert_eq!(found(&moved, &near), Cause::TerminationAdded);
+        assert_ne!(found(&moved, &near.map(|m| Moved { shift: -m.shift, ..m })), Cause::TerminationAdded);
+        assert_eq!(found(&levels[..1], &near), Cause::Transmitter(Unit(3)), "one that is told is not all");
     }
 }

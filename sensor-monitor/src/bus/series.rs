@@ -130,15 +130,16 @@ impl AllSeries {
         })
     }
 
-    /// What moved over the last windows, tripped or not.
-    pub(super) fn moved(&self) -> Vec<Moved> {
+    /// What moved over the last windows, tripped or not: by enough to be told, and by less.
+    pub(super) fn moved(&self) -> (Vec<Moved>, Vec<Moved>) {
         let moved = |(&(talker, quantity), s): (&(Talker, Quantity), &Series)| {
             let (shift, error) = s.shift(quantity, TOGETHER)?;
             let scale = s.feature.model()?.scale();
-            let is_sure = shift.abs() >= quantity.least() && shift.abs() > SURE * error;
+            let is_sure = shift.abs() > SURE * error;
             is_sure.then_some(Moved { talker, quantity, shift, sigma: shift / scale })
         };
-        self.series.iter().filter_map(moved).collect()
+        let sure = self.series.iter().filter_map(moved);
+        sure.partition(|m| m.shift.abs() >= m.quantity.least())
     }
 
     /// The changes of these series are told.
@@ -269,7 +270,7 @@ impl Series {
             .bytes()
             .fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3));
         Series {
-            feature: Feature::new(baseline::Settings { learning, settle: 0 }, wanted, seed),
+            feature: Feature::new(baseline::Settings { learning, settle: 0 }, wanted, seed).without_doubt(),
             mean: 0.0,
             taken: 0,
             passed: 0,

@@ -340,7 +340,7 @@ impl Bus {
     }
 
     fn tell(&mut self, at: Mono, out: &mut Vec<News>) {
-        let moved = self.series.moved();
+        let (moved, less) = self.series.moved();
         let share = |m: &Moved| m.shift.abs() / m.quantity.least();
         let untold: Vec<_> = self.series.untold().collect();
         let strongest = untold
@@ -352,7 +352,7 @@ impl Bus {
         // What went back by itself within the windows was no lasting change.
         let Some((first, trip)) = strongest else { return };
         let since = untold.iter().map(|(_, _, t)| t.since).min().unwrap_or(at);
-        let causes = cause::causes(&moved, |q| self.series.watched(q), self.loudest);
+        let causes = cause::causes(&moved, &less, |q| self.series.watched(q), self.loudest);
         let named = match causes.is_empty() {
             true => causes_of(Kind::Bus, Series::Measured, &trip.change),
             false => causes.iter().map(ToString::to_string).collect(),

@@ -2,7 +2,8 @@
 //!
 //! The simulation draws whitened values as the baseline saw them (which is the same as drawing an
 //! autoregressive process and filtering it), and gives each run another error of the learned mean, so that
-//! the asked rate holds for a baseline from a finite record. Run lengths are measured up to [`SIMULATED`]
+//! the asked rate holds for a baseline from a finite record. What a short record leaves open of the scale widens the
+//! limits, and a walk for shifts smaller than the error of the learned mean is not taken at all. Run lengths are measured up to [`SIMULATED`]
 //! steps and carried on from there: by Lundberg's exponent for walks, by the slope seen for the others.
 //!
 //! It takes a fraction of a second. Keep the result with the baseline: [`Tuning::is_for`] says whether it
@@ -147,7 +148,16 @@ fn walks<const N: usize>(
     // error, its rate grows by exp((height error / drift)^2 / 2). Each lane is set back by that much.
     let set_back = |i: usize, height: f64| 0.5 * (height * error / lanes[i].drift.max(1e-9)).powi(2);
     let offset: [f64; N] = std::array::from_fn(|i| balance[i] + set_back(i, near.ln()));
-    let exponent: [f64; N] = std::array::from_fn(|i| lanes[i].exponent);
+    // A scale that is wrong by a relative error of variance s2 makes a height H one of H (1 - 2 error): averaged over
+    // the error its rate is that of H - 2 H^2 s2. So many times as high it is as rare as asked for, to second order.
+    let open = 2.0 * noise.unsure * (steps.ln() + BIAS);
+    let doubt = (1.0 + open + 2.0 * open * open).min(MOST_DOUBT);
+    let exponent: [f64; N] = std::array::from_fn(|i| lanes[i].exponent / doubt);
+    let is_blind = |i: usize| error > MOST_UNSURE * lanes[i].drift;
+    let blind: [bool; N] = std::array::from_fn(is_blind);
+    if blind.iter().all(|b| *b) {
+        return Limits([NEVER; N]);
+    }
     let runs = Runs::simulate(near, WALK_BUDGET, |run| {
         let mut level = [0f64; N];
         let shift = error * rng.normal();
@@ -160,6 +170,7 @@ fn walks<const N: usize>(
                 let next = level[i] + gain[i] + shift[i];
                 level[i] = if next > 0.0 { next } else { 0.0 };
                 let height = exponent[i] * level[i] - offset[i];
+                let height = if blind[i] { f64::NEG_INFINITY } else { height };
                 highest = if height > highest { height } else { highest };
             }
             run.reach(time, highest);
@@ -169,7 +180,8 @@ fn walks<const N: usize>(
     let height = top + (steps / near).ln();
     Limits(std::array::from_fn(|i| {
         let further = set_back(i, near.ln() + height - top) - set_back(i, near.ln());
-        ((height + offset[i] + further) / lanes[i].exponent).max(LEAST_LIMIT)
+        let limit = ((height + offset[i] + further) / exponent[i]).max(LEAST_LIMIT);
+        if blind[i] { NEVER } else { limit }
     }))
 }
 
@@ -238,6 +250,15 @@ const GLR_BUDGET: f64 = 1e6;
 /// A logarithm of the run length that grows slower than this is taken for an accident of the sample.
 const LEAST_SLOPE: f64 = 0.3;
 const LEAST_LIMIT: f64 = 1e-6;
+/// Limits are not widened further: what is learned from so few readings that it would take more is loud, and whoever
+/// learns says from how many readings on it is judged.
+const MOST_DOUBT: f64 = 1.5;
+/// The bias of a filter that was fitted to few values adds to the height so much of its error.
+const BIAS: f64 = 2.0;
+/// The error of the learned mean, as a share of what a walk loses in each step: from there on it may well gain.
+const MOST_UNSURE: f64 = 0.6;
+/// No walk gets there.
+const NEVER: f64 = 1e12;
 
 /// The limits of one channel, to be kept with its baseline.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -272,7 +293,16 @@ impl Tuning {
     /// # Errors
     /// A rate from which no threshold follows.
     pub fn find(model: &Model, wanted: Wanted, seed: u64) -> Result<Tuning, DetectError> {
-        let noise = Noise::learned(model);
+        Tuning::find_in(Noise::learned(model), model, wanted, seed)
+    }
+
+    /// As [`Tuning::find`], where the learned scale is taken for the true one: for series of which no single one is
+    /// told, but only what several say together.
+    pub(crate) fn find_as_learned(model: &Model, wanted: Wanted, seed: u64) -> Result<Tuning, DetectError> {
+        Tuning::find_in(Noise::learned(model).known(), model, wanted, seed)
+    }
+
+    fn find_in(noise: Noise, model: &Model, wanted: Wanted, seed: u64) -> Result<Tuning, DetectError> {
         let clustered = noise.clustered(model);
         let mut calibrator = Calibrator::new(&noise, seed);
         let steps = |share| wanted.steps(share, model.block());

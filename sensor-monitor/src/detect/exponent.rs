@@ -19,6 +19,8 @@ pub struct Noise {
     pub(crate) leftover: f64,
     /// Mean square.
     pub(crate) second_moment: f64,
+    /// Squared relative error of the scale that scores have in the long run, as it was learned; 0 when known.
+    pub(crate) unsure: f64,
 }
 
 /// Entries of the table; one value in so many is the rarest it can hold.
@@ -37,7 +39,13 @@ impl Noise {
         };
         table[..at_bound].fill(-bound);
         table[TABLE - at_bound..].fill(bound);
-        Noise::of(table, spread.values as f64, model.leftover)
+        let noise = Noise::of(table, spread.values as f64, model.leftover);
+        Noise { unsure: unsure(model), ..noise }
+    }
+
+    /// The same, its scale taken for the true one.
+    pub(crate) fn known(self) -> Noise {
+        Noise { unsure: 0.0, ..self }
     }
 
     /// The same where rare values come together, as they do about `model`.
@@ -59,7 +67,8 @@ impl Noise {
     pub(crate) fn blocks(&self, block: u32, rng: &mut Rng) -> Noise {
         let root = f64::from(block).sqrt();
         let table = (0..TABLE).map(|_| (0..block).map(|_| self.draw(rng)).sum::<f64>() / root).collect();
-        Noise::of(table, self.values / f64::from(block), self.leftover)
+        let noise = Noise::of(table, self.values / f64::from(block), self.leftover);
+        Noise { unsure: self.unsure, ..noise }
     }
 
     fn of(mut table: Vec<f64>, values: f64, leftover: f64) -> Noise {
@@ -69,7 +78,8 @@ impl Noise {
         table.iter_mut().for_each(|v| *v -= mean);
         let square = table.iter().map(|v| v * v).sum::<f64>() / n;
         let second_moment = square.max(LEAST_SQUARE);
-        Noise { table: table.into_iter().map(|v| v as f32).collect(), values, leftover, second_moment }
+        let table = table.into_iter().map(|v| v as f32).collect();
+        Noise { table, values, leftover, second_moment, unsure: 0.0 }
     }
 
     pub(crate) fn draw(&self, rng: &mut Rng) -> f64 {
@@ -100,6 +110,13 @@ impl Noise {
     }
 }
 
+/// What a record leaves open of the scale: a spread of `n` values by 1.36 / n (Rousseeuw and Croux 1993), and a
+/// filter, whose error at frequency zero is that of a mean, by one over the independent values.
+fn unsure(model: &Model) -> f64 {
+    let filter = if model.ar.is_empty() { 0.0 } else { 1.0 / model.effective.max(1.0) };
+    SPREAD_ERROR / model.spread.values as f64 + filter
+}
+
 /// A table of values that came so often among `values`.
 fn each(atoms: &[(f64, u32)], values: f64) -> Vec<f64> {
     let (mut table, mut seen) = (Vec::with_capacity(TABLE), 0.0);
@@ -126,6 +143,7 @@ const END: usize = 2048;
 /// Entries of the body taken together.
 const GROUP: usize = 32;
 const SMOOTH: usize = 16;
+const SPREAD_ERROR: f64 = 1.36;
 /// Keeps a constant's mean square a divisor.
 const LEAST_SQUARE: f64 = 1e-6;
 const LEAST: f64 = 0.01;

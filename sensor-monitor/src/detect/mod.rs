@@ -6,12 +6,14 @@
 //!        |            white      variance  burst or collapse of the noise
 //!        |                       ewma, glr the same as cusum by other means
 //!        +--> replayed   the raw value repeats itself
+//!        +--> away       raw values in a row further out than ever
 //!        +--> limit      the raw value left its range
 //! ```
 //!
 //! Every statistical limit comes from [`calibrate`]: the user says false alarms per year, never a bare
 //! threshold. A value that is not finite is never fed to a statistic; it changes nothing.
 
+pub mod away;
 pub mod calibrate;
 pub mod cusum;
 pub mod drift;
@@ -82,6 +84,8 @@ pub enum Detector {
     Frozen,
     /// [`replayed::Replayed`], a loop.
     Replayed,
+    /// [`away::Away`].
+    Away,
     /// [`limit::Limit`].
     Limit,
     /// [`crate::bus`]: something that was never seen while it was learned.

@@ -1,5 +1,6 @@
 //! All detectors of one channel in one regime, sharing the false alarms the user allowed.
 
+use super::away::Away;
 use super::calibrate::{REPEAT_SHARE, Tuning, Wanted};
 use super::cusum::Cusum;
 use super::drift::Drift;
@@ -9,7 +10,7 @@ use super::whiten::Whiten;
 use super::{Change, DetectError, Direction};
 use crate::baseline::Model;
 
-/// Whitening, shift, drift, variance and repeats. The limit a person set stands beside it
+/// Whitening, shift, drift, variance, repeats and levels far away. The limit a person set stands beside it
 /// ([`super::limit::Limit`]): it does not depend on a baseline.
 #[derive(Debug, Clone)]
 pub struct Suite {
@@ -20,6 +21,7 @@ pub struct Suite {
     drift: Drift,
     variance: Variance,
     replayed: Replayed,
+    away: Option<Away>,
 }
 
 impl Suite {
@@ -46,25 +48,35 @@ impl Suite {
             drift: Drift::new(tuning.drift),
             variance: if model.is_without_noise() { variance.only_wider() } else { variance },
             replayed: Replayed::new(model.repeats(), rate),
+            away: Away::new(model, wanted),
         })
     }
 
+    /// Without the count of readings far away: for series that are told together, where one that is found sooner than
+    /// the others would be told alone.
+    #[must_use]
+    pub(crate) fn without_away(self) -> Suite {
+        Suite { away: None, ..self }
+    }
+
     /// Takes one good raw value. When several detectors find a change at once, the first of repeat, shift,
-    /// variance and drift is given; all of them take the value. Magnitude and start are in raw samples and
+    /// variance, drift and far level is given; all of them take the value. Magnitude and start are in raw samples and
     /// in the baseline's standard deviations of the level.
     pub fn step(&mut self, x: f64) -> Option<Change> {
         let repeated = self.replayed.step(x);
+        let away = self.away.as_mut().and_then(|away| away.step(x));
         let Some(z) = self.whiten.step(x) else {
-            return repeated;
+            return repeated.or(away);
         };
         let (shift, noise, ramp) = (self.cusum.step(z), self.variance.step(z), self.drift.step(z));
-        repeated.or_else(|| shift.or(noise).or(ramp).map(|c| self.in_raw_samples(c)))
+        repeated.or_else(|| shift.or(noise).or(ramp).map(|c| self.in_raw_samples(c))).or(away)
     }
 
-    /// The evidence for a shift, a changed noise or a ramp, whichever is most, as a share of what an alarm
-    /// takes: 0 to 1. Repeats are not in it: they are counted, not weighed.
+    /// The evidence for a shift, a changed noise, a ramp or a far level, whichever is most, as a share of what an
+    /// alarm takes: 0 to 1. Repeats are not in it: they are counted, not weighed.
     pub fn evidence(&self) -> f64 {
-        self.cusum.evidence().max(self.variance.evidence()).max(self.drift.evidence())
+        let away = self.away.as_ref().map_or(0.0, Away::evidence);
+        self.cusum.evidence().max(self.variance.evidence()).max(self.drift.evidence()).max(away)
     }
 
     /// A shift or changed noise for which half and more of what an alarm takes speaks: which way, and raw values since
@@ -93,6 +105,7 @@ impl Suite {
         self.cusum.clear();
         self.drift.clear();
         self.variance.clear();
+        self.away.iter_mut().for_each(Away::clear);
     }
 
     fn in_raw_samples(&self, change: Change) -> Change {

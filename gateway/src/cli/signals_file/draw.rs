@@ -5,7 +5,7 @@ use sensor_monitor::anomaly::Series;
 use super::Quantity;
 use super::across::Axis;
 use super::follows::Follows;
-use super::play::{Cleared, Played, Spectra, seconds};
+use super::play::{Cleared, Learned, Played, Spectra, seconds};
 use super::record::{Record, tally};
 use super::words::soak_words;
 use crate::plot::{Figure, Flag, Ink, Layer, Panel, Span};
@@ -108,11 +108,13 @@ fn spectrum(spectra: &Spectra) -> Option<Panel> {
 fn bands(played: &Played, series: Series, end: f64) -> Vec<Layer> {
     let mine: Vec<_> = played.learned.iter().filter(|l| l.series == series).collect();
     let until = |n: usize| mine.get(n + 1).map_or(end, |next| seconds(next.at));
-    let band = |(n, l): (usize, &&super::play::Learned)| Layer::Band {
-        name: "usual: median ± 3 σ".into(),
+    // Where most readings are one value, no deviation was measured.
+    let reach = |l: &Learned| if l.is_mostly { 0.0 } else { 3.0 * l.scale };
+    let band = |(n, l): (usize, &&Learned)| Layer::Band {
+        name: if l.is_mostly { "usual in most readings".into() } else { "usual: median ± 3 σ".into() },
         ink: Ink::Green,
         between: (seconds(l.at), until(n)),
-        values: [l.median - 3.0 * l.scale, l.median, l.median + 3.0 * l.scale],
+        values: [l.median - reach(l), l.median, l.median + reach(l)],
     };
     mine.iter().enumerate().map(band).collect()
 }
@@ -164,13 +166,13 @@ fn notes(record: &Record, played: &Played) -> Vec<String> {
         notes.push(format!("lost {} to {to}: {flaw}", record.time(*from)));
     }
     if record.qualities.keys().any(|q| !q.is_good()) {
-        notes.push(format!("{} of {} samples", tally(&record.qualities), record.samples));
+        notes.push(format!("{} samples: {}", record.samples, tally(&record.qualities)));
     }
     notes.extend(Follows::of(played).and_then(|f| f.warning()));
     for l in played.learned.iter().filter(|l| l.unsteady.is_some()) {
         notes.push(format!("{}: not steady while it was learned", l.series));
     }
-    if played.learned.iter().any(super::play::Learned::is_thin) {
+    if played.learned.iter().any(Learned::is_thin) {
         notes.push("learned from too few independent readings for the asked rate of false alarms".into());
     }
     notes

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use hal::sensor::{Block, Flaw, Quality};
 use sensor_monitor::anomaly::Figure;
+use sensor_monitor::baseline::MOST;
 
 /// Lowest and highest value that the converter can say.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,28 +24,34 @@ impl Ends {
         }
     }
 
-    /// The block in pieces, of which those at an end say so.
-    pub(super) fn mark(self, block: Block) -> Vec<Block> {
-        let is_at_end = |x: f64| x <= self.low || x >= self.high;
-        if !block.samples.iter().any(|x| is_at_end(*x)) {
-            return vec![block];
-        }
-        let mut pieces = Vec::new();
-        let mut from = 0;
-        for samples in block.samples.chunk_by(|a, b| is_at_end(*a) == is_at_end(*b)) {
-            let worth =
-                if is_at_end(samples[0]) { Quality::Uncertain(Flaw::Saturated) } else { Quality::Good };
-            pieces.push(Block {
-                at: block.time_of(from),
-                period_ns: block.period_ns,
-                samples: samples.to_vec(),
-                lost: if from == 0 { block.lost } else { 0 },
-                quality: block.quality.and(worth),
-            });
-            from += samples.len();
-        }
-        pieces
+    fn is_at(self, x: f64) -> bool {
+        x <= self.low || x >= self.high
     }
+}
+
+/// The block in pieces, of which those at an end of the range say so, and those too large to be judged.
+pub(super) fn marked(block: Block, ends: Option<Ends>) -> Vec<Block> {
+    let worth = |x: f64| match ends {
+        _ if x.abs() > MOST && x.is_finite() => Quality::Bad(Flaw::TooLarge),
+        Some(ends) if ends.is_at(x) => Quality::Uncertain(Flaw::Saturated),
+        _ => Quality::Good,
+    };
+    if block.samples.iter().all(|x| worth(*x).is_good()) {
+        return vec![block];
+    }
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    for samples in block.samples.chunk_by(|a, b| worth(*a) == worth(*b)) {
+        pieces.push(Block {
+            at: block.time_of(from),
+            period_ns: block.period_ns,
+            samples: samples.to_vec(),
+            lost: if from == 0 { block.lost } else { 0 },
+            quality: block.quality.and(worth(samples[0])),
+        });
+        from += samples.len();
+    }
+    pieces
 }
 
 /// How long a record stands at its highest and its lowest value.

@@ -118,7 +118,7 @@ fn a_picture_shows_no_evidence_of_what_was_not_judged_and_says_what_was_lost() {
     assert!(evidence.iter().all(|(at, share)| *at < 2000.0 || share.is_nan()), "nothing is judged there");
     let picture = plot(&text, "--range -90,90");
     assert!(picture.contains("lost 2004.000 s to the end"), "{picture}");
-    assert!(picture.contains("1000 uncertain: saturated of 3000 samples"), "{picture}");
+    assert!(picture.contains("3000 samples: 2000 good, 1000 uncertain: saturated"), "{picture}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ fn a_long_gap_takes_nothing_from_what_is_learned_and_little_of_the_picture() {
 fn a_clock_that_ran_back_is_bad_once_and_what_follows_is_judged_and_drawn_after_it() {
     let text = rows(5000, |n| if n < 2500 { n } else { n - 1500 }, |n| if n < 4000 { 20.0 } else { 21.0 });
     let (words, value) = replay(&text, "");
-    assert!(words.contains("1 bad: time ran back"), "{words}");
+    assert!(words.contains("1 bad: time stood still or ran back"), "{words}");
     assert!(words.contains("record 2502: 1000 s follows 2499 s"), "{words}");
     assert_eq!((codes(&value), words.matches("lost  ").count()), (vec!["HG-9001"], 0), "{words}");
     assert_eq!(value["anomalies"][0]["found"].as_str().unwrap().split('.').next(), Some("2502"), "{words}");
@@ -70,7 +70,7 @@ fn a_clock_that_ran_back_is_bad_once_and_what_follows_is_judged_and_drawn_after_
 fn rows_of_one_time_are_said_to_be_so() {
     let (words, _) = replay(&rows(1200, |n| n / 2, |_| 20.0), "");
     assert!(words.contains("600 rows have the time of the row before"), "{words}");
-    assert!(words.contains("600 good, 600 bad: time ran back"), "{words}");
+    assert!(words.contains("600 good, 600 bad: time stood still or ran back"), "{words}");
 }
 
 #[test]
@@ -113,9 +113,9 @@ fn a_window_of_any_length_is_read_and_one_of_a_slow_record_is_kept() {
 
 #[test]
 fn what_is_too_large_or_stands_still_is_said_in_words_of_its_own() {
-    let huge = rows(700, |n| n, |_| 1e150);
+    let huge = rows(700, |n| n, |n| if n < 100 { 5.0 } else { 1e150 });
     let (words, value) = replay(&huge, "");
-    assert!(words.contains("700 bad: too large to be judged"), "{words}");
+    assert!(words.contains("600 bad: too large to be judged"), "{words}");
     assert_eq!(value["lost"][0]["flaw"], "too-large", "{words}");
     let still: String = (0..1500).map(|n| format!("{n},{}\n", if n < 1000 { 0 } else { 5 })).collect();
     let (words, value) = replay(&format!("time,value\n{still}"), "");
@@ -261,4 +261,15 @@ fn a_wav_file_that_was_cut_says_how_much_of_it_is_there() {
     write(&folder, "a.wav", &bytes[..30]);
     let failure = run(&folder, "replay a.wav").expect_err("it has no samples");
     assert!(failure.text.contains("its end before its samples"), "{}", failure.text);
+}
+
+#[test]
+fn what_is_too_large_to_be_judged_is_counted_as_such_of_the_record_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: String =
+        (0..600).map(|n| format!("{n},{}\n", if n % 100 == 7 { "3e100" } else { "5" })).collect();
+    write(&folder, "huge.csv", format!("time,value\n{rows}"));
+    let (words, value) = run(&folder, "replay huge.csv").unwrap();
+    assert!(words.contains("594 good, 6 bad: too large to be judged of 600 samples"), "{words}");
+    assert_eq!(value["record"]["quality"], value["readings"]["quality"], "{words}");
 }

@@ -60,6 +60,8 @@ pub(super) struct Learned {
     pub(super) block: u32,
     /// Share of the readings that were the median exactly.
     pub(super) share: f64,
+    /// Whether most were, so that no deviation was measured.
+    pub(super) is_mostly: bool,
     /// When the level moved while it was learned, from where and to where.
     pub(super) unsteady: Option<(Mono, f64, f64)>,
 }
@@ -243,6 +245,7 @@ impl<'a> Player<'a> {
                     effective: model.effective(),
                     block: model.block(),
                     share: share(&values, model.median()),
+                    is_mostly: model.is_mostly_one(),
                     unsteady: moved(&values).map(|m| (instant(from[m.at].0), m.before, m.after)),
                 });
             }

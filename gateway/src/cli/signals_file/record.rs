@@ -11,7 +11,7 @@ use hal::sensor::replay::{Column, CsvSetup, FIRST_DATE_NS, Pace, Replay, Stretch
 use hal::sensor::{Block, Flaw, Quality, Source, SourceError};
 use sensor_monitor::anomaly::Figure;
 
-use super::ends::{Ends, Plateaus};
+use super::ends::{Ends, Plateaus, marked};
 use super::oddity;
 use super::rhythm::Rhythm;
 use crate::judge::Failure;
@@ -116,7 +116,7 @@ impl Record {
         Ok(())
     }
 
-    /// Hands over every block of a source, samples at the ends of the range marked.
+    /// Hands over every block of a source, samples at the ends of the range and too large ones marked.
     pub(super) fn each(
         &self,
         source: &mut Replay,
@@ -126,10 +126,7 @@ impl Record {
         while !source.is_exhausted() {
             source.read(Mono(0), &mut blocks).map_err(failure)?;
             for block in blocks.drain(..) {
-                match self.ends {
-                    Some(ends) => ends.mark(block).into_iter().try_for_each(&mut take)?,
-                    None => take(block)?,
-                }
+                marked(block, self.ends).into_iter().try_for_each(&mut take)?;
             }
         }
         Ok(())
@@ -247,7 +244,7 @@ fn without_ends(
     let mut blocks = Vec::new();
     while !source.is_exhausted() {
         source.read(Mono(0), &mut blocks).map_err(failure)?;
-        blocks.drain(..).try_for_each(&mut take)?;
+        blocks.drain(..).flat_map(|block| marked(block, None)).try_for_each(&mut take)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What a replay says: words for people, and the same as JSON.
 
-use sensor_monitor::anomaly::{Anomaly, Figure};
+use sensor_monitor::anomaly::{Anomaly, Figure, beside};
 use serde_json::{Value, json};
 
 use super::follows::Follows;
@@ -115,7 +115,7 @@ fn usual(l: &Learned, unit: &str) -> String {
     let text = match l.share {
         share if share >= 1.0 => median.trim_end().to_owned() + " without moving",
         share if share > 0.5 => format!("{} in {:.1} % of them", median.trim_end(), 100.0 * share),
-        _ => format!("{} ± {} {unit}", Figure(l.median), Figure(l.scale)),
+        _ => format!("{} ± {} {unit}", beside(l.median, l.scale), Figure(l.scale)),
     };
     text.trim_end().to_owned()
 }
