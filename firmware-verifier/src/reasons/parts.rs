@@ -33,4 +33,32 @@ hal::reasons! {
         "What vendors say of holes is not known: the database is damaged, or of another version of Headgate."
         "The copy was cut short, or another file was given."
         "copy it again, or build it anew: headgate advisories build";
+    ADVISORIES_OLDER 3015 50 Integrator "advisory database older than the installed one"
+        "What vendors told since would be forgotten: nothing goes back to older advisories."
+        "An older file was given, or somebody wants a hole to be forgotten."
+        "import the newest database that approvers have signed: headgate advisories show FILE says of when one is";
+    KNOWN_EXPLOITED 3020 31 Vendor "known hole that is exploited"
+        "A vendor says that this version, or a part of it, has a hole, and attackers are known to make use of it."
+        "The version is an old one, or its maker has not mended it yet."
+        "install a version that the advisory calls fixed; headgate advisories match says what it recommends. Until then keep the conduit's allow-list tight";
+    AFFECTED 3021 32 Vendor "known hole"
+        "A vendor says that this version, or a part of it, has a hole."
+        "The version is an old one, or its maker has not mended it yet."
+        "install a version that the advisory calls fixed; headgate advisories match says what it recommends";
+    CANNOT_TELL_AFFECTED 3022 32 Engineer "nobody can tell whether a known hole is there"
+        "A hole of the product, or of a part of it, is known, and whether this version has it cannot be told: the versions cannot be compared, none is stated, or the vendor is still looking."
+        "The version is not stated or in another form than the advisory's, or the advisory is not precise."
+        "state the version (--version) and how the product counts (version_scheme, docs/config.md), and read the advisory that is named";
+    ADVISORIES_STALE 3023 51 Integrator "advisories are too old"
+        "The advisory database is past the time for which one may go by it: holes that were told since are not known."
+        "Nobody has brought a newer one, or the clock of the gateway is wrong."
+        "build and sign a new one, and import it: headgate advisories import FILE --document D --yes; check the clock";
+    ADVISORIES_MISSING 3024 51 Integrator "no advisory database"
+        "The zone of the controller asks for what vendors tell of holes, and no database was imported."
+        "Nobody has brought one yet, or this box took the place of another, whose database is not in the backup."
+        "import one: headgate advisories import FILE --document D --yes (docs/advisories.md)";
+    PRODUCT_NOT_KNOWN 3025 3 Integrator "product that no advisory names"
+        "The database knows neither the product nor a part of the image: that it tells of no hole says nothing."
+        "The vendor publishes no advisories, they are not in the database, or the product is called otherwise in them."
+        "see how the vendor's advisories call the product (headgate advisories match), and give vendor and model so in the configuration";
 }

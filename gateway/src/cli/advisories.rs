@@ -245,7 +245,7 @@ fn find(of: &Match) -> Result<Said, Failure> {
     let controller = Controller {
         vendor: &of.vendor,
         product: &of.product,
-        version: &of.version,
+        version: Some(&of.version),
         scheme: of.version_scheme,
     };
     let answer = matches_controller(&database, &controller).map_err(|e| damaged(&of.file, &e))?;
