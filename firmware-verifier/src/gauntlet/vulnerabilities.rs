@@ -8,6 +8,7 @@ use hal::reason::ReasonCode;
 
 use super::papers::{AdvisorySource, Papers, PolicyNo, SiteAdvisories};
 use super::{Finding, Seen, Stepped};
+use crate::advisory::database::DatabaseError;
 use crate::advisory::known::{Advisories, Asked, Hole, Known};
 use crate::advisory::matching::Verdict;
 use crate::digest::Digest;
@@ -68,6 +69,24 @@ fn absent(site: &SiteAdvisories) -> Stepped {
         (false, _) => Ok(Seen::nothing("no advisory database was imported, and the zone demands none")),
         (true, PolicyNo::Warn) => Ok(told_only(reasons::ADVISORIES_MISSING, found, String::new())),
         (true, PolicyNo::Reject | PolicyNo::Hold) => Err(VerifierError::AdvisoriesMissing.into()),
+    }
+}
+
+impl SiteAdvisories {
+    /// Why the database is too old to clear anything; nothing where it is not, or where there is none.
+    pub fn stale(&self, now: Wall) -> Option<String> {
+        match &self.source {
+            AdvisorySource::Known(advisories) => stale(self, advisories, now),
+            AdvisorySource::Absent | AdvisorySource::Unreadable(_) => None,
+        }
+    }
+
+    /// What is told against this by the database, by the rules of the stage: the reason, and which holes.
+    pub fn against(&self, asked: &Asked<'_>) -> Result<Option<(ReasonCode, String)>, DatabaseError> {
+        let AdvisorySource::Known(advisories) = &self.source else { return Ok(None) };
+        let known = advisories.ask(asked)?;
+        let open: Vec<&Hole> = known.findings.iter().filter(|hole| counts(self, hole)).collect();
+        Ok(worst(&open).map(|code| (code, list(&open, known.more))))
     }
 }
 

@@ -31,8 +31,8 @@ hal::reasons! {
         "tell its publisher, and get a corrected one; --leave-out builds without it";
     ADVISORY_DATABASE_UNREADABLE 3014 51 Integrator "advisory database cannot be read"
         "What vendors say of holes is not known: the database is damaged, or of another version of Headgate."
-        "The copy was cut short, or another file was given."
-        "copy it again, or build it anew: headgate advisories build";
+        "The copy was cut short, another file was given, or this box took the place of another, whose database is not in the backup."
+        "copy it again, or build it anew (headgate advisories build); on a gateway import it again";
     ADVISORIES_OLDER 3015 50 Integrator "advisory database older than the installed one"
         "What vendors told since would be forgotten: nothing goes back to older advisories."
         "An older file was given, or somebody wants a hole to be forgotten."
@@ -55,7 +55,7 @@ hal::reasons! {
         "build and sign a new one, and import it: headgate advisories import FILE --document D --yes; check the clock";
     ADVISORIES_MISSING 3024 51 Integrator "no advisory database"
         "The zone of the controller asks for what vendors tell of holes, and no database was imported."
-        "Nobody has brought one yet, or this box took the place of another, whose database is not in the backup."
+        "Nobody has brought one yet."
         "import one: headgate advisories import FILE --document D --yes (docs/advisories.md)";
     PRODUCT_NOT_KNOWN 3025 3 Integrator "product that no advisory names"
         "The database knows neither the product nor a part of the image: that it tells of no hole says nothing."

@@ -1,6 +1,7 @@
-//! `headgate advisories`: the offline database of what vendors say of holes. None of these needs a configuration,
-//! a TPM or a running gateway.
+//! `headgate advisories`: the offline database of what vendors say of holes. Only `import`, and `show` without a file, ask
+//! the gateway; the others need no configuration, no TPM and no network.
 
+mod import;
 mod signed;
 mod words;
 
@@ -19,15 +20,19 @@ use hal::clock::{Clock, Wall};
 use hal::reason::ReasonCode;
 use serde_json::json;
 
-use super::{Said, open_image, read_at_most, read_small, unreadable, write_new};
+use super::{Context, Said, open_image, read_at_most, read_small, unreadable, write_new};
 use crate::advisories::AdvisoryFile;
-use crate::judge::Failure;
+use crate::judge::{Failure, Request};
+
+pub(super) use import::{import_words, installed_words};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Advisories {
     /// Make a database of the CSAF 2.0 files in folders; the same files give the same bytes.
     Build(Build),
-    /// What is in a database, and how old it is.
+    /// Show what a signed database brings to the gateway; with --yes, have it go by that.
+    Import(Import),
+    /// What is in a database, and how old it is; without FILE, the one that the gateway goes by.
     Show(Show),
     /// What a database says of a controller; exit code 31 or 32 when it may be affected.
     Match(Match),
@@ -59,11 +64,23 @@ pub(super) struct Build {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
+pub(super) struct Import {
     /// The database.
     file: PathBuf,
+    /// The document about it, signed by approvers.
+    #[arg(long, value_name = "FILE")]
+    document: PathBuf,
+    /// Go by it.
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The database.
+    file: Option<PathBuf>,
     /// The signed document beside it, which is checked.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires_all = ["key", "file"])]
     document: Option<PathBuf>,
     /// A public key whose signature counts, PEM. May be repeated; one of them is enough here.
     #[arg(long, value_name = "PEM", requires = "document")]
@@ -88,10 +105,14 @@ pub(super) struct Match {
     version_scheme: Option<VersionScheme>,
 }
 
-pub(super) fn advisories(verb: &Advisories) -> Result<Said, Failure> {
+pub(super) fn advisories(context: &Context, verb: &Advisories) -> Result<Said, Failure> {
     match verb {
+        Advisories::Import(of) => import::import(context, of),
         Advisories::Build(build) => make(build),
-        Advisories::Show(of) => show(of),
+        Advisories::Show(of) => match &of.file {
+            Some(path) => show(path, of),
+            None => context.ask(&Request::AdvisoriesShow),
+        },
         Advisories::Match(of) => find(of),
     }
 }
@@ -197,8 +218,7 @@ fn files(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn show(of: &Show) -> Result<Said, Failure> {
-    let path = &of.file;
+fn show(path: &Path, of: &Show) -> Result<Said, Failure> {
     let database = open(path)?;
     let wrong = |e: DatabaseError| damaged(path, &e);
     let (sources, digest) = (database.sources().map_err(wrong)?, digest(path)?);
