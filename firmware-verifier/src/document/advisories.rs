@@ -31,7 +31,7 @@ impl AdvisoryRelease {
         if self.current != Moment::new(current) {
             let found = format!("a file that says its sources are of {current}");
             let expected = format!("sources of {}, as the document says", self.current);
-            return Err(Rejection::new(reasons::DOCUMENT_ELSEWHERE, found, expected));
+            return Err(Rejection::new(reasons::SIGNATURE_MISMATCH, found, expected));
         }
         Ok(())
     }

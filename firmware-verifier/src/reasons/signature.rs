@@ -10,8 +10,7 @@ hal::reasons! {
         "The wrong file was given, or the vendor signs in another format."
         "give the detached signature itself, in one of the accepted forms";
     SIGNATURE_LEGACY 1003 11 Vendor "outdated signature format"
-        "The signature is of an old kind: a minisign one that does not hash the image first, or a cosign bundle \
-                  with a certificate that only the log can date."
+        "The signature is of an old kind: a minisign one that does not hash the image first, or a cosign bundle with a certificate that only the log can date."
         "It was made by minisign before 0.10 or with its legacy option, or by cosign before 3."
         "have the image signed again with a current minisign or cosign";
     SIGNATURE_FILE_DAMAGED 1004 11 Engineer "damaged signature file"

@@ -13,6 +13,7 @@ use firmware_verifier::Digest;
 use firmware_verifier::advisory::csaf::{Csaf, MAX_CSAF};
 use firmware_verifier::advisory::database::{BuildError, Builder, Database, DatabaseError, MAX_DATABASE};
 use firmware_verifier::advisory::kev::{Kev, MAX_KEV};
+use firmware_verifier::advisory::known::Advisories as Known;
 use firmware_verifier::advisory::matching::{Controller, matches_controller};
 use firmware_verifier::trust::PublicKey;
 use firmware_verifier::version::VersionScheme;
@@ -287,6 +288,14 @@ fn open(path: &Path) -> Result<Database<AdvisoryFile>, Failure> {
     AdvisoryFile::database(file).map_err(|e| damaged(path, &e))
 }
 
+/// A database as the gauntlet asks it.
+pub(super) fn known(path: &Path) -> Result<Known, Failure> {
+    let digest = digest(path)?;
+    let (file, _) = open_image(path)?;
+    let file = AdvisoryFile::new(file).map_err(|e| damaged(path, &e))?;
+    Known::open(Box::new(file), digest).map_err(|e| damaged(path, &e))
+}
+
 fn damaged(path: &Path, e: &DatabaseError) -> Failure {
     Failure::new(e.code(), format!("{}: {e}", path.display()))
 }
@@ -311,7 +320,7 @@ fn age_days(current: Wall, now: Wall) -> i64 {
     (now.ms - current.ms).div_euclid(86_400_000)
 }
 
-fn scheme(text: &str) -> Result<VersionScheme, String> {
+pub(super) fn scheme(text: &str) -> Result<VersionScheme, String> {
     serde_json::from_value(text.into())
         .map_err(|_| "one of semver, dotted, date, lexical, letters, deb".to_owned())
 }
