@@ -200,6 +200,11 @@ impl Judge {
         Ok(self.vault.intake(len)?)
     }
 
+    /// Begins to take an advisory database of `len` bytes; [`Judge::ask_with`] decides what becomes of it.
+    pub fn database_intake(&self, len: u64) -> Result<crate::advisories::DatabaseIntake, Failure> {
+        Ok(crate::advisories::DatabaseIntake::new(&self.store, len)?)
+    }
+
     /// Names the conduits of a running gateway, in the order their news are numbered.
     pub fn attach(&mut self, conduits: Vec<(usize, tokio::sync::mpsc::Sender<crate::proxy::pump::Command>)>) {
         let presence = silence::Presence::new(self.clock.mono());

@@ -1,7 +1,7 @@
 //! `headgate advisories import`: the database that a gateway goes by.
 
 use super::Import;
-use crate::advisories::{DatabaseIntake, MAX_IMPORT};
+use crate::advisories::MAX_IMPORT;
 use crate::cli::trust::read_envelope;
 use crate::cli::{Context, Said, judge, not_provisioned, open_image};
 use crate::judge::rows::{AdvisoriesRow, AdvisoryImportRow, AdvisoryRow, AffectedRow};
@@ -25,7 +25,7 @@ pub(super) fn import(context: &Context, of: &Import) -> Result<Said, Failure> {
         return Err(not_provisioned(&config));
     }
     let mut judge = judge(config)?;
-    let mut intake = DatabaseIntake::new(&judge.store, len)?;
+    let mut intake = judge.database_intake(len)?;
     intake.write_from(&mut file)?;
     let brought = Brought { database: Some(intake), ..Brought::default() };
     judge.ask_with(request, brought).map(|answer| Said::Answer(Box::new(answer)))
