@@ -55,7 +55,7 @@ fn database() -> Vec<u8> {
         advisory("CVE-2026-0003", ("zlib", "zlib"), "<1.2.12", Some(9.8)),
         advisory("CVE-2026-0004", ("lwip", "lwip"), "<2.2", None),
     ] {
-        builder.add(csaf).unwrap();
+        builder.add(csaf);
     }
     let kev = r#"{"dateReleased": "2026-02-01", "vulnerabilities": [{"cveID": "CVE-2026-0001"}]}"#;
     builder.known_exploited(Kev::parse(kev.as_bytes()).unwrap());
@@ -206,7 +206,7 @@ fn the_parts_are_asked_for_and_the_version_that_the_signed_list_states() {
 fn what_nobody_knows_is_no_all_clear() {
     let unknown = |source| SiteAdvisories { source, ..site(PolicyNo::Reject) };
     let mut builder = Builder::new();
-    builder.add(advisory("CVE-2026-0009", ("Other", "thing"), "<9", None)).unwrap();
+    builder.add(advisory("CVE-2026-0009", ("Other", "thing"), "<9", None));
     let verdict = run(unknown(known(builder.finish().unwrap())), Some("3.0"), None, NOW);
     let Evidence { outcome, code, found, .. } = seen(&verdict);
     assert_eq!((verdict.code(), *outcome, *code), (None, Outcome::NotDone, Some(r::PRODUCT_NOT_KNOWN)));
@@ -269,7 +269,7 @@ fn the_worst_findings_are_kept_and_the_others_counted() {
     let mut builder = Builder::new();
     for n in 0..MAX_FINDINGS + 5 {
         let score = if n == 3 { Some(9.9) } else { Some(4.0) };
-        builder.add(advisory(&format!("CVE-2026-1{n:03}"), ("Acme", "PX-200"), "<2", score)).unwrap();
+        builder.add(advisory(&format!("CVE-2026-1{n:03}"), ("Acme", "PX-200"), "<2", score));
     }
     let site = SiteAdvisories { source: known(builder.finish().unwrap()), ..site(PolicyNo::Reject) };
     let verdict = run(site, Some("1"), None, NOW);

@@ -125,7 +125,7 @@ fn make(build: &Build) -> Result<Said, Failure> {
         match advisory(&path)? {
             Ok(csaf) => {
                 notes.extend(csaf.notes.iter().map(|note| format!("{}: {note}", path.display())));
-                builder.add(csaf).map_err(|e| failed(&e))?;
+                builder.add(csaf);
                 taken += 1;
             }
             Err((code, text)) => {
@@ -134,6 +134,8 @@ fn make(build: &Build) -> Result<Said, Failure> {
             }
         }
     }
+    refused.extend(builder.contradictions().iter().map(|e| (e.code(), e.to_string())));
+    builder.leave_out_contradictions();
     if let (Some((code, _)), false) = (refused.first(), build.leave_out) {
         let texts: Vec<&str> = refused.iter().map(|(_, text)| text.as_str()).collect();
         let text = format!(

@@ -16,6 +16,7 @@ use hal::reason::ReasonCode;
 use hal::store::Intake;
 
 use super::Judge;
+use super::doctor::Check;
 use super::failure::Failure;
 use super::message::Answered;
 use super::mint::rejected;
@@ -218,13 +219,10 @@ impl Judge {
         self.site_advisories(plc).stale(self.now())
     }
 
-    /// Tells people once when the database cannot be asked, is too old, or is missing where a zone demands one.
-    pub(super) fn tell_advisories(&mut self) {
-        if self.conduits.is_empty() || self.trust().is_err() {
-            return; // a command on its own, or a gate that is shut: that is told
-        }
+    /// What is wrong with the database: it cannot be asked, is too old, or is missing where a zone demands one.
+    fn wrong_advisories(&self) -> Option<(ReasonCode, String)> {
         let demanding = |plc: &&Plc| plc.advisories.required;
-        let wrong = match &self.advisories.source {
+        match &self.advisories.source {
             AdvisorySource::Unreadable(why) => Some((reasons::ADVISORY_DATABASE_UNREADABLE, why.clone())),
             AdvisorySource::Absent => self.config.plcs.iter().find(demanding).map(|plc| {
                 let text = format!("the zone of {} demands advisories, and none were imported", plc.slot);
@@ -234,7 +232,31 @@ impl Judge {
                 let stale = self.config.plcs.iter().filter(demanding).find_map(|plc| self.stale_for(plc));
                 stale.map(|text| (reasons::ADVISORIES_STALE, text))
             }
-        };
+        }
+    }
+
+    /// How the database is, for `headgate doctor`; nothing where none is there and none is demanded.
+    pub(super) fn advisories_check(&self) -> Option<Check> {
+        const ID: &str = "advisories";
+        let installed = self.trust().ok()?.advisories();
+        match (self.wrong_advisories(), installed) {
+            (Some((code, found)), _) => {
+                Some(Check::of_code(ID, found, "advisories that can be asked, and are not too old", code))
+            }
+            (None, Some(installed)) => {
+                let InstalledAdvisories { current, expires, .. } = installed;
+                Some(Check::ok(ID, format!("advisories of {current}, to go by until {expires}")))
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Tells people once what is wrong with the database.
+    pub(super) fn tell_advisories(&mut self) {
+        if self.conduits.is_empty() || self.trust().is_err() {
+            return; // a command on its own, or a gate that is shut: that is told
+        }
+        let wrong = self.wrong_advisories();
         let code = wrong.as_ref().map(|(code, _)| *code);
         if code == self.advisories.told {
             return;

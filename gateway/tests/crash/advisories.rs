@@ -32,7 +32,7 @@ fn database(day: u8) -> Signed {
         "vulnerabilities": [{ "cve": "CVE-2025-1000", "product_status": { "fixed": ["p"] } }],
     });
     let mut builder = Builder::new();
-    builder.add(Csaf::parse(text.to_string().as_bytes()).unwrap()).unwrap();
+    builder.add(Csaf::parse(text.to_string().as_bytes()).unwrap());
     let bytes = builder.finish().unwrap();
     let current: Wall = released.parse().unwrap();
     let content = AdvisoryRelease { current: Moment::new(current), database: Digest::of(&bytes) };

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 fn database(documents: &[serde_json::Value]) -> Vec<u8> {
     let mut builder = Builder::new();
     for value in documents {
-        builder.add(parse(value).unwrap()).unwrap();
+        builder.add(parse(value).unwrap());
     }
     builder.finish().unwrap()
 }
