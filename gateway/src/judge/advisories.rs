@@ -192,11 +192,13 @@ impl Judge {
         };
         let mut stale: Vec<String> = self.config.plcs.iter().filter_map(|plc| self.stale_for(plc)).collect();
         stale.dedup();
+        // Anybody who may look asks this: no image is read for it.
+        let by_version = |plc: &Plc| self.told_of_version(&self.asking(plc, &self.advisories.source)?, plc);
         Ok(Answered::Advisories(Box::new(AdvisoriesRow {
             installed: trust.advisories().map(|installed| row(installed, known, now)),
             unreadable,
             stale,
-            affected: self.affected(&self.advisories.source),
+            affected: self.config.plcs.iter().filter_map(by_version).collect(),
         })))
     }
 
@@ -274,26 +276,38 @@ impl Judge {
     fn affected(&self, source: &AdvisorySource) -> Vec<AffectedRow> {
         let mut rows = Vec::new();
         for plc in &self.config.plcs {
-            rows.extend(self.affected_of(plc, source));
+            let id = plc.slot.as_str();
+            let Some(advisories) = self.asking(plc, source) else { continue };
+            rows.extend(self.running_by(&advisories, plc));
+            let running = self.image_of(id);
+            for digest in self.staged_for(id).into_iter().filter(|digest| Some(*digest) != running) {
+                rows.extend(self.told_of(&advisories, plc, "staged", &digest));
+            }
         }
         rows
     }
 
-    /// The same of one controller: what runs first.
-    fn affected_of(&self, plc: &Plc, source: &AdvisorySource) -> Vec<AffectedRow> {
-        let id = plc.slot.as_str();
-        // Whatever the zone makes of it: here it is only told.
-        let advisories =
-            SiteAdvisories { source: source.clone(), no: PolicyNo::Reject, ..self.site_advisories(plc) };
-        let running = case::last_done(&self.db.rows(), id).ok().flatten();
-        let running = running.and_then(|number| case::get(&self.db.rows(), number).ok().flatten()?.digest);
-        let mut rows = Vec::new();
-        let by_image = running.and_then(|digest| self.told_of(&advisories, plc, "runs", &digest));
-        rows.extend(by_image.or_else(|| self.told_of_version(&advisories, plc)));
-        for digest in self.staged_for(id).into_iter().filter(|digest| Some(*digest) != running) {
-            rows.extend(self.told_of(&advisories, plc, "staged", &digest));
-        }
-        rows
+    /// The same question for a controller, whatever its zone makes of the answer: here it is only told.
+    fn asking(&self, plc: &Plc, source: &AdvisorySource) -> Option<SiteAdvisories> {
+        let known = matches!(source, AdvisorySource::Known(_));
+        known.then(|| SiteAdvisories {
+            source: source.clone(),
+            no: PolicyNo::Reject,
+            ..self.site_advisories(plc)
+        })
+    }
+
+    /// What is told of what a controller runs: by the image that it took last, else by its version.
+    fn running_by(&self, advisories: &SiteAdvisories, plc: &Plc) -> Option<AffectedRow> {
+        let image = self.image_of(plc.slot.as_str());
+        let by_image = image.and_then(|digest| self.told_of(advisories, plc, "runs", &digest));
+        by_image.or_else(|| self.told_of_version(advisories, plc))
+    }
+
+    /// The image that a controller took last.
+    fn image_of(&self, plc: &str) -> Option<ImageDigest> {
+        let number = case::last_done(&self.db.rows(), plc).ok().flatten()?;
+        case::get(&self.db.rows(), number).ok().flatten()?.digest
     }
 
     /// Images that were staged or released for a controller.
@@ -301,7 +315,7 @@ impl Judge {
         let released = release::list(&self.db.rows()).unwrap_or_default();
         let is_released = |digest| released.iter().any(|r| r.plc == plc && r.digest == digest);
         let staged = self.vault.list(Area::Vault).into_iter().filter(|stored| {
-            let for_it = stored.sidecar.as_ref().is_ok_and(|s| !s.program && s.plc.as_deref() == Some(plc));
+            let for_it = stored.sidecar.as_ref().is_ok_and(|s| s.plc.as_deref() == Some(plc));
             for_it || is_released(stored.digest)
         });
         staged.map(|stored| stored.digest).collect()
@@ -318,6 +332,9 @@ impl Judge {
         let id = plc.slot.as_str();
         let (mut image, sidecar) =
             (self.vault.image(digest).ok()?, self.vault.sidecar(Area::Vault, digest).ok()?);
+        if sidecar.program {
+            return None; // no firmware, and no version of a product
+        }
         let papers = (&sidecar, None);
         let verdict =
             self.run_gauntlet_by(Some(advisories.clone()), id, papers, &mut image, self.now()).ok()?;
@@ -354,8 +371,9 @@ impl Judge {
     /// A controller has taken another image: whether that has a hole is known by now.
     pub(super) fn tell_affected(&mut self, id: &str) {
         let Ok(plc) = self.plc(id).cloned() else { return };
-        let rows = self.affected_of(&plc, &self.advisories.source.clone());
-        self.alarm_affected(id, &rows);
+        let advisories = self.asking(&plc, &self.advisories.source);
+        let row = advisories.and_then(|advisories| self.running_by(&advisories, &plc));
+        self.alarm_affected(id, row.as_slice());
     }
 
     /// An alarm for each controller that runs firmware with a hole; it ends when it does not any more.

@@ -273,7 +273,7 @@ pub struct AdvisoriesRow {
     pub unreadable: Option<String>,
     /// Why it is too old, in which zone.
     pub stale: Vec<String>,
-    /// What runs or lies here that has, or may have, a hole by it.
+    /// What runs here and has, or may have, a hole by its version.
     pub affected: Vec<AffectedRow>,
 }
 

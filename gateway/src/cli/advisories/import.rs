@@ -74,7 +74,7 @@ fn database_words(verb: &str, row: &AdvisoryRow) -> String {
 
 fn affected_list(rows: &[AffectedRow]) -> String {
     if rows.is_empty() {
-        return "nothing that runs or is staged here is told to have a hole\n".into();
+        return "nothing here is told to have a hole\n".into();
     }
     let line = |row: &AffectedRow| format!("  {} {}\n    {}\n", row.code, affected_words(row), row.text);
     format!("affected:\n{}", rows.iter().map(line).collect::<String>())
