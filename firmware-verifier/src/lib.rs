@@ -45,7 +45,9 @@ pub mod version;
 
 pub use digest::Digest;
 pub use gauntlet::lane::Lane;
-pub use gauntlet::papers::{MAX_SIGNATURE_FILES, Papers, PolicyNo, SitePolicy};
+pub use gauntlet::papers::{
+    AdvisorySource, MAX_SIGNATURE_FILES, Papers, PolicyNo, SiteAdvisories, SitePolicy,
+};
 pub use gauntlet::signer::MAX_CANDIDATES;
 pub use gauntlet::{Gauntlet, MAX_IMAGE, Request};
 pub use verdict::{Basis, Evidence, Rejection, Verdict, Verified, VerifierError};

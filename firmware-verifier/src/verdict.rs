@@ -130,6 +130,35 @@ pub enum VerifierError {
         /// What the clock says.
         now: Wall,
     },
+    /// A known hole is in it, and the zone of the controller holds such images.
+    #[error("{found}; the zone of the controller holds such images")]
+    Affected {
+        /// Whether one of the holes is known to be exploited.
+        is_exploited: bool,
+        /// Which holes.
+        found: String,
+    },
+    /// A known hole may be in it.
+    #[error("{found}: whether this image has it, nobody can tell")]
+    CannotTellAffected {
+        /// Which holes.
+        found: String,
+    },
+    /// The zone of the controller demands advisories, and there are none.
+    #[error("no advisory database was imported, and the zone of the controller demands one")]
+    AdvisoriesMissing,
+    /// The advisories are too old to clear anything.
+    #[error("{found}: what came out since is not known")]
+    AdvisoriesStale {
+        /// How old.
+        found: String,
+    },
+    /// The advisories cannot be asked.
+    #[error("{found}; whether a hole is known nobody can tell")]
+    AdvisoriesUnreadable {
+        /// Why not.
+        found: String,
+    },
     /// Older or not: nobody can tell.
     #[error(
         "{found}: whether the image is older cannot be told; have its security version stated or a ticket signed"
@@ -150,6 +179,12 @@ impl VerifierError {
                 reasons::TOO_MANY_CANDIDATES
             }
             VerifierError::CannotCompare { .. } => reasons::CANNOT_COMPARE,
+            VerifierError::Affected { is_exploited: true, .. } => reasons::KNOWN_EXPLOITED,
+            VerifierError::Affected { is_exploited: false, .. } => reasons::AFFECTED,
+            VerifierError::CannotTellAffected { .. } => reasons::CANNOT_TELL_AFFECTED,
+            VerifierError::AdvisoriesMissing => reasons::ADVISORIES_MISSING,
+            VerifierError::AdvisoriesStale { .. } => reasons::ADVISORIES_STALE,
+            VerifierError::AdvisoriesUnreadable { .. } => reasons::ADVISORY_DATABASE_UNREADABLE,
             VerifierError::PolicyHolds { .. } => reasons::POLICY_HOLDS,
             VerifierError::PolicyUndecided { .. } => reasons::POLICY_UNDECIDED,
             VerifierError::PolicyEnded { .. } => reasons::POLICY_ENDED,

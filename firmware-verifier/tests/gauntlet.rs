@@ -73,10 +73,21 @@ fn a_good_image_passes_and_the_proof_is_bound_to_everything() {
             (Stage::Identity, Outcome::Passed, Some(42)),
             (Stage::Rollback, Outcome::NotDone, None),
             (Stage::Sbom, Outcome::NotDone, None),
+            (Stage::Vulnerabilities, Outcome::NotDone, None),
             (Stage::Policy, Outcome::NotDone, None),
         ]
     );
     assert!(evidence.iter().all(|e| e.input_digest == Some(Digest::of(IMAGE))));
+    let not_done: Vec<_> = evidence.iter().skip(5).map(|e| e.found.as_str()).collect();
+    assert_eq!(
+        not_done,
+        [
+            "no SBOM came along, and the zone of the controller demands none",
+            "no advisory database is configured",
+            "no policy is configured",
+        ],
+        "what is not there, or not configured"
+    );
 
     let late = Wall::trusted(NOW.ms + 1000);
     let unset = Wall { trusted: false, ..NOW };
@@ -120,7 +131,7 @@ fn each_rule_refuses_with_its_own_code() {
         let verdict = run(request, &store(anchors), NOW, image);
         assert!(matches!(verdict, Verdict::Rejected(..)), "{what}: {verdict:?}");
         assert_eq!(verdict.code(), Some(code), "{what}");
-        assert_eq!(verdict.evidence().len(), 7, "{what}: later stages still report");
+        assert_eq!(verdict.evidence().len(), 8, "{what}: later stages still report");
         assert!(r::reason(code).is_some(), "{what}");
     }
     let verdict = run(good(), &store(crowd), NOW, IMAGE);

@@ -179,7 +179,7 @@ fn what_is_revoked_is_refused_before_anything_else() {
         assert_eq!(code(&verdict), Some(expected), "{what}");
         assert_eq!(r::reason(expected).map(|r| r.exit), Some(14));
         assert_eq!(of(&verdict, Stage::Revocation).0, Outcome::Failed, "{what}");
-        assert_eq!(verdict.evidence().len(), 7, "{what}: later stages still report");
+        assert_eq!(verdict.evidence().len(), 8, "{what}: later stages still report");
     }
     assert_eq!(code(&run(&[2], Papers::default(), &no_key)), None);
 }

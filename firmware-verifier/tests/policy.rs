@@ -4,7 +4,9 @@
 
 use ed25519_dalek::{Signer, SigningKey};
 use firmware_verifier::identity::{ControllerIdentity, Observed, Product, Slot};
-use firmware_verifier::policy::{Controller, Image, Input, Module, Part, Parts, Policy};
+use firmware_verifier::policy::{
+    Controller, Image, Input, Module, Part, Parts, Policy, Vulnerabilities, Weakness,
+};
 use firmware_verifier::reasons as r;
 use firmware_verifier::signature::SignatureFile;
 use firmware_verifier::trust::{Anchor, KeyKind, PublicKey, Scope, TrustStore};
@@ -156,6 +158,16 @@ fn what_a_policy_sees_is_what_its_schema_says() {
         cpe: some("cpe:2.3:a:zlib:zlib:1"),
         sha256: some(&"ab".repeat(32)),
     };
+    let weakness = Weakness {
+        cve: "CVE-2026-0001".into(),
+        advisory: "ACME-1".into(),
+        answer: "affected".into(),
+        score: Some(9.8),
+        severity: some("critical"),
+        exploited: true,
+        component: some("zlib"),
+        version: some("1"),
+    };
     let verdict = run(true, Some("8"), PolicyNo::Reject, (None, NOW));
     let input = Input {
         schema: 1,
@@ -178,6 +190,15 @@ fn what_a_policy_sees_is_what_its_schema_says() {
         },
         stages: verdict.evidence().to_vec(),
         sbom: Some(Parts { format: "CycloneDX 1.6".into(), made_ms: Some(1), components: vec![part] }),
+        vulnerabilities: Some(Vulnerabilities {
+            database: "ab".repeat(32),
+            current_ms: 1,
+            stale: false,
+            product_known: true,
+            components_known: 1,
+            more: 0,
+            findings: vec![weakness],
+        }),
     };
     let schema = include_str!("../../docs/policy-input.schema.json");
     let schema: Value = serde_json::from_str(schema).unwrap();

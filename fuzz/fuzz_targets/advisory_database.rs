@@ -11,7 +11,7 @@ fuzz_target!(|data: &[u8]| {
     let _ = database.sources();
     let _ = database.find(&Key::patterns("acme"));
     for product in ["PX-200", "6PX7 200-1AK01-0AB0"] {
-        let _ = matches_controller(&database, &Controller { vendor: "Acme", product, version: "2.9.3", scheme: None });
+        let _ = matches_controller(&database, &Controller { vendor: "Acme", product, version: Some("2.9.3"), scheme: None });
     }
     let component = Component {
         name: "Lib".into(),

@@ -39,7 +39,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         }
     };
     let (inbox, mail) = mpsc::channel(MAIL);
-    let vault = judge.as_ref().map(|j| j.vault.clone());
+    let folders = judge.as_ref().map(|j| socket::Folders { vault: j.vault.clone(), store: j.store.clone() });
     let store = judge.as_ref().map(|j| j.store.clone());
     let kept = judge.as_ref().map_or_else(Default::default, Judge::baselines_kept);
     let Measuring { mailbox, ending, threads: measuring } =
@@ -67,7 +67,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         Failure::usage(format!("management socket {}: {e}", config.socket.display()))
             .next("change socket of [gateway], or run this as a user who may write there")
     })?;
-    let serving = tokio::spawn(socket::serve(listener, inbox.clone(), vault));
+    let serving = tokio::spawn(socket::serve(listener, inbox.clone(), folders));
     tracing::info!(gateway = %config.name, controllers = config.plcs.len(), "running");
     stopped().await;
     serving.abort();

@@ -4,7 +4,7 @@ use hal::reason::{Reason, ReasonCode};
 
 /// Every code Headgate can give, ascending.
 pub fn all() -> impl Iterator<Item = &'static Reason> {
-    let libraries = firmware_verifier::reasons::REASONS.iter().chain(sensor_monitor::reasons::REASONS);
+    let libraries = firmware_verifier::reasons::all().chain(sensor_monitor::reasons::REASONS);
     let mut rows: Vec<&'static Reason> = libraries.chain(REASONS).collect();
     rows.sort_by_key(|r| r.code);
     rows.into_iter()

@@ -1,5 +1,5 @@
-//! The management socket: one request a connection, as one line of JSON; the list of an image's parts and the image follow
-//! it.
+//! The management socket: one request a connection, as one line of JSON; the list of an image's parts and the image, or an
+//! advisory database, follow it.
 //!
 //! Callers are known by their credentials, which the kernel tells: root and the gateway's own user may do
 //! everything, the gateway's group may look. Nobody else gets an answer.
@@ -10,19 +10,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use firmware_verifier::sbom::MAX_SBOM;
+use hal::store::Store;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::advisories::DatabaseIntake;
 use crate::judge::{Answered, Asked, Brought, Failure, Inbox, Message, Request, SbomGiven};
 use crate::vault::Vault;
+
+/// Where what comes behind a request is written.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// Images.
+    pub vault: Vault,
+    /// Everything else.
+    pub store: Store,
+}
 
 /// The line a caller sends.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
     request: Request,
-    /// Bytes of the image behind the line.
+    /// Bytes of the image, or the database, behind the line.
     #[serde(default)]
     image: u64,
     /// The list of its parts, before the image.
@@ -39,7 +50,7 @@ struct SbomLine {
 
 /// What goes along with a request.
 pub struct Parcel<'a> {
-    /// The image.
+    /// The image, or the database.
     pub image: &'a mut dyn Read,
     /// Its size in bytes.
     pub len: u64,
@@ -66,7 +77,7 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves callers until the task is dropped.
-pub async fn serve(listener: UnixListener, inbox: Inbox, vault: Option<Vault>) {
+pub async fn serve(listener: UnixListener, inbox: Inbox, folders: Option<Folders>) {
     let places = Arc::new(Semaphore::new(MAX_CALLERS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -74,20 +85,20 @@ pub async fn serve(listener: UnixListener, inbox: Inbox, vault: Option<Vault>) {
             continue;
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
-        let (inbox, vault) = (inbox.clone(), vault.clone());
+        let (inbox, folders) = (inbox.clone(), folders.clone());
         tokio::spawn(async move {
             let _place = place;
-            if let Err(e) = tokio::time::timeout(CALL_TIMEOUT, call(stream, inbox, vault)).await {
+            if let Err(e) = tokio::time::timeout(CALL_TIMEOUT, call(stream, inbox, folders)).await {
                 tracing::debug!(error = %e, "a caller on the management socket took too long");
             }
         });
     }
 }
 
-async fn call(stream: UnixStream, inbox: Inbox, vault: Option<Vault>) {
+async fn call(stream: UnixStream, inbox: Inbox, folders: Option<Folders>) {
     let (rights, caller) = (rights(&stream), caller(&stream));
     let mut stream = BufReader::new(stream);
-    let reply = match take(&mut stream, rights, vault).await {
+    let reply = match take(&mut stream, rights, folders).await {
         Ok((request, brought)) => ask(&inbox, Asked { request, brought, caller }).await,
         Err(failure) => Err(failure),
     };
@@ -148,6 +159,7 @@ fn only_looks(request: &Request) -> bool {
             | R::HeldShow { .. }
             | R::HeldDraft { .. }
             | R::TrustShow
+            | R::AdvisoriesShow
             | R::BootStates
             | R::PlcList
             | R::Case { .. }
@@ -166,7 +178,7 @@ fn only_looks(request: &Request) -> bool {
 async fn take(
     stream: &mut BufReader<UnixStream>,
     rights: Rights,
-    vault: Option<Vault>,
+    folders: Option<Folders>,
 ) -> Result<(Request, Brought), Failure> {
     let mut line = Vec::new();
     let read = (&mut *stream).take(MAX_LINE).read_until(b'\n', &mut line).await;
@@ -177,6 +189,12 @@ async fn take(
         Rights::Look if only_looks(&line.request) => {}
         _ => return Err(Failure::usage("not allowed: run this as root or as the gateway's user")),
     }
+    let missing = || Failure::new(crate::reasons::STATE_DAMAGED, "there is no data folder");
+    if matches!(line.request, Request::AdvisoriesImport { .. }) {
+        let mut intake = DatabaseIntake::new(&folders.ok_or_else(missing)?.store, line.image)?;
+        take_file(stream, line.image, "database", |piece| Ok(intake.write(piece)?)).await?;
+        return Ok((line.request, Brought { database: Some(intake), ..Brought::default() }));
+    }
     if !line.request.carries_image() {
         return Ok((line.request, Brought::default()));
     }
@@ -184,20 +202,29 @@ async fn take(
         Some(sbom) => Some(take_sbom(stream, sbom).await?),
         None => None,
     };
-    let vault = vault.ok_or_else(|| Failure::new(crate::reasons::STATE_DAMAGED, "there is no vault"))?;
-    let mut intake = vault.intake(line.image)?;
-    let mut buffer = vec![0; READ];
-    let mut left = line.image;
+    let mut intake = folders.ok_or_else(missing)?.vault.intake(line.image)?;
+    take_file(stream, line.image, "image", |piece| Ok(intake.write(piece)?)).await?;
+    Ok((line.request, Brought { image: Some(intake), sbom, database: None }))
+}
+
+/// Hands a file of `len` bytes to `write`, piece by piece.
+async fn take_file(
+    stream: &mut BufReader<UnixStream>,
+    len: u64,
+    what: &str,
+    mut write: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let (mut buffer, mut left) = (vec![0; READ], len);
     while left > 0 {
         let want = READ.min(usize::try_from(left).unwrap_or(READ));
         let n = stream.read(&mut buffer[..want]).await.map_err(|e| Failure::internal(e.to_string()))?;
         if n == 0 {
-            return Err(Failure::usage("the image ended early"));
+            return Err(Failure::usage(format!("the {what} ended early")));
         }
-        intake.write(&buffer[..n])?;
+        write(&buffer[..n])?;
         left -= n as u64;
     }
-    Ok((line.request, Brought { image: Some(intake), sbom }))
+    Ok(())
 }
 
 async fn take_sbom(stream: &mut BufReader<UnixStream>, line: SbomLine) -> Result<SbomGiven, Failure> {

@@ -128,6 +128,17 @@ fn what_is_refused_stops_the_building_unless_it_is_left_out_and_told() {
     assert_eq!((code, said["left_out"].as_array().map(Vec::len)), (Some(0), Some(1)), "{said}");
     let (_, shown) = world.json(&["advisories", "show", "db"]);
     assert_eq!((&shown["left_out"], &shown["holes"]), (&json!(1), &json!(2)), "{shown}");
+
+    // One id, one date, two contents: nobody can tell which of them counts.
+    std::fs::remove_file(world.path("db")).expect("ours");
+    std::fs::remove_file(world.path("in/draft.json")).expect("ours");
+    world.write("in/again.json", &advisory("ACME-1", "CVE-2026-0009", "<V2.9.4", "final"));
+    let (code, said) = world.build(&[]);
+    assert_eq!((code, &said["code"]), (Some(2), &json!("HG-3013")), "{said}");
+    let (code, said) = world.build(&["--leave-out"]);
+    assert_eq!((code, said["left_out"].as_array().map(Vec::len)), (Some(0), Some(1)), "{said}");
+    let (_, shown) = world.json(&["advisories", "show", "db"]);
+    assert_eq!((&shown["left_out"], &shown["holes"]), (&json!(2), &json!(1)), "{shown}");
 }
 
 #[test]

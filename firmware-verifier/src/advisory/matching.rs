@@ -23,8 +23,8 @@ pub struct Controller<'a> {
     pub vendor: &'a str,
     /// The product's name, or its model or order number.
     pub product: &'a str,
-    /// The version of its firmware.
-    pub version: &'a str,
+    /// The version of its firmware, where it is stated.
+    pub version: Option<&'a str>,
     /// How the product counts, where that is known.
     pub scheme: Option<VersionScheme>,
 }
@@ -157,11 +157,11 @@ pub fn matches_controller<R: ReadAt>(
     let Controller { vendor, product, version, scheme } = *controller;
     let mut search = Search::new(database);
     for vendor in [vendor, ""] {
-        search.look(By::Model, &Key::model(vendor, product), Some(version), scheme, |_| true)?;
+        search.look(By::Model, &Key::model(vendor, product), version, scheme, |_| true)?;
         let does_fit = |block: &Block| fits(&block.pattern, product);
-        search.look(By::Model, &Key::patterns(vendor), Some(version), scheme, does_fit)?;
+        search.look(By::Model, &Key::patterns(vendor), version, scheme, does_fit)?;
     }
-    search.look(By::Product, &Key::product(vendor, product), Some(version), scheme, |_| true)?;
+    search.look(By::Product, &Key::product(vendor, product), version, scheme, |_| true)?;
     let is_vendor_known = database.find(&Key::vendor(vendor))?.is_some();
     search.answer(Some(is_vendor_known))
 }

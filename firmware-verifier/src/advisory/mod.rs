@@ -8,6 +8,7 @@ pub mod csaf;
 pub mod database;
 mod date;
 pub mod kev;
+pub mod known;
 pub mod matching;
 mod percent;
 pub mod purl;

@@ -21,6 +21,8 @@ pub enum Stage {
     Rollback,
     /// What it is made of, as its vendor says.
     Sbom,
+    /// Whether vendors tell of a hole in it.
+    Vulnerabilities,
     /// Whether the site lets it pass.
     Policy,
 }

@@ -18,8 +18,10 @@ pub(crate) mod signer;
 mod sigstore;
 mod site;
 pub(crate) mod verified;
+mod vulnerabilities;
 
 use hal::clock::Wall;
+use hal::reason::ReasonCode;
 
 use crate::digest::{Digest, DigestStream};
 use crate::document::Signed;
@@ -121,7 +123,7 @@ impl Gauntlet {
         run.record(Stage::Intake, intake(len, &head), None);
         let held = run.digest.map(|digest| (digest, signer.finish(&digest, now)));
         let revoked = held.as_ref().map(|(digest, held)| revocation::check(&store, digest, &held.signers));
-        run.record(Stage::Revocation, revoked.unwrap_or(Ok(None)), None);
+        run.record(Stage::Revocation, revoked.unwrap_or_else(not_hashed), None);
         let (slot, product) = (&request.slot, &request.product);
         let signed = held.map(|(digest, held)| (digest, held.decide(&store, (slot, product), &digest, now)));
         run.record(Stage::Signature, signature(product, signed.as_ref().map(|(_, s)| s)), None);
@@ -134,7 +136,11 @@ impl Gauntlet {
         }
         let spends = leave.filter(|_| !papers.downgrade_spent);
         let sbom = run.sbom(sbom, papers.sbom_required, (&store, &request.slot, &request.product), now);
-        run.policy(signed.as_ref(), sbom.as_ref(), (&request, &papers), (len, now));
+        let (stepped, told) = vulnerabilities::check(&papers, &request.product, sbom.as_ref(), now);
+        let age = told.as_ref().and_then(|told| age_s(told.current, now));
+        run.record(Stage::Vulnerabilities, stepped, age);
+        let seen = (sbom.as_ref(), told.as_ref());
+        run.policy(signed.as_ref(), seen, (&request, &papers), (len, now));
         match (run.first, signed) {
             (None, Some((digest, Ok(backing)))) => {
                 match Verified::mint(digest, len, &backing, spends, &request) {
@@ -188,8 +194,23 @@ struct Finding {
     expected: String,
 }
 
-/// A stage's end: passed, `None` when there was nothing to look at, or a fault.
-type Stepped = Result<Option<Finding>, Fault>;
+/// How a stage ended when nothing is wrong.
+enum Seen {
+    /// The rule holds.
+    Passed(Finding),
+    /// There was nothing to apply it to, and why; with a code where somebody may want to know more.
+    NotDone(Finding, Option<ReasonCode>),
+}
+
+impl Seen {
+    /// Nothing to apply the rule to: what is not there, or not configured.
+    fn nothing(found: &str) -> Seen {
+        Seen::NotDone(Finding { found: found.to_owned(), expected: String::new() }, None)
+    }
+}
+
+/// A stage's end.
+type Stepped = Result<Seen, Fault>;
 
 /// The evidence so far, and the first fault.
 struct Run {
@@ -201,8 +222,10 @@ struct Run {
 impl Run {
     fn record(&mut self, stage: Stage, stepped: Stepped, input_age_s: Option<u64>) {
         let (outcome, code, found, expected) = match &stepped {
-            Ok(Some(seen)) => (Outcome::Passed, None, seen.found.clone(), seen.expected.clone()),
-            Ok(None) => (Outcome::NotDone, None, "nothing to compare".to_owned(), String::new()),
+            Ok(Seen::Passed(seen)) => (Outcome::Passed, None, seen.found.clone(), seen.expected.clone()),
+            Ok(Seen::NotDone(seen, code)) => {
+                (Outcome::NotDone, *code, seen.found.clone(), seen.expected.clone())
+            }
             Err(Fault::Rejected(r)) => (Outcome::Failed, Some(r.code), r.found.clone(), r.expected.clone()),
             Err(Fault::Undecided(e)) => (Outcome::Undecided, Some(e.code()), e.to_string(), String::new()),
         };
@@ -216,16 +239,13 @@ impl Run {
     /// Records the rollback stage; returns the ticket that passing uses up. A comparison that was not made
     /// is no pass, and has its code.
     fn rollback(&mut self, age: Result<Age, Fault>) -> Option<Spend> {
-        let (stepped, spends, code) = match age {
-            Ok(Age::Passed(seen)) => (Ok(Some(seen)), None, None),
-            Ok(Age::Downgraded(seen, spend)) => (Ok(Some(seen)), Some(spend), None),
-            Ok(Age::NotCompared(seen)) => (Ok(Some(seen)), None, Some(reasons::CANNOT_COMPARE)),
-            Err(fault) => (Err(fault), None, None),
+        let (stepped, spends) = match age {
+            Ok(Age::Passed(seen)) => (Ok(Seen::Passed(seen)), None),
+            Ok(Age::Downgraded(seen, spend)) => (Ok(Seen::Passed(seen)), Some(spend)),
+            Ok(Age::NotCompared(seen)) => (Ok(Seen::NotDone(seen, Some(reasons::CANNOT_COMPARE))), None),
+            Err(fault) => (Err(fault), None),
         };
         self.record(Stage::Rollback, stepped, None);
-        if let (Some(code), Some(last)) = (code, self.evidence.last_mut()) {
-            (last.outcome, last.code) = (Outcome::NotDone, Some(code));
-        }
         spends
     }
 }
@@ -240,7 +260,7 @@ impl Run {
         now: Wall,
     ) -> Option<Sbom> {
         let Some(image) = self.digest else {
-            self.record(Stage::Sbom, Ok(None), None);
+            self.record(Stage::Sbom, not_hashed(), None);
             return None;
         };
         let (stepped, sbom) = parts::check(file, required, &Against { store, slot, product, image, now });
@@ -253,17 +273,19 @@ impl Run {
     fn policy(
         &mut self,
         signed: Option<&(Digest, Result<Backing, Fault>)>,
-        sbom: Option<&Sbom>,
+        (sbom, told): (Option<&Sbom>, Option<&vulnerabilities::Told>),
         (request, papers): (&Request, &Papers),
         (len, now): (u64, Wall),
     ) {
         let stepped = match (&papers.policy, signed, &self.first) {
             (Some(site), Some((image, Ok(backing))), None) => {
                 let evidence = &self.evidence;
-                let known = Known { request, papers, image: *image, len, backing, sbom, evidence, now };
+                let image = *image;
+                let known = Known { request, papers, image, len, backing, sbom, told, evidence, now };
                 site::check(site, &known)
             }
-            _ => Ok(None),
+            (None, ..) => Ok(Seen::nothing("no policy is configured")),
+            (Some(_), ..) => Ok(Seen::nothing("not asked: the image has failed another stage")),
         };
         self.record(Stage::Policy, stepped, None);
     }
@@ -272,6 +294,11 @@ impl Run {
 /// Whole seconds since `made`, where the clock tells.
 fn age_s(made: Wall, now: Wall) -> Option<u64> {
     if now.trusted { u64::try_from((now.ms - made.ms) / 1000).ok() } else { None }
+}
+
+/// Of an image that is over the size limit nothing is known that could be looked at.
+fn not_hashed() -> Stepped {
+    Ok(Seen::nothing("the image is not hashed: it is over the size limit"))
 }
 
 /// Size limits, and bytes that are something else that vendors sign.
@@ -284,19 +311,19 @@ fn intake(len: u64, head: &Head) -> Stepped {
         return Err(Rejection::new(reasons::IMAGE_IS_A_DOCUMENT, document.to_owned(), expected).into());
     }
     let expected = format!("1 to {MAX_IMAGE} bytes");
-    Ok(Some(Finding { found: format!("an image of {len} bytes"), expected }))
+    Ok(Seen::Passed(Finding { found: format!("an image of {len} bytes"), expected }))
 }
 
 /// Words for who signed; nothing when the image was too large to be hashed.
 fn signature(product: &Product, signed: Option<&Result<Backing, Fault>>) -> Stepped {
     let backing = match signed {
-        None => return Ok(None),
+        None => return not_hashed(),
         Some(Err(fault)) => return Err(fault.clone()),
         Some(Ok(backing)) => backing,
     };
     let names: Vec<String> = backing.signers.iter().map(Anchor::to_string).collect();
     let names = names.join(" and ");
-    Ok(Some(match backing.basis {
+    Ok(Seen::Passed(match backing.basis {
         Basis::VendorSigned => Finding {
             found: format!("a good signature by {names}"),
             expected: format!("a signature by a key for {product}"),

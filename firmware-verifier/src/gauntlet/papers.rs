@@ -2,6 +2,8 @@
 
 use hal::clock::Wall;
 
+use crate::advisory::csaf::Score;
+use crate::advisory::known::Advisories;
 use crate::dsse::Envelope;
 use crate::policy::Policy;
 use crate::sbom::SbomFile;
@@ -37,6 +39,8 @@ pub struct Papers {
     pub sbom: Option<SbomFile>,
     /// Whether it may not go without one.
     pub sbom_required: bool,
+    /// What is known of holes; without it this stage is not done.
+    pub advisories: Option<SiteAdvisories>,
     /// What the site says of images; without it this stage is not done.
     pub policy: Option<SitePolicy>,
 }
@@ -54,7 +58,35 @@ pub struct SitePolicy {
     pub no: PolicyNo,
 }
 
-/// What the no of a policy means in a zone.
+/// An advisory database, and what the zone of the controller makes of what it tells.
+#[derive(Debug, Clone)]
+pub struct SiteAdvisories {
+    /// The database.
+    pub source: AdvisorySource,
+    /// What a known hole means there.
+    pub no: PolicyNo,
+    /// Whether images need a database that clears them: one that is there, and not too old.
+    pub required: bool,
+    /// When it ends that one may go by the database.
+    pub until: Option<Wall>,
+    /// How many days its newest source may be old.
+    pub max_age_days: Option<u16>,
+    /// Holes with a lower score are told, and do not count; what is exploited always counts.
+    pub min_score: Score,
+}
+
+/// Where a database may be.
+#[derive(Debug, Clone)]
+pub enum AdvisorySource {
+    /// None was ever imported.
+    Absent,
+    /// It is there and cannot be read, and why.
+    Unreadable(String),
+    /// This one.
+    Known(Advisories),
+}
+
+/// What a no means in a zone: of a policy, or of what advisories tell.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyNo {
     /// The image is rejected.

@@ -7,7 +7,7 @@ use super::by_digest::{ByDigest, Kind, Says};
 use super::lane::lanes;
 use super::signer::{Holding, SignerCheck};
 use super::sigstore::SigstoreCheck;
-use super::{Fault, Finding, Stepped, revocation};
+use super::{Fault, Finding, Seen, Stepped, revocation};
 use crate::digest::{Digest, DigestStream};
 use crate::identity::{Product, Slot};
 use crate::reasons;
@@ -33,14 +33,14 @@ pub(super) fn check(
 ) -> (Stepped, Option<Sbom>) {
     let Some(file) = file else { return (absent(required), None) };
     match believed(file, against) {
-        Ok((sbom, signers)) => (Ok(Some(finding(&sbom, &signers, against))), Some(sbom)),
+        Ok((sbom, signers)) => (Ok(Seen::Passed(finding(&sbom, &signers, against))), Some(sbom)),
         Err(fault) => (Err(fault), None),
     }
 }
 
 fn absent(required: bool) -> Stepped {
     if !required {
-        return Ok(None);
+        return Ok(Seen::nothing("no SBOM came along, and the zone of the controller demands none"));
     }
     let expected = "a signed SBOM, as the zone of the controller demands".to_owned();
     Err(Rejection::new(reasons::SBOM_MISSING, "an image without an SBOM".to_owned(), expected).into())

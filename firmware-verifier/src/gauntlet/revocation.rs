@@ -1,7 +1,7 @@
 //! The revocation stage: what the site has revoked is refused before anything else is asked, however many
 //! good signatures stand beside it.
 
-use super::{Finding, Stepped};
+use super::{Finding, Seen, Stepped};
 use crate::digest::Digest;
 use crate::reasons;
 use crate::trust::{Signing, TrustStore};
@@ -28,5 +28,5 @@ pub(super) fn check(store: &TrustStore, digest: &Digest, signed: &[Signing]) -> 
     let (keys, images) = store.revocations();
     let found = "neither image nor signer is revoked".to_owned();
     let expected = format!("none of {keys} keys and {images} images that are revoked");
-    Ok(Some(Finding { found, expected }))
+    Ok(Seen::Passed(Finding { found, expected }))
 }

@@ -5,9 +5,10 @@ use hal::clock::Wall;
 
 use super::papers::{Papers, PolicyNo, SitePolicy};
 use super::signer::Backing;
-use super::{Finding, Request, Stepped};
+use super::vulnerabilities::Told;
+use super::{Finding, Request, Seen, Stepped};
 use crate::digest::Digest;
-use crate::policy::{Controller, Image, Input, Ruling, Signer};
+use crate::policy::{Controller, Image, Input, Ruling, Signer, Vulnerabilities};
 use crate::reasons;
 use crate::sbom::Sbom;
 use crate::verdict::{Basis, Evidence, Rejection, VerifierError};
@@ -20,6 +21,7 @@ pub(super) struct Known<'a> {
     pub(super) len: u64,
     pub(super) backing: &'a Backing,
     pub(super) sbom: Option<&'a Sbom>,
+    pub(super) told: Option<&'a Told>,
     pub(super) evidence: &'a [Evidence],
     pub(super) now: Wall,
 }
@@ -33,7 +35,7 @@ pub(super) fn check(site: &SitePolicy, known: &Known<'_>) -> Stepped {
     let ruling = site.policy.decide(&input(site, known));
     let ruling = ruling.map_err(|e| VerifierError::PolicyUndecided { found: e.to_string() })?;
     let (code, found) = match ruling {
-        Ruling::Allowed => return Ok(Some(finding(site, "the policy lets it pass".to_owned()))),
+        Ruling::Allowed => return Ok(Seen::Passed(finding(site, "the policy lets it pass".to_owned()))),
         Ruling::Denied(reasons) => (reasons::POLICY_DENIES, reasons.join("; ")),
         Ruling::NoMatch => (reasons::POLICY_NO_MATCH, "a policy without a rule for this image".to_owned()),
     };
@@ -43,7 +45,7 @@ pub(super) fn check(site: &SitePolicy, known: &Known<'_>) -> Stepped {
             Err(Rejection::new(code, found, expected).into())
         }
         PolicyNo::Hold => Err(VerifierError::PolicyHolds { reasons: found }.into()),
-        PolicyNo::Warn => Ok(Some(finding(site, format!("told only: {code}: {found}")))),
+        PolicyNo::Warn => Ok(Seen::Passed(finding(site, format!("told only: {code}: {found}")))),
     }
 }
 
@@ -52,7 +54,7 @@ fn finding(site: &SitePolicy, found: String) -> Finding {
 }
 
 fn input(site: &SitePolicy, known: &Known<'_>) -> Input {
-    let Known { request, papers, image, len, backing, sbom, evidence, now } = known;
+    let Known { request, papers, image, len, backing, sbom, told, evidence, now } = known;
     let basis = match backing.basis {
         Basis::VendorSigned => "vendor-signed",
         Basis::SiteVouched => "site-vouched",
@@ -82,5 +84,14 @@ fn input(site: &SitePolicy, known: &Known<'_>) -> Input {
         },
         stages: evidence.to_vec(),
         sbom: sbom.map(crate::policy::Parts::from),
+        vulnerabilities: told.map(|told| Vulnerabilities {
+            database: told.database.to_hex(),
+            current_ms: told.current.ms,
+            stale: told.is_stale,
+            product_known: told.known.is_product_known,
+            components_known: told.known.components_known,
+            more: told.known.more,
+            findings: told.known.findings.iter().map(crate::policy::Weakness::from).collect(),
+        }),
     }
 }

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::advisory::known::{Hole, Of};
 use crate::sbom::Component;
 use crate::verdict::Evidence;
 
@@ -23,6 +24,8 @@ pub struct Input {
     pub stages: Vec<Evidence>,
     /// The list of its parts, where one counts; null where none does.
     pub sbom: Option<Sbom>,
+    /// What vendors tell of holes in it; null where no database was asked.
+    pub vulnerabilities: Option<Vulnerabilities>,
 }
 
 /// The controller that an image is for.
@@ -92,6 +95,66 @@ pub struct Part {
     pub cpe: Option<String>,
     /// SHA-256 of its file, in hexadecimal.
     pub sha256: Option<String>,
+}
+
+/// What an advisory database tells of an image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Vulnerabilities {
+    /// SHA-256 of the database in hexadecimal.
+    pub database: String,
+    /// When its newest source came out, in milliseconds since 1970.
+    pub current_ms: i64,
+    /// Whether it is past the time for which one may go by it.
+    pub stale: bool,
+    /// Whether it knows the product: of an unknown one, no finding says nothing.
+    pub product_known: bool,
+    /// How many of the parts it knows.
+    pub components_known: usize,
+    /// How many more findings there were, none of them worse.
+    pub more: usize,
+    /// What it tells, the worst first.
+    pub findings: Vec<Weakness>,
+}
+
+/// What one advisory tells of one hole.
+#[derive(Debug, Clone, Serialize)]
+pub struct Weakness {
+    /// The CVE, or another id where there is none.
+    pub cve: String,
+    /// The advisory.
+    pub advisory: String,
+    /// `affected`, `cannot-compare`, `under-investigation`, `fixed` or `not-affected`.
+    pub answer: String,
+    /// The CVSS base score.
+    pub score: Option<f64>,
+    /// In words of CVSS: `none`, `low`, `medium`, `high` or `critical`.
+    pub severity: Option<String>,
+    /// Whether it is known that somebody uses it.
+    pub exploited: bool,
+    /// The part that has it; null for the product as a whole.
+    pub component: Option<String>,
+    /// The version that was asked for.
+    pub version: Option<String>,
+}
+
+impl From<&Hole> for Weakness {
+    fn from(hole: &Hole) -> Weakness {
+        let entry = &hole.finding.entry;
+        let (component, version) = match &hole.of {
+            Of::Product { version } => (None, version.clone()),
+            Of::Component { name, version } => (Some(name.clone()), version.clone()),
+        };
+        Weakness {
+            cve: entry.id.clone(),
+            advisory: entry.advisory.clone(),
+            answer: hole.finding.verdict.to_string().replace(' ', "-"),
+            score: entry.score.map(|score| f64::from(score.tenths()) / 10.0),
+            severity: entry.score.map(|score| score.severity().to_owned()),
+            exploited: entry.is_exploited,
+            component,
+            version,
+        }
+    }
 }
 
 impl From<&Component> for Part {

@@ -19,7 +19,7 @@ use regorus::utils::limits::ExecutionTimerConfig;
 use regorus::{CompiledPolicy, Engine, Value};
 
 use crate::digest::{Digest, DigestStream};
-pub use input::{Controller, Image, Input, Part, Sbom as Parts, Signer};
+pub use input::{Controller, Image, Input, Part, Sbom as Parts, Signer, Vulnerabilities, Weakness};
 pub use source::{MAX_DEPTH, MAX_POLICY, Module};
 
 /// Most modules of one policy.

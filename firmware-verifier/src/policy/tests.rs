@@ -45,6 +45,7 @@ fn input() -> Input {
         },
         stages: vec![evidence(Stage::Intake, Outcome::Passed), evidence(Stage::Identity, Outcome::NotDone)],
         sbom: None,
+        vulnerabilities: None,
     }
 }
 

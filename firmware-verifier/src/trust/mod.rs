@@ -1,6 +1,7 @@
 //! Whose word counts: public keys, the anchors made of them with their roles, how many must sign, what is
 //! revoked, and the sealed store that holds it all.
 
+mod advisories;
 pub mod anchor;
 pub mod bundle;
 pub mod credential;
@@ -15,6 +16,7 @@ mod store_error;
 mod stored;
 pub mod threshold;
 
+pub use advisories::InstalledAdvisories;
 pub use anchor::{Anchor, AnchorError, Scope};
 pub use bundle::{BundleError, Changes};
 pub use credential::{Certified, Credential, CredentialError, Keyless};

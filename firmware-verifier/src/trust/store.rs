@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hal::clock::Wall;
 
+use super::advisories::InstalledAdvisories;
 use super::anchor::Anchor;
 use super::credential::{Certified, Credential};
 use super::crl::Crl;
@@ -54,6 +55,7 @@ pub struct TrustStore {
     pub(super) since: Option<Wall>,
     pub(super) log: Option<LogHead>,
     pub(super) crls: BTreeMap<Digest, Crl>,
+    pub(super) advisories: Option<InstalledAdvisories>,
 }
 
 impl TrustStore {

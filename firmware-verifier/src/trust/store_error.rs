@@ -1,5 +1,6 @@
 //! Why the trust store was not changed or cannot be read.
 
+use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
 use super::crl::CrlError;
@@ -74,6 +75,20 @@ pub enum TrustStoreError {
         /// What there is.
         old: String,
     },
+    /// Nothing goes back to older advisories.
+    #[error(
+        "advisories of {found}, given out {issued}; those installed are of {have}, given out {have_issued}"
+    )]
+    OldAdvisories {
+        /// When the newest source of those that were given came out.
+        found: Wall,
+        /// When they were given out.
+        issued: Wall,
+        /// The same of those that are installed.
+        have: Wall,
+        /// The same.
+        have_issued: Wall,
+    },
     /// A document was used as often as it may be.
     #[error("document {id} may be used {uses} time(s), and was; have a new one signed")]
     Spent {
@@ -116,6 +131,7 @@ impl TrustStoreError {
         match self {
             E::NotFound { .. } => reasons::ANCHOR_NOT_FOUND,
             E::Revoked { .. } => reasons::SIGNER_REVOKED,
+            E::OldAdvisories { .. } => reasons::ADVISORIES_OLDER,
             E::Spent { .. } => reasons::DOCUMENT_USED,
             E::Duplicate { .. }
             | E::Full { .. }

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use hal::clock::Wall;
 use serde::{Deserialize, Serialize};
 
+use super::advisories::InstalledAdvisories;
 use super::anchor::Anchor;
 use super::crl::Crl;
 use super::key::KeyId;
@@ -43,6 +44,7 @@ impl TrustStore {
             config: self.config,
             since: self.since,
             log: self.log,
+            advisories: self.advisories,
             crls: self.crls.iter().map(|(of, list)| (*of, STANDARD.encode(list.der()))).collect(),
         })
     }
@@ -84,6 +86,7 @@ fn second(bytes: &[u8]) -> Result<TrustStore, TrustStoreError> {
         config: read.config,
         since: read.since,
         log: read.log,
+        advisories: read.advisories,
         crls: read.crls.into_iter().map(list).collect::<Result<_, _>>()?,
     };
     store.check()?;
@@ -121,6 +124,9 @@ struct Document {
     /// Not there before the first change of trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<LogHead>,
+    /// Not there before the first was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    advisories: Option<InstalledAdvisories>,
     /// Revocation lists in base64, by the SHA-256 of their authority's certificate.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     crls: BTreeMap<Digest, String>,
@@ -168,6 +174,7 @@ mod tests {
             config: None,
             since: None,
             log: None,
+            advisories: None,
             crls: BTreeMap::new(),
         };
         change(&mut document);

@@ -1,6 +1,7 @@
-//! `headgate advisories`: the offline database of what vendors say of holes. None of these needs a configuration,
-//! a TPM or a running gateway.
+//! `headgate advisories`: the offline database of what vendors say of holes. Only `import`, and `show` without a file, ask
+//! the gateway; the others need no configuration, no TPM and no network.
 
+mod import;
 mod signed;
 mod words;
 
@@ -12,6 +13,7 @@ use firmware_verifier::Digest;
 use firmware_verifier::advisory::csaf::{Csaf, MAX_CSAF};
 use firmware_verifier::advisory::database::{BuildError, Builder, Database, DatabaseError, MAX_DATABASE};
 use firmware_verifier::advisory::kev::{Kev, MAX_KEV};
+use firmware_verifier::advisory::known::Advisories as Known;
 use firmware_verifier::advisory::matching::{Controller, matches_controller};
 use firmware_verifier::trust::PublicKey;
 use firmware_verifier::version::VersionScheme;
@@ -19,15 +21,19 @@ use hal::clock::{Clock, Wall};
 use hal::reason::ReasonCode;
 use serde_json::json;
 
-use super::{Said, open_image, read_at_most, read_small, unreadable, write_new};
+use super::{Context, Said, open_image, read_at_most, read_small, unreadable, write_new};
 use crate::advisories::AdvisoryFile;
-use crate::judge::Failure;
+use crate::judge::{Failure, Request};
+
+pub(super) use import::{import_words, installed_words};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Advisories {
     /// Make a database of the CSAF 2.0 files in folders; the same files give the same bytes.
     Build(Build),
-    /// What is in a database, and how old it is.
+    /// Show what a signed database brings to the gateway; with --yes, have it go by that.
+    Import(Import),
+    /// What is in a database, and how old it is; without FILE, the one that the gateway goes by.
     Show(Show),
     /// What a database says of a controller; exit code 31 or 32 when it may be affected.
     Match(Match),
@@ -59,11 +65,23 @@ pub(super) struct Build {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Show {
+pub(super) struct Import {
     /// The database.
     file: PathBuf,
+    /// The document about it, signed by approvers.
+    #[arg(long, value_name = "FILE")]
+    document: PathBuf,
+    /// Go by it.
+    #[arg(long)]
+    yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The database.
+    file: Option<PathBuf>,
     /// The signed document beside it, which is checked.
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires_all = ["key", "file"])]
     document: Option<PathBuf>,
     /// A public key whose signature counts, PEM. May be repeated; one of them is enough here.
     #[arg(long, value_name = "PEM", requires = "document")]
@@ -88,10 +106,14 @@ pub(super) struct Match {
     version_scheme: Option<VersionScheme>,
 }
 
-pub(super) fn advisories(verb: &Advisories) -> Result<Said, Failure> {
+pub(super) fn advisories(context: &Context, verb: &Advisories) -> Result<Said, Failure> {
     match verb {
+        Advisories::Import(of) => import::import(context, of),
         Advisories::Build(build) => make(build),
-        Advisories::Show(of) => show(of),
+        Advisories::Show(of) => match &of.file {
+            Some(path) => show(path, of),
+            None => context.ask(&Request::AdvisoriesShow),
+        },
         Advisories::Match(of) => find(of),
     }
 }
@@ -103,7 +125,7 @@ fn make(build: &Build) -> Result<Said, Failure> {
         match advisory(&path)? {
             Ok(csaf) => {
                 notes.extend(csaf.notes.iter().map(|note| format!("{}: {note}", path.display())));
-                builder.add(csaf).map_err(|e| failed(&e))?;
+                builder.add(csaf);
                 taken += 1;
             }
             Err((code, text)) => {
@@ -112,6 +134,8 @@ fn make(build: &Build) -> Result<Said, Failure> {
             }
         }
     }
+    refused.extend(builder.contradictions().iter().map(|e| (e.code(), e.to_string())));
+    builder.leave_out_contradictions();
     if let (Some((code, _)), false) = (refused.first(), build.leave_out) {
         let texts: Vec<&str> = refused.iter().map(|(_, text)| text.as_str()).collect();
         let text = format!(
@@ -197,8 +221,7 @@ fn files(folders: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(found)
 }
 
-fn show(of: &Show) -> Result<Said, Failure> {
-    let path = &of.file;
+fn show(path: &Path, of: &Show) -> Result<Said, Failure> {
     let database = open(path)?;
     let wrong = |e: DatabaseError| damaged(path, &e);
     let (sources, digest) = (database.sources().map_err(wrong)?, digest(path)?);
@@ -245,7 +268,7 @@ fn find(of: &Match) -> Result<Said, Failure> {
     let controller = Controller {
         vendor: &of.vendor,
         product: &of.product,
-        version: &of.version,
+        version: Some(&of.version),
         scheme: of.version_scheme,
     };
     let answer = matches_controller(&database, &controller).map_err(|e| damaged(&of.file, &e))?;
@@ -265,6 +288,14 @@ fn find(of: &Match) -> Result<Said, Failure> {
 fn open(path: &Path) -> Result<Database<AdvisoryFile>, Failure> {
     let (file, _) = open_image(path)?;
     AdvisoryFile::database(file).map_err(|e| damaged(path, &e))
+}
+
+/// A database as the gauntlet asks it.
+pub(super) fn known(path: &Path) -> Result<Known, Failure> {
+    let digest = digest(path)?;
+    let (file, _) = open_image(path)?;
+    let file = AdvisoryFile::new(file).map_err(|e| damaged(path, &e))?;
+    Known::open(Box::new(file), digest).map_err(|e| damaged(path, &e))
 }
 
 fn damaged(path: &Path, e: &DatabaseError) -> Failure {
@@ -291,7 +322,7 @@ fn age_days(current: Wall, now: Wall) -> i64 {
     (now.ms - current.ms).div_euclid(86_400_000)
 }
 
-fn scheme(text: &str) -> Result<VersionScheme, String> {
+pub(super) fn scheme(text: &str) -> Result<VersionScheme, String> {
     serde_json::from_value(text.into())
         .map_err(|_| "one of semver, dotted, date, lexical, letters, deb".to_owned())
 }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+use firmware_verifier::advisory::csaf::Score;
 use firmware_verifier::identity::{Product, Slot};
 use firmware_verifier::sbom::MAX_SBOM;
 use firmware_verifier::signature::SignatureFile;
 use firmware_verifier::trust::{Anchor, Scope, TrustStore};
-use firmware_verifier::{Gauntlet, Papers, Verdict};
+use firmware_verifier::version::VersionScheme;
+use firmware_verifier::{AdvisorySource, Gauntlet, Papers, PolicyNo, SiteAdvisories, Verdict};
 use hal::clock::{Clock, Wall};
 
 use super::{Context, Said, open_image, read_small};
@@ -34,12 +36,50 @@ pub(super) struct Verify {
     signature: Option<PathBuf>,
     #[command(flatten)]
     sbom: SbomArgs,
-    /// Version of the image, to compare by the version scheme of its controller.
-    #[arg(long, value_parser = super::typed::line, conflicts_with = "anchor")]
+    /// Version of the image, to compare by the version scheme of its controller; with --anchor, to ask --advisories for.
+    #[arg(long, value_parser = super::typed::line)]
     version: Option<String>,
+    #[command(flatten)]
+    advisories: OfAdvisories,
     /// Security version of the image, to hold against the floor of its product.
     #[arg(long, value_name = "N", conflicts_with = "anchor")]
     security_version: Option<u64>,
+}
+
+/// Advisories for a check against given keys; with --plc the gateway asks those that it goes by.
+#[derive(Debug, Args)]
+struct OfAdvisories {
+    /// Advisory database to ask for the parts in the SBOM and, with --vendor and --product, for the image itself.
+    #[arg(long, value_name = "FILE", requires = "anchor")]
+    advisories: Option<PathBuf>,
+    /// Whose product the image is for.
+    #[arg(long, value_parser = super::typed::line, requires_all = ["advisories", "product"])]
+    vendor: Option<String>,
+    /// The product, or its model or order number.
+    #[arg(long, value_parser = super::typed::line, requires_all = ["advisories", "vendor"])]
+    product: Option<String>,
+    /// How its versions count; without it, numbers with dots and letters behind.
+    #[arg(long, value_name = "SCHEME", value_parser = super::advisories::scheme, requires = "advisories")]
+    version_scheme: Option<VersionScheme>,
+}
+
+impl OfAdvisories {
+    fn product(&self) -> Result<Product, Failure> {
+        let (vendor, product) = (self.vendor.as_deref(), self.product.as_deref());
+        Product::new(vendor.unwrap_or(ANY), product.unwrap_or(ANY)).map_err(|e| Failure::usage(e.to_string()))
+    }
+
+    fn site(&self) -> Result<Option<SiteAdvisories>, Failure> {
+        let Some(path) = &self.advisories else { return Ok(None) };
+        Ok(Some(SiteAdvisories {
+            source: AdvisorySource::Known(super::advisories::known(path)?),
+            no: PolicyNo::Reject,
+            required: true,
+            until: None,
+            max_age_days: None,
+            min_score: Score::NONE,
+        }))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -162,7 +202,20 @@ pub(super) fn verify(context: &Context, v: Verify) -> Result<Said, Failure> {
             let request = Request::Verify { plc, version, security_version, signature };
             context.ask_with(&request, &v.image, sbom)
         }
-        None => against_anchors(&v.image, (signature, sbom), (&v.anchor, signer.as_ref())),
+        None if v.version.is_some() && v.advisories.advisories.is_none() => {
+            Err(Failure::usage("--version with --anchor: given keys compare no versions")
+                .next("leave out --version, or give --advisories FILE, which is asked for that version"))
+        }
+        None => {
+            let papers = Papers {
+                version: v.version,
+                scheme: v.advisories.version_scheme,
+                advisories: v.advisories.site()?,
+                ..Papers::default()
+            };
+            let of = (v.advisories.product()?, papers);
+            against_anchors(&v.image, of, (signature, sbom), (&v.anchor, signer.as_ref()))
+        }
     }
 }
 
@@ -216,6 +269,7 @@ pub(super) fn release(context: &Context, v: Release) -> Result<Said, Failure> {
 /// A one-off check with given keys: the gate's own code, but not the gate's verdict.
 fn against_anchors(
     image: &Path,
+    (product, papers): (Product, Papers),
     (signature, sbom): (Option<Vec<u8>>, Option<SbomGiven>),
     (keys, signer): (&[PathBuf], Option<&Named>),
 ) -> Result<Said, Failure> {
@@ -225,7 +279,7 @@ fn against_anchors(
     for path in keys {
         let credential = crate::judge::credential(&read_small(path)?, signer)
             .map_err(|e| Failure { text: format!("{}: {}", path.display(), e.text), ..e })?;
-        let scope = Scope::new("any", &["*"]).map_err(|e| usage(&e))?;
+        let scope = Scope::new(product.vendor(), &["*"]).map_err(|e| usage(&e))?;
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         anchors.push(Anchor::new(credential, &name, scope, now).map_err(|e| usage(&e))?);
     }
@@ -234,7 +288,7 @@ fn against_anchors(
         signature.map(|s| SignatureFile::parse(&s).map_err(|e| crate::judge::rejected(&e.rejection())));
     let request = firmware_verifier::Request {
         slot: Slot::new("none").map_err(|e| usage(&e))?,
-        product: Product::new("any", "any").map_err(|e| usage(&e))?,
+        product,
         identity: None,
         signature: signature.transpose()?,
         policy_epoch: 0,
@@ -243,7 +297,7 @@ fn against_anchors(
     };
     let sbom = sbom.as_ref();
     let sbom = crate::judge::sbom_of(sbom.map(|s| &s.file), sbom.and_then(|s| s.signature.as_ref()));
-    let papers = Papers { sbom: sbom.map_err(|r| crate::judge::rejected(&r))?, ..Papers::default() };
+    let papers = Papers { sbom: sbom.map_err(|r| crate::judge::rejected(&r))?, ..papers };
     let (mut file, size) = open_image(image)?;
     let read = |buffer: &mut [u8]| file.read(buffer);
     match walk(Gauntlet::with(request, papers, &store, now), read)
@@ -290,5 +344,7 @@ fn window(text: &str) -> Result<(Wall, Wall), String> {
 const BESIDE: [&str; 6] = [".minisig", ".sig", ".bundle", ".sigstore.json", ".intoto.jsonl", ".p7s"];
 /// What an image can be.
 const CLASSES: [&str; 2] = ["firmware", "program"];
+/// Vendor and product where none is named.
+const ANY: &str = "any";
 /// In place of a controller, for an image that was checked against given keys.
 pub(super) const NO_PLC: &str = "none: checked against the given keys only, not a verdict of the gate";

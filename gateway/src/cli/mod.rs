@@ -123,7 +123,7 @@ enum Verb {
     /// Evidence for an auditor about a period.
     #[command(subcommand)]
     Report(report::Reports),
-    /// What vendors say of holes in their products: make a database, look into it, ask it about a controller.
+    /// What vendors say of holes in their products: make a database, look into it, ask it, have the gateway go by it.
     #[command(subcommand)]
     Advisories(advisories::Advisories),
     /// Alarms.
@@ -221,7 +221,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Audit(v) => audit::audit(context, v),
         Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Report(v) => report::report(context, v),
-        Verb::Advisories(v) => advisories::advisories(&v),
+        Verb::Advisories(v) => advisories::advisories(context, &v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, v),
         Verb::Sim(v) => sim::sim(&v),
@@ -304,7 +304,7 @@ impl Context {
         let mut intake = judge.vault.intake(len)?;
         intake.write_from(&mut file)?;
         judge
-            .ask_with(request.clone(), Brought { image: Some(intake), sbom })
+            .ask_with(request.clone(), Brought { image: Some(intake), sbom, database: None })
             .map(|a| Said::Answer(Box::new(a)))
     }
 }

@@ -153,7 +153,7 @@ fn stages(evidence: &[EvidenceRow]) -> String {
         let (stage, outcome, found) = (text(row, "stage"), text(row, "outcome"), text(row, "found"));
         let code = row.0["code"].as_str().map_or(String::new(), |code| format!("{code}: "));
         let age = row.0["input_age_s"].as_u64().map_or(String::new(), |s| format!(", {} old", age_words(s)));
-        format!("  {stage:<11} {outcome:<10} {code}{found}{age}\n")
+        format!("  {stage:<15} {outcome:<10} {code}{found}{age}\n")
     };
     evidence.iter().map(line).collect()
 }
@@ -209,6 +209,8 @@ fn words(answer: &Answered) -> String {
         Answered::Tickets { tickets } => super::ticket::words(tickets),
         Answered::Trust(store) => super::trust::store_words(store),
         Answered::TrustChanges(changes) => super::trust::changes_words(changes),
+        Answered::AdvisoryImport(row) => super::advisories::import_words(row),
+        Answered::Advisories(row) => super::advisories::installed_words(row),
         Answered::Document { document } => document.clone(),
         Answered::BootStates { epoch, approvals } => boot_words(*epoch, approvals),
         Answered::ApprovalRequest { request } => request.clone(),

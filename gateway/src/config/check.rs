@@ -191,11 +191,8 @@ fn plc(raw: &file::Plc, zones: &[file::Zone], shelf: &Shelf) -> Checked<Plc> {
         enforce: raw.mode == Mode::Enforce,
         approvals,
         sbom_required: zone.is_some_and(|zone| zone.sbom == file::Sbom::Required),
-        policy_no: zone.map_or(PolicyNo::Reject, |zone| match zone.policy {
-            file::PolicyNo::Reject => PolicyNo::Reject,
-            file::PolicyNo::Hold => PolicyNo::Hold,
-            file::PolicyNo::Warn => PolicyNo::Warn,
-        }),
+        policy_no: zone.map_or(PolicyNo::Reject, |zone| super::advisories::no(zone.policy)),
+        advisories: super::advisories::check(zone)?,
         routes,
         regime,
         permissive: raw.permissive.as_ref().map(workflow::permissive).transpose()?,

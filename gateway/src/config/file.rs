@@ -73,9 +73,12 @@ pub(super) struct Zone {
     pub(super) sbom: Sbom,
     #[serde(default)]
     pub(super) policy: PolicyNo,
+    pub(super) vulnerabilities: Option<PolicyNo>,
+    pub(super) vulnerabilities_min_score: Option<f64>,
+    pub(super) advisories_max_age_days: Option<u16>,
 }
 
-/// What the no of the policy means.
+/// What a no means: of the policy, or of the advisories.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum PolicyNo {

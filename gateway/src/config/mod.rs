@@ -18,6 +18,7 @@ use crate::protocol::modbus::profile::Profile;
 use crate::shield::allow::AllowList;
 use crate::transfer::engine::Way;
 
+mod advisories;
 pub mod approved;
 mod bus;
 mod check;
@@ -33,6 +34,7 @@ mod signal;
 pub mod weakening;
 mod workflow;
 
+pub use advisories::Advisories;
 pub use approved::Standing;
 pub use bus::{Bus, Level};
 pub use effective::Effective;
@@ -121,6 +123,8 @@ pub struct Plc {
     pub sbom_required: bool,
     /// What the no of the site's policy means for it.
     pub policy_no: PolicyNo,
+    /// What follows from known holes.
+    pub advisories: Advisories,
     /// Its conduits.
     pub routes: Vec<Route>,
     /// How it says in which regime it runs, if it has several.

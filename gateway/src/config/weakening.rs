@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use firmware_verifier::PolicyNo;
 
-use super::{Config, Plc, Route, Tpm};
+use super::{Advisories, Config, Plc, Route, Tpm};
 use crate::protocol::modbus::profile::Profile;
 use crate::shield::allow::{AllowList, Rule};
 use crate::transfer::engine::Way;
@@ -102,6 +102,7 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
         approvals,
         sbom_required,
         policy_no,
+        advisories,
         permissive,
     } = old;
     let at = |name: &str| format!("{key}.{name}");
@@ -130,14 +131,10 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
     if *sbom_required && !new.sbom_required {
         found.add(&at("sbom"), "images without a list of their parts are let through");
     }
-    let laxness = |no: PolicyNo| match no {
-        PolicyNo::Reject => 0,
-        PolicyNo::Hold => 1,
-        PolicyNo::Warn => 2,
-    };
     if laxness(new.policy_no) > laxness(*policy_no) {
         found.add(&at("policy"), "less follows from the policy's no");
     }
+    of_advisories(&at, *advisories, new.advisories, found);
     if permissive.is_some() {
         found.changed(
             &at("permissive"),
@@ -149,6 +146,30 @@ fn of_plc(key: &str, old: &Plc, new: &Plc, found: &mut Found) {
     match (routes.as_slice(), new.routes.as_slice()) {
         ([old], [new]) => of_route(key, old, new, found),
         _ => found.add(&at("route"), "other routes lead to it"),
+    }
+}
+
+fn of_advisories(at: &impl Fn(&str) -> String, old: Advisories, new: Advisories, found: &mut Found) {
+    let Advisories { no, required, max_age_days, min_score } = old;
+    if laxness(new.no) > laxness(no) {
+        found.add(&at("vulnerabilities"), "less follows from a known hole");
+    }
+    if required && !new.required {
+        found.add(&at("vulnerabilities"), "images pass without an advisory database");
+    }
+    if new.min_score > min_score {
+        found.add(&at("vulnerabilities_min_score"), &format!("{}, was {min_score}", new.min_score));
+    }
+    let days = |days: Option<u16>| days.map(|days| Duration::from_secs(u64::from(days) * 86_400));
+    found.longer(&at("advisories_max_age_days"), days(max_age_days), days(new.max_age_days));
+}
+
+/// How much lets through.
+fn laxness(no: PolicyNo) -> u8 {
+    match no {
+        PolicyNo::Reject => 0,
+        PolicyNo::Hold => 1,
+        PolicyNo::Warn => 2,
     }
 }
 
@@ -324,6 +345,9 @@ deny contains m if m := input.nothing
 [[zone]]
 id = "wet-well"
 sbom = "required"
+vulnerabilities = "hold"
+vulnerabilities_min_score = 4.0
+advisories_max_age_days = 30
 [[plc]]
 id = "pump-3"
 zone = "wet-well"
@@ -370,6 +394,8 @@ source = { kind = "modbus", target = "192.0.2.30:502", unit = 1, register = 3000
 lasts_s = 3600
 "#;
 
+    const HOLES: &str = "vulnerabilities = \"hold\"";
+
     fn parse(text: &str) -> Config {
         Config::parse(&[("headgate.toml".into(), text.into())], Path::new("/etc/headgate")).unwrap()
     }
@@ -391,10 +417,43 @@ lasts_s = 3600
             ("data = \"data\"", "data = \"other\"", &["gateway.data"]),
             ("[0, 2, 4, 7]", "[0, 2, 4, 8]", &["tpm.pcrs"]),
             ("recheck_s = 60", "recheck_s = 61", &["tpm.recheck_s"]),
-            ("zone = \"wet-well\"\n", "", &["plc.pump-3.zone", "plc.pump-3.sbom"]),
+            (
+                "zone = \"wet-well\"\n",
+                "",
+                &[
+                    "plc.pump-3.zone",
+                    "plc.pump-3.sbom",
+                    "plc.pump-3.vulnerabilities",
+                    "plc.pump-3.advisories_max_age_days",
+                ],
+            ),
             ("sbom = \"required\"", "sbom = \"optional\"", &["plc.pump-3.sbom", "zone.wet-well.sbom"]),
             ("sbom = \"required\"\n", "", &["plc.pump-3.sbom", "zone.wet-well.sbom"]),
             ("sbom = \"required\"\n", "sbom = \"required\"\npolicy = \"hold\"\n", &["plc.pump-3.policy"]),
+            (
+                HOLES,
+                "vulnerabilities = \"warn\"",
+                &["plc.pump-3.vulnerabilities", "zone.wet-well.vulnerabilities"],
+            ),
+            (
+                "vulnerabilities = \"hold\"\nvulnerabilities_min_score = 4.0\nadvisories_max_age_days = 30\n",
+                "",
+                &[
+                    "plc.pump-3.vulnerabilities",
+                    "plc.pump-3.advisories_max_age_days",
+                    "zone.wet-well.advisories_max_age_days",
+                ],
+            ),
+            (
+                "min_score = 4.0",
+                "min_score = 4.1",
+                &["plc.pump-3.vulnerabilities_min_score", "zone.wet-well.vulnerabilities_min_score"],
+            ),
+            (
+                "max_age_days = 30",
+                "max_age_days = 31",
+                &["plc.pump-3.advisories_max_age_days", "zone.wet-well.advisories_max_age_days"],
+            ),
             ("input.image.size > 0", "input.image.size > 1", &["policy"]),
             ("expires = \"2027-01-31\"", "expires = \"2027-02-01\"", &["policy.expires"]),
             ("expires = \"2027-01-31\"\n", "", &["policy.expires"]),

@@ -98,6 +98,7 @@ impl Judge {
         checks.push(self.files_check());
         checks.extend([self.permissions(), self.space(), clock(self.now())]);
         checks.extend(self.certificate_check());
+        checks.extend(self.advisories_check());
         checks.extend(self.broker(&status));
         checks.extend(status.plcs.iter().flat_map(controller));
         checks.push(alarms(&status));

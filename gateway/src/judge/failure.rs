@@ -79,6 +79,18 @@ impl From<crate::vault::VaultError> for Failure {
     }
 }
 
+impl From<crate::advisories::IntakeError> for Failure {
+    fn from(e: crate::advisories::IntakeError) -> Failure {
+        use crate::advisories::IntakeError as E;
+        match e {
+            E::TooLarge { .. } => Failure::usage(e.to_string()),
+            E::Full { .. } => Failure::new(crate::reasons::DISK_FULL, e.to_string()),
+            E::Store(e) => e.into(),
+            _ => Failure::internal(e.to_string()),
+        }
+    }
+}
+
 impl From<hal::store::StoreError> for Failure {
     fn from(e: hal::store::StoreError) -> Failure {
         if e.is_full() {

@@ -138,6 +138,7 @@ impl Judge {
     fn unseal(&mut self) -> Result<Gate, Refusal> {
         let (unsealed, trust) = self.unsealed()?;
         self.prove_configuration(&trust)?;
+        self.load_advisories(&trust);
         Ok(Gate::Open {
             key: unsealed.key,
             trust: Box::new(trust),

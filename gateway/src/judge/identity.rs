@@ -125,6 +125,7 @@ impl Judge {
             self.raise_floor(plc, case, digest);
         }
         self.end_case(plc, case, CaseState::Done, None, text);
+        self.tell_affected(plc);
         if let Some(digest) = digest {
             self.close_ready(plc, &digest, CaseState::Done, &format!("delivered by {case}"));
         }

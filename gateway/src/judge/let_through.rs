@@ -129,6 +129,12 @@ impl Judge {
             }
             Warrant::Verified(_) | Warrant::BreakGlass(_) => None,
         };
+        // Nobody verified the others by it.
+        let asked = verified.and_then(|_| self.advisories.digest());
+        let asked = asked.map(|digest| Resource {
+            uri: "headgate:advisories".into(),
+            digest: Sha256 { sha256: digest.to_hex() },
+        });
         let others = verified.into_iter().flat_map(|v| v.signers().skip(1)).take(MAX_APPROVERS - 1);
         let release = release::get(&self.db.rows(), &digest, plc).ok().flatten();
         let known = LetThrough {
@@ -140,7 +146,7 @@ impl Judge {
             basis: verified.map(|v| v.basis()),
             break_glass: broken_glass(released),
             program,
-            attestations: sidecar.attached.iter().map(attestation).collect(),
+            attestations: sidecar.attached.iter().map(attestation).chain(asked).collect(),
             stages: released.evidence.iter().take(MAX_STAGES).map(stage).collect(),
             release: release.map(|release| self.terms(release)),
             policy_epoch: verified.map_or(POLICY_EPOCH, |v| v.policy_epoch()),

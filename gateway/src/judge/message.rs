@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use super::rows;
+use crate::advisories::DatabaseIntake;
 use crate::proxy::pump::News;
 use crate::vault::ImageIntake;
 
@@ -51,6 +52,8 @@ pub struct Brought {
     pub image: Option<ImageIntake>,
     /// The list of its parts.
     pub sbom: Option<SbomGiven>,
+    /// An advisory database.
+    pub database: Option<DatabaseIntake>,
 }
 
 /// A list of parts as it was given.
@@ -290,6 +293,15 @@ pub enum Request {
         /// Why.
         reason: String,
     },
+    /// Show what an advisory database (sent behind this line) brings, and with `yes` go by it.
+    AdvisoriesImport {
+        /// The approvers' leave to go by it: a DSSE envelope.
+        document: String,
+        /// Whether it is accepted.
+        yes: bool,
+    },
+    /// The advisory database that is gone by.
+    AdvisoriesShow,
     /// Install an approval of a boot state.
     TrustApprove {
         /// The approval file.
@@ -490,6 +502,10 @@ pub enum Answered {
     Trust(Box<rows::TrustRow>),
     /// What a trust bundle changes.
     TrustChanges(rows::ChangesRow),
+    /// What an advisory database brings.
+    AdvisoryImport(Box<rows::AdvisoryImportRow>),
+    /// The advisory database that is gone by.
+    Advisories(Box<rows::AdvisoriesRow>),
     /// A document to be signed elsewhere.
     Document {
         /// The DSSE envelope, without signatures.

@@ -4,7 +4,9 @@ use firmware_verifier::dsse::Envelope;
 use firmware_verifier::identity::Slot;
 use firmware_verifier::sbom::SbomFile;
 use firmware_verifier::signature::SignatureFile;
-use firmware_verifier::{Evidence, Gauntlet, Papers, Rejection, Request, SitePolicy, Verdict, Verified};
+use firmware_verifier::{
+    Evidence, Gauntlet, Papers, Rejection, Request, SiteAdvisories, SitePolicy, Verdict, Verified,
+};
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
 
@@ -85,9 +87,22 @@ impl Judge {
         Err(refusal(why::IMAGE_TOO_LARGE, None, format!("an image of {size} bytes"), expected))
     }
 
-    /// The one way to a verdict. Revocations, thresholds and floors are those of the trust store as it is now.
+    /// The one way to a verdict. Revocations, thresholds, floors and advisories are those of the trust store as it is now.
     pub(super) fn run_gauntlet(
         &self,
+        plc: &str,
+        papers: (&Sidecar, Option<Leave>),
+        image: &mut VaultImage,
+        expires: Wall,
+    ) -> Result<Verdict, Refusal> {
+        let advisories = self.plc(plc).ok().map(|plc| self.site_advisories(plc));
+        self.run_gauntlet_by(advisories, plc, papers, image, expires)
+    }
+
+    /// As [`Judge::run_gauntlet`], by these advisories.
+    pub(super) fn run_gauntlet_by(
+        &self,
+        advisories: Option<SiteAdvisories>,
         plc: &str,
         (sidecar, leave): (&Sidecar, Option<Leave>),
         image: &mut VaultImage,
@@ -118,6 +133,7 @@ impl Judge {
             downgrade: leave.map(|leave| leave.ticket),
             sbom,
             sbom_required: plc_config.sbom_required,
+            advisories,
             policy: Some(SitePolicy {
                 policy: self.config.policy.policy.clone(),
                 until: self.config.policy.until,

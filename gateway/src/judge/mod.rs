@@ -19,6 +19,7 @@ use crate::state::{Db, Lock, StateError};
 use crate::transfer::event::{CaseId, Refusal};
 use crate::vault::{Limits, Vault};
 
+mod advisories;
 pub mod alarm;
 mod attest;
 mod backup;
@@ -66,6 +67,7 @@ mod unverified;
 mod walk;
 mod witness;
 
+pub(crate) use advisories::words as affected_words;
 pub(crate) use book::CHECKPOINT_TOPIC;
 pub use break_glass::TicketRow;
 pub(crate) use configuration::settle_change;
@@ -91,6 +93,7 @@ const DIRS: &[&str] = &[
     crate::audit::DIR,
     book::ASIDE,
     receipt::DIR,
+    crate::advisories::DIR,
     crate::signals::DIR,
     crate::signals::bus::DIR,
 ];
@@ -120,6 +123,8 @@ pub struct Judge {
     unsure: HashMap<String, CaseId>,
     /// The last case of each controller that was only observed, and when it ended.
     observed: HashMap<String, (CaseId, hal::clock::Mono)>,
+    /// The advisory database that is gone by.
+    advisories: advisories::Standing,
     /// Whether the configuration that runs was found to be the approved one since the start.
     config_proven: bool,
     feed: Option<Arc<tokio::sync::Notify>>,
@@ -184,6 +189,7 @@ impl Judge {
             progress: HashMap::new(),
             unsure: HashMap::new(),
             observed: HashMap::new(),
+            advisories: advisories::Standing::default(),
             config_proven: false,
             feed: None,
             signals: None,
@@ -195,6 +201,11 @@ impl Judge {
     /// Begins to take an image of `len` bytes into the vault; [`Judge::ask`] decides what becomes of it.
     pub fn intake(&self, len: u64) -> Result<crate::vault::ImageIntake, Failure> {
         Ok(self.vault.intake(len)?)
+    }
+
+    /// Begins to take an advisory database of `len` bytes; [`Judge::ask_with`] decides what becomes of it.
+    pub fn database_intake(&self, len: u64) -> Result<crate::advisories::DatabaseIntake, Failure> {
+        Ok(crate::advisories::DatabaseIntake::new(&self.store, len)?)
     }
 
     /// Names the conduits of a running gateway, in the order their news are numbered.

@@ -249,6 +249,81 @@ pub struct ChangeRow {
     pub text: String,
 }
 
+/// An advisory database that was brought, beside the one that is gone by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AdvisoryImportRow {
+    /// Whether it was accepted, or only looked at.
+    pub applied: bool,
+    /// What was brought.
+    pub brought: AdvisoryRow,
+    /// Who has signed it.
+    pub signed_by: Vec<String>,
+    /// What is gone by without it.
+    pub installed: Option<AdvisoryRow>,
+    /// What runs or lies here that has, or may have, a hole by it.
+    pub affected: Vec<AffectedRow>,
+}
+
+/// The advisory database that is gone by.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AdvisoriesRow {
+    /// Which it is; nothing before the first.
+    pub installed: Option<AdvisoryRow>,
+    /// Why it cannot be asked.
+    pub unreadable: Option<String>,
+    /// Why it is too old, in which zone.
+    pub stale: Vec<String>,
+    /// What runs here and has, or may have, a hole by its version.
+    pub affected: Vec<AffectedRow>,
+}
+
+/// An advisory database.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AdvisoryRow {
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// When its newest source came out.
+    pub current: Wall,
+    /// How many days ago that was.
+    pub age_days: i64,
+    /// When it ends that one may go by it.
+    pub expires: Wall,
+    /// How many holes it tells of; nothing where it cannot be read.
+    pub holes: Option<u64>,
+    /// How many advisories each source gave, and when the last came out.
+    pub sources: Vec<SourceRow>,
+    /// How many files it was built without although they were given.
+    pub left_out: u32,
+}
+
+/// Where advisories came from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SourceRow {
+    /// The publisher.
+    pub name: String,
+    /// How many advisories.
+    pub count: u32,
+    /// When the last of them came out.
+    pub newest: Wall,
+}
+
+/// Firmware with a known hole, or with one that nobody can rule out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AffectedRow {
+    /// The controller.
+    pub plc: String,
+    /// `runs`, or `staged` for it.
+    pub what: String,
+    /// SHA-256 of the image, where it is here.
+    pub image: Option<String>,
+    /// Its version, where one is known.
+    pub version: Option<String>,
+    /// The reason.
+    pub code: ReasonCode,
+    /// Which holes.
+    pub text: String,
+}
+
 /// A trust anchor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct AnchorRow {

@@ -29,7 +29,7 @@ impl Judge {
             self.not_safety(plc)?;
         }
         self.gate_open().map_err(gate_failure)?;
-        self.plc(plc)?;
+        sidecar.plc = Some(self.plc(plc)?.slot.as_str().to_owned());
         if let Some(signature) = &signature {
             SignatureFile::parse(signature).map_err(|e| rejected(&e.rejection()))?;
             sidecar.attached.insert(SIGNATURE.into(), Attached(signature.clone()));

@@ -58,6 +58,7 @@ pub fn run(mut judge: Judge, mut mail: Receiver<Message>) {
         judge.keep_book();
         judge.keep_receipts();
         judge.keep_break_glass();
+        judge.tell_advisories();
         // However much mail there is: a proof that is due is not put off.
         if judge.recheck_in().is_zero() {
             judge.end_overdue_holds();
@@ -112,12 +113,12 @@ impl Judge {
 
     /// Carries out one request of a command that comes with no more than an image.
     pub fn ask(&mut self, request: Request, image: Option<ImageIntake>) -> Result<Answered, Failure> {
-        self.ask_with(request, Brought { image, sbom: None })
+        self.ask_with(request, Brought { image, ..Brought::default() })
     }
 
     /// Carries out one request of a command.
     pub fn ask_with(&mut self, request: Request, brought: Brought) -> Result<Answered, Failure> {
-        let Brought { image, sbom } = brought;
+        let Brought { image, sbom, database } = brought;
         let need = |image: Option<ImageIntake>| {
             image.ok_or_else(|| Failure::usage("no image came with the request"))
         };
@@ -162,6 +163,11 @@ impl Judge {
             }
             Request::TrustCrl { list } => self.trust_crl(&list),
             Request::TrustImport { bundle, yes } => self.trust_import(&bundle, yes),
+            Request::AdvisoriesShow => self.advisories_show(),
+            Request::AdvisoriesImport { document, yes } => {
+                let database = database.ok_or_else(|| Failure::usage("no database came with the request"))?;
+                self.advisories_import(&document, database, yes)
+            }
             Request::TrustRevoke { what, reason } => self.trust_revoke(&what, &reason),
             Request::TrustRemove { id } => self.trust_remove(&id),
             Request::TrustApprove { approval } => self.approve_boot_state(&approval),

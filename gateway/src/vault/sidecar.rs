@@ -22,6 +22,9 @@ pub struct Sidecar {
     /// The security version its bringer stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_version: Option<u64>,
+    /// The controller that it was staged for last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plc: Option<String>,
     /// It is everyday logic, which nobody signs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub program: bool,

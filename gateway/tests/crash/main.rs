@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod advisories;
 mod commands;
 mod replace;
 mod spent;

@@ -16,7 +16,7 @@ use hal::clock::{Clock, Wall};
 use super::world::{World, alone, approver, copy, cut_everywhere, digest, image, released};
 
 /// A document of this site for a day.
-fn paper<C: Content>(id: u8, content: C) -> Envelope {
+pub(crate) fn paper<C: Content>(id: u8, content: C) -> Envelope {
     let now = Clock::system().wall();
     let document = Document {
         content,

@@ -109,6 +109,9 @@ impl std::fmt::Display for Status {
 pub struct Score(u8);
 
 impl Score {
+    /// The lowest there is.
+    pub const NONE: Score = Score(0);
+
     /// 0.0 to 10.0; anything else is none.
     pub fn new(base: f64) -> Option<Score> {
         // In range, so that nothing is cut off.
@@ -123,6 +126,17 @@ impl Score {
     /// In tenths.
     pub fn tenths(self) -> u8 {
         self.0
+    }
+
+    /// In words: CVSS 3.1 section 5, which 4.0 keeps.
+    pub fn severity(self) -> &'static str {
+        match self.0 {
+            0 => "none",
+            1..40 => "low",
+            40..70 => "medium",
+            70..90 => "high",
+            _ => "critical",
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Making the database: parsed sources go in, bytes come out, the same ones in whatever order.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use hal::clock::Wall;
@@ -23,8 +24,8 @@ const BLOCK_WEIGHT: usize = 8;
 /// Gathers sources.
 #[derive(Debug, Default)]
 pub struct Builder {
-    /// By publisher and id, the newest version of each.
-    advisories: BTreeMap<(String, String), Csaf>,
+    /// By publisher and id, the newest version of each; several where they have one date and contradict each other.
+    advisories: BTreeMap<(String, String), Vec<Csaf>>,
     /// Entries that came from no CSAF document, with what is said of products.
     others: Vec<(Entry, Vec<(Key, Block)>)>,
     kev: Option<Kev>,
@@ -38,18 +39,28 @@ impl Builder {
     }
 
     /// Takes an advisory in; of two versions the one that came out later stays.
-    pub fn add(&mut self, csaf: Csaf) -> Result<(), BuildError> {
-        let key = (csaf.namespace.clone(), csaf.id.clone());
-        match self.advisories.get(&key) {
-            Some(other) if other.released.ms > csaf.released.ms => Ok(()),
-            Some(other) if other.released.ms == csaf.released.ms && *other != csaf => {
-                Err(BuildError::Twice { id: csaf.id, released: csaf.released })
-            }
-            _ => {
-                self.advisories.insert(key, csaf);
-                Ok(())
-            }
+    pub fn add(&mut self, csaf: Csaf) {
+        let newest = self.advisories.entry((csaf.namespace.clone(), csaf.id.clone())).or_default();
+        match newest.first().map(|other| other.released.ms.cmp(&csaf.released.ms)) {
+            Some(Ordering::Greater) => {}
+            Some(Ordering::Equal) if newest.contains(&csaf) => {}
+            Some(Ordering::Equal) => newest.push(csaf),
+            Some(Ordering::Less) | None => *newest = vec![csaf],
         }
+    }
+
+    /// Advisories of which nobody can tell which contents count: [`Builder::finish`] refuses them.
+    pub fn contradictions(&self) -> Vec<BuildError> {
+        let twice = |csaf: &Csaf| BuildError::Twice { id: csaf.id.clone(), released: csaf.released };
+        let several = self.advisories.values().filter(|versions| versions.len() > 1);
+        several.filter_map(|versions| versions.first()).map(twice).collect()
+    }
+
+    /// Leaves those out, each of their contents as one file.
+    pub fn leave_out_contradictions(&mut self) {
+        let several: usize = self.advisories.values().map(Vec::len).filter(|len| *len > 1).sum();
+        self.advisories.retain(|_, versions| versions.len() == 1);
+        self.left_out = self.left_out.saturating_add(u32::try_from(several).unwrap_or(u32::MAX));
     }
 
     /// Takes an entry in, with the products that something is said of; the entry references inside are filled in.
@@ -72,9 +83,12 @@ impl Builder {
         if self.advisories.is_empty() && self.others.is_empty() {
             return Err(BuildError::Empty);
         }
+        if let Some(twice) = self.contradictions().pop() {
+            return Err(twice);
+        }
         let sources = self.sources();
         let mut parts = Parts { out: vec![0; HEADER], postings: BTreeMap::new(), entries: 0, said: 0 };
-        for csaf in self.advisories.values() {
+        for csaf in self.advisories.values().flatten() {
             parts.advisory(csaf, self.kev.as_ref())?;
         }
         let mut others = self.others;
@@ -94,7 +108,8 @@ impl Builder {
 
     fn sources(&self) -> Vec<Source> {
         let mut all: BTreeMap<&str, (u32, i64)> = BTreeMap::new();
-        let of_csaf = self.advisories.values().map(|csaf| (csaf.publisher.as_str(), csaf.released.ms));
+        let of_csaf =
+            self.advisories.values().flatten().map(|csaf| (csaf.publisher.as_str(), csaf.released.ms));
         let of_others = self.others.iter().map(|(entry, _)| (entry.publisher.as_str(), entry.released.ms));
         for (name, released) in of_csaf.chain(of_others) {
             let (count, newest) = all.entry(name).or_default();
@@ -303,7 +318,9 @@ pub enum BuildError {
     #[error("no advisory to build from; give folders with CSAF 2.0 files (*.json)")]
     Empty,
     /// Which of two counts is not known.
-    #[error("advisory {id:?} of {released} is there twice, with different contents; remove one of the files")]
+    #[error(
+        "advisory {id:?} of {released} is there twice, with different contents; remove the files that do not count"
+    )]
     Twice {
         /// Its id.
         id: String,

@@ -54,6 +54,16 @@ impl ReadAt for &[u8] {
     }
 }
 
+impl<R: ReadAt + ?Sized> ReadAt for Box<R> {
+    fn len(&self) -> u64 {
+        (**self).len()
+    }
+
+    fn read_at(&self, at: u64, into: &mut [u8]) -> Result<(), DatabaseError> {
+        (**self).read_at(at, into)
+    }
+}
+
 /// An opened database.
 #[derive(Debug)]
 pub struct Database<R> {

@@ -2,14 +2,14 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::advisory::csaf::Stated;
 use crate::advisory::csaf::tests::{document, hole, parse, tree};
+use crate::advisory::csaf::{Csaf, Stated};
 use crate::advisory::kev::Kev;
 use crate::digest::Digest;
 
 fn builder() -> Builder {
     let mut builder = Builder::new();
-    builder.add(parse(&document(tree(), hole(json!({ "known_affected": ["cpu-old"] })))).unwrap()).unwrap();
+    builder.add(parse(&document(tree(), hole(json!({ "known_affected": ["cpu-old"] })))).unwrap());
     builder
 }
 
@@ -56,7 +56,7 @@ fn the_same_sources_give_the_same_bytes_in_any_order_and_the_newest_version_of_e
     let all = [version("2026-03-04", "CVE-2026-1"), other(), version("2026-03-05", "CVE-2026-2")];
     let build = |order: [usize; 3]| {
         let mut builder = Builder::new();
-        order.into_iter().for_each(|n| builder.add(all[n].clone()).unwrap());
+        order.into_iter().for_each(|n| builder.add(all[n].clone()));
         builder.finish().unwrap()
     };
     let bytes = build([0, 1, 2]);
@@ -64,11 +64,43 @@ fn the_same_sources_give_the_same_bytes_in_any_order_and_the_newest_version_of_e
     assert_eq!(Digest::of(&bytes), Digest::of(&build([1, 2, 0])));
     assert!(!String::from_utf8_lossy(&bytes).contains("CVE-2026-1"), "an older version was kept");
     let mut builder = Builder::new();
-    builder.add(version("2026-03-04", "CVE-2026-1")).unwrap();
-    builder.add(version("2026-03-04", "CVE-2026-1")).unwrap();
-    let refused = builder.add(version("2026-03-04", "CVE-2026-2"));
-    assert!(matches!(refused, Err(BuildError::Twice { .. })));
+    builder.add(version("2026-03-04", "CVE-2026-1"));
+    builder.add(version("2026-03-04", "CVE-2026-1"));
+    assert!(builder.contradictions().is_empty(), "the same file twice");
     assert!(matches!(Builder::new().finish(), Err(BuildError::Empty)));
+}
+
+#[test]
+fn two_contents_of_one_advisory_are_refused_or_left_out_in_any_order_until_a_later_one_settles_it() {
+    let version = |id: &str, release: &str, cve: &str| {
+        let mut value = document(tree(), hole(json!({ "known_affected": ["cpu-old"] })));
+        value["document"]["tracking"]["id"] = json!(id);
+        value["document"]["tracking"]["current_release_date"] = json!(release);
+        value["vulnerabilities"][0]["cve"] = json!(cve);
+        parse(&value).unwrap()
+    };
+    let (one, two) = (version("A", "2026-03-04", "CVE-2026-1"), version("A", "2026-03-04", "CVE-2026-2"));
+    let older = version("A", "2026-03-03", "CVE-2026-3");
+    let other = version("B", "2026-03-04", "CVE-2026-4");
+    let built = |order: [&Csaf; 4]| {
+        let mut builder = Builder::new();
+        order.into_iter().for_each(|csaf| builder.add(csaf.clone()));
+        assert_eq!(builder.contradictions().len(), 1);
+        builder.leave_out_contradictions();
+        builder.finish().unwrap()
+    };
+    let bytes = built([&one, &two, &older, &other]);
+    assert_eq!(bytes, built([&older, &other, &two, &one]));
+    let database = Database::open(bytes.as_slice()).unwrap();
+    assert_eq!((database.entries(), database.left_out()), (1, 2), "the older one does not come back");
+
+    let mut builder = Builder::new();
+    [&one, &two, &other].into_iter().for_each(|csaf| builder.add(csaf.clone()));
+    builder.add(version("A", "2026-03-05", "CVE-2026-5"));
+    assert!(builder.contradictions().is_empty());
+    let mut builder = Builder::new();
+    [one, two].into_iter().for_each(|csaf| builder.add(csaf));
+    assert!(matches!(builder.finish(), Err(BuildError::Twice { .. })));
 }
 
 #[test]

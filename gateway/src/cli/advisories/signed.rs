@@ -8,9 +8,7 @@ use firmware_verifier::document::{
     ANY_GATEWAY, AdvisoryRelease, Document, DocumentError, DocumentId, Moment,
 };
 use firmware_verifier::dsse::Envelope;
-use firmware_verifier::reasons::{
-    DOCUMENT_ELSEWHERE, DOCUMENT_EXPIRED, DOCUMENT_NOT_SIGNED, SIGNATURE_MISMATCH,
-};
+use firmware_verifier::reasons::{DOCUMENT_EXPIRED, DOCUMENT_NOT_SIGNED};
 use firmware_verifier::trust::PublicKey;
 use hal::clock::Wall;
 use hal::reason::ReasonCode;
@@ -60,16 +58,8 @@ pub(super) fn check(
         return Err(fail(DOCUMENT_NOT_SIGNED, "signed by none of the keys that were given".into()));
     }
     let document = Document::<AdvisoryRelease>::parse(envelope.payload()).map_err(refused)?;
-    let AdvisoryRelease { current: stated, database: named } = document.content;
-    if named != database {
-        return Err(fail(SIGNATURE_MISMATCH, format!("is of database {named}, and the file is {database}")));
-    }
-    if stated != Moment::new(current) {
-        return Err(fail(
-            DOCUMENT_ELSEWHERE,
-            format!("says its sources are of {stated}, and the file {current}"),
-        ));
-    }
+    let is_of = document.content.is_of(database, current);
+    is_of.map_err(|r| fail(r.code, format!("found {}, expected {}", r.found, r.expected)))?;
     if !now.trusted || now.ms >= document.expires.wall().ms || now.ms + SKEW_MS < document.issued.wall().ms {
         let text = format!("counts from {} to {}, and it is {now}", document.issued, document.expires);
         return Err(fail(DOCUMENT_EXPIRED, text));

@@ -19,7 +19,8 @@ pub(super) fn exit(answer: &Answer) -> u8 {
 
 /// The answer on a terminal.
 pub(super) fn answer(controller: &Controller<'_>, answer: &Answer) -> String {
-    let Controller { vendor, product, version, .. } = controller;
+    let Controller { vendor, product, .. } = controller;
+    let version = controller.version.unwrap_or("of unknown version");
     let mut out = match (answer.is_known, answer.is_vendor_known) {
         (false, Some(false)) => {
             return format!("no advisory here names {vendor:?}: nothing is known of {product:?}\n");
