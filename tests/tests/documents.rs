@@ -22,6 +22,7 @@ fn every_key_of_the_configuration_is_described() {
         "[mqtt]",
         "[[signal]]",
         "[[signal]]\nsource = { kind = \"iio\" }",
+        "[[signal]]\nsource = { kind = \"gpio\" }",
         "[[signal]]\n[signal.loop]",
         "[[signal]]\n[signal.reported]",
         "[[bus]]",

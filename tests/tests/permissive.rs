@@ -119,3 +119,30 @@ fn the_controller_does_not_hold_its_own_key_and_a_recording_is_none() {
     let (code, text) = bench.refused(&["config", "check"]);
     assert!(code == 2 && text.contains("there is no [[signal]] \"key\""), "{code} {text}");
 }
+
+#[test]
+fn a_key_on_a_digital_input_is_taken_and_a_chip_that_is_not_there_is_no_key() {
+    let mut bench = Bench::new();
+    let plc = bench.controller("pump-3", "generic-file-record", "match", &image()[..4096]);
+    bench.reconfigure(
+        "[[plc.route]]",
+        "[plc.permissive]\nsignal = \"key\"\nlow = 1\nmax_age_s = 1\n[[plc.route]]",
+    );
+    bench.configure(
+        "[[signal]]\nid = \"key\"\nlearn = 0\nhigh = 1\nsource = { kind = \"gpio\", \
+         chip = \"/dev/no-such-chip\", line = \"KEY\", bias = \"pull-down\", poll_ms = 1000 }\n",
+    );
+    let (code, text) = bench.refused(&["config", "check"]);
+    assert!(code == 2 && text.contains("max_age_s 1"), "{code} {text}");
+    bench.reconfigure("poll_ms = 1000", "poll_ms = 200");
+    bench.headgate(&["config", "check"]);
+    bench.trust_acme();
+    let digest = bench.release("new.bin", &image()[8192..14_192], "pump-3");
+    bench.start();
+    let lost = bench.wait_alarm("HG-9006");
+    let told = |text: &str| text.contains("/dev/no-such-chip") && text.contains("No such file");
+    assert!(lost["text"].as_str().is_some_and(told), "{lost}");
+    let (code, text) = bench.refused(&["deliver", &digest, "--plc", "pump-3"]);
+    assert!(code == 60 && text.contains("HG-4015") && text.contains("signal key has"), "{code} {text}");
+    assert_eq!(plc.flash(), image()[..4096]);
+}

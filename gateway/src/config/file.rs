@@ -280,8 +280,24 @@ pub(super) enum Source {
     Ads1115 { bus: String, address: u8, input: u8, range_v: Option<f64>, rate_hz: f64 },
     Mcp3208 { bus: String, input: u8, reference_v: f64, rate_hz: f64 },
     Modbus { target: String, unit: u8, register: u32, scale: Option<f64>, poll_ms: Option<u64> },
+    Gpio { chip: String, line: Line, active_low: Option<bool>, bias: Option<Bias>, poll_ms: Option<u64> },
     File { path: String, column: String, time: Option<String>, rate_hz: f64 },
     Health { vital: String, poll_ms: Option<u64> },
+}
+
+/// A line of a GPIO chip.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a line is its number on the chip, from 0, or its name in quotes")]
+pub(super) enum Line {
+    Number(u32),
+    Name(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Bias {
+    PullUp,
+    PullDown,
 }
 
 impl Source {

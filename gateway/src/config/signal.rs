@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hal::clock::Mono;
 use hal::sensor::current_loop::Scale;
+use hal::sensor::gpio;
 use hal::sensor::replay::{Column, CsvSetup, Pace, Replay};
 use hal::sensor::{Source, SourceError};
 use sensor_monitor::anomaly::Kind;
@@ -54,6 +55,8 @@ pub enum Input {
     Ads1115 { bus: PathBuf, address: u8, input: u8, range_v: f64, rate_hz: f64 },
     /// An MCP3208 on an SPI bus.
     Mcp3208 { bus: PathBuf, input: u8, reference_v: f64, rate_hz: f64 },
+    /// A digital input of the board.
+    Gpio { line: gpio::Setup, every: Duration },
     /// A transducer with an address of its own.
     Modbus { target: SocketAddr, unit: u8, register: Register, every: Duration },
     /// A recorded file, played at its own pace: to try a configuration.
@@ -265,6 +268,19 @@ fn input(raw: file::Source, base: &Path) -> Checked<(Input, Duration)> {
             let target = target.parse().map_err(|_| format!("target {target:?}: write ADDRESS:PORT"))?;
             let every = poll(poll_ms)?;
             (Input::Modbus { target, unit, register: self::register(register, scale)?, every }, every)
+        }
+        file::Source::Gpio { chip, line, active_low, bias, poll_ms } => {
+            let every = poll(poll_ms)?;
+            let line = match line {
+                file::Line::Number(number) => gpio::Which::Number(number),
+                file::Line::Name(name) => gpio::Which::Name(named("line", name)?),
+            };
+            let bias = bias.map_or(gpio::Bias::AsIs, |bias| match bias {
+                file::Bias::PullUp => gpio::Bias::PullUp,
+                file::Bias::PullDown => gpio::Bias::PullDown,
+            });
+            let (chip, active_low) = (named("chip", chip)?.into(), active_low.unwrap_or(false));
+            (Input::Gpio { line: gpio::Setup { chip, line, active_low, bias }, every }, every)
         }
         file::Source::File { path, column, time, rate_hz } => {
             let time = named("time", time.unwrap_or_else(|| "timestamp".into()))?;

@@ -219,6 +219,20 @@ fn each_mistake_of_a_signal_or_a_regime_is_named_with_what_would_do() {
             "kind = \"ads1115\", bus = \"/dev/i2c-1\", address = 72, input = 0, rate_hz = 1000 }",
             "up to 860",
         ),
+        ("a chip without a line", "kind = \"gpio\", chip = \"/dev/gpiochip0\" }", "missing field `line`"),
+        (
+            "a line that is none",
+            "kind = \"gpio\", chip = \"c\", line = true }",
+            "its number on the chip, from 0",
+        ),
+        ("a line below 0", "kind = \"gpio\", chip = \"c\", line = -1 }", "or its name in quotes"),
+        ("a line without a name", "kind = \"gpio\", chip = \"c\", line = \" \" }", "source: line is empty"),
+        ("no chip", "kind = \"gpio\", chip = \"\", line = 0 }", "source: chip is empty"),
+        (
+            "a bias of no chip",
+            "kind = \"gpio\", chip = \"c\", line = 0, bias = \"up\" }",
+            "unknown variant `up`, expected `pull-up` or `pull-down`",
+        ),
         ("no vital", "kind = \"health\", vital = \"\" }", "vital is empty"),
         ("no column", "kind = \"file\", path = \"x.csv\", column = \" \", rate_hz = 1 }", "column is empty"),
     ];
@@ -231,6 +245,32 @@ fn each_mistake_of_a_signal_or_a_regime_is_named_with_what_would_do() {
         assert!(good.contains(from), "{what}");
         let error = parse(&good.replacen(from, to, 1)).expect_err(what).to_string();
         assert!(error.contains(expected), "{what}: {error}");
+    }
+}
+
+#[test]
+fn a_digital_input_is_a_line_by_its_number_or_by_its_name() {
+    use hal::sensor::gpio::{Bias, Setup, Which};
+    let chip = "kind = \"gpio\", chip = \"/dev/gpiochip0\", line = ";
+    let source = &SIGNAL[SIGNAL.find("kind = ").unwrap()..SIGNAL.trim_end().len()];
+    let cases = [
+        ("0 }", Which::Number(0), false, Bias::AsIs, 1000),
+        ("\"0\" }", Which::Name("0".into()), false, Bias::AsIs, 1000),
+        ("\"KEY\", bias = \"pull-down\" }", Which::Name("KEY".into()), false, Bias::PullDown, 1000),
+        (
+            "7, active_low = true, bias = \"pull-up\", poll_ms = 200 }",
+            Which::Number(7),
+            true,
+            Bias::PullUp,
+            200,
+        ),
+    ];
+    for (typed, which, active_low, bias, poll_ms) in cases {
+        let signal = SIGNAL.replacen(source, &format!("{chip}{typed}"), 1);
+        let config = parse(&GOOD.replace("[mqtt]", &format!("{signal}[mqtt]"))).unwrap();
+        let Input::Gpio { line, every } = &config.signals[0].input else { panic!("{typed}") };
+        let setup = Setup { chip: "/dev/gpiochip0".into(), line: which, active_low, bias };
+        assert_eq!((line, *every), (&setup, Duration::from_millis(poll_ms)), "{typed}");
     }
 }
 

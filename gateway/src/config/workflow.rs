@@ -57,7 +57,11 @@ pub(super) fn permissive_source(plc: &Plc, signals: &[Signal]) -> Checked<()> {
         {
             Err(format!("signal {id:?} is read from the controller itself: it must not open its own lock"))
         }
-        Input::Modbus { .. } | Input::Iio { .. } | Input::Ads1115 { .. } | Input::Mcp3208 { .. } => {
+        Input::Modbus { .. }
+        | Input::Gpio { .. }
+        | Input::Iio { .. }
+        | Input::Ads1115 { .. }
+        | Input::Mcp3208 { .. } => {
             if permissive.max_age < signal.spec.interval * 2 {
                 let (age, every) = (permissive.max_age.as_secs_f64(), signal.spec.interval.as_secs_f64());
                 return Err(format!(

@@ -10,6 +10,7 @@ use std::time::Duration;
 use hal::clock::{Clock, Mono};
 use hal::sensor::adc::{self, Ads1115, Mcp3208, Pins};
 use hal::sensor::current_loop::LoopSource;
+use hal::sensor::gpio::Gpio;
 use hal::sensor::iio::{Buffered, Device, Plan};
 use hal::sensor::replay::{Column, CsvSetup, Pace, Replay};
 use hal::sensor::{Block, Flaw, Polled, Source, SourceError, Tree};
@@ -169,6 +170,7 @@ fn open(signal: &Signal, now: Mono) -> Result<Box<dyn Source>, SourceError> {
             let chip = Mcp3208::open(bus, Pins::Single(*input), *reference_v)?;
             Box::new(Polled::new(chip, Duration::from_secs_f64(1.0 / rate_hz)))
         }
+        Input::Gpio { line, every } => Box::new(Polled::new(Gpio::open(line)?, *every)),
         Input::File { path, column, time } => {
             let setup = CsvSetup {
                 time: Column::Name(time.clone()),

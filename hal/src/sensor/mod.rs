@@ -7,6 +7,7 @@
 
 pub mod adc;
 pub mod current_loop;
+pub mod gpio;
 pub mod health;
 pub mod iio;
 mod polled;
