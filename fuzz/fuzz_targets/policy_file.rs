@@ -17,6 +17,7 @@ fuzz_target!(|data: &[u8]| {
         image: Image { sha256: None, size: 1, version: None, security_version: None, basis: None, signers: vec![] },
         stages: vec![],
         sbom: None,
+        vulnerabilities: None,
     };
     let _ = policy.decide(&input);
     let _ = policy::test(&modules);
