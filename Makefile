@@ -9,7 +9,7 @@ LINES ?= 20
 ARM64_TARGET_DIR ?= target/arm64
 export HEADGATE_ADVISORIES ?= $(abspath ../shared/advisory-db)
 
-.PHONY: help demo test fuzz fuzz-smoke soak bench lint advisories arm64
+.PHONY: help demo test fuzz fuzz-smoke soak bench lint advisories arm64 gpio
 .DEFAULT_GOAL := help
 
 help: ## list what there is
@@ -61,3 +61,7 @@ arm64: ## cross build the workspace for arm64 into ARM64_TARGET_DIR
 	PKG_CONFIG_ALLOW_CROSS=1 PKG_CONFIG_SYSROOT_DIR_aarch64_unknown_linux_gnu=/ \
 	PKG_CONFIG_LIBDIR_aarch64_unknown_linux_gnu=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig \
 	cargo build --release --locked --workspace --target aarch64-unknown-linux-gnu
+
+gpio: ## read a digital input of a real kernel, in a virtual machine
+	@deploy/setup.sh --vm
+	tests/vm/gpio.sh

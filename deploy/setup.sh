@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs what Headgate needs on Debian 12 besides Rust, gcc and make. A second run changes nothing.
-#   usage: deploy/setup.sh [--test] [--bench] [--arm64]
+#   usage: deploy/setup.sh [--test] [--bench] [--arm64] [--vm]
 #     --test    also the Python peer that tests talk to, in .venv
 #     --bench   also what `make bench` measures against: proxies, FFTW
 #     --arm64   also the cross compiler and libraries for arm64
+#     --vm      also what `make gpio` builds modules with and boots
 # No daemon that comes with a package is left running.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,8 +21,9 @@ for option in "$@"; do
         packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross libtss2-dev:arm64"
         arm64=yes
         ;;
+    --vm) packages="$packages qemu-system-x86 cpio xz-utils libelf1" ;;
     *)
-        sed -n '3,6s/^# *//p' "$0" >&2
+        sed -n '3,7s/^# *//p' "$0" >&2
         exit 2
         ;;
     esac
