@@ -25,6 +25,7 @@ mod explain;
 mod held;
 mod image;
 mod init;
+mod inspect_worker;
 mod policy;
 mod print;
 mod receipt;
@@ -134,6 +135,9 @@ enum Verb {
     Config(config::ConfigVerb),
     /// A simulated controller, to try a configuration without a plant.
     Sim(sim::Sim),
+    /// Look into an image, shut in; the gateway starts this itself.
+    #[command(hide = true)]
+    InspectWorker(inspect_worker::InspectWorker),
 }
 
 /// What a verb needs besides its own arguments.
@@ -225,6 +229,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, v),
         Verb::Sim(v) => sim::sim(&v),
+        Verb::InspectWorker(v) => inspect_worker::work(&v),
     }
 }
 
