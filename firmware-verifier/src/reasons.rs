@@ -4,7 +4,14 @@
 //! A code is never reused and never changes its meaning; a new one takes a free number. `headgate
 //! explain`, the alarms and the docs are made from [`REASONS`].
 
+mod inspection;
+
 use hal::reason::{Reason, ReasonCode, Who};
+
+pub use inspection::{
+    CONTAINER_DAMAGED, INSPECTION_CRASHED, INSPECTION_ESCAPES, INSPECTION_TOO_LONG, INSPECTION_TOO_MUCH,
+    NAME_LEADS_OUT, UNPACKS_TO_TOO_MUCH,
+};
 
 /// The image came without a signature.
 pub const NO_SIGNATURE: ReasonCode = ReasonCode(1001);
@@ -546,6 +553,13 @@ pub const REASONS: &[Reason] = &[
         who: Who::Integrator,
         exit: 51,
     },
+    inspection::REASONS[0],
+    inspection::REASONS[1],
+    inspection::REASONS[2],
+    inspection::REASONS[3],
+    inspection::REASONS[4],
+    inspection::REASONS[5],
+    inspection::REASONS[6],
     Reason {
         code: POLICY_DENIES,
         title: "refused by the site's policy",
