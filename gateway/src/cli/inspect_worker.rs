@@ -3,10 +3,13 @@
 //! It shuts itself in before it reads a byte, and answers on stdout (`hal::sandbox`). With `--attempt` it tries what it must
 //! not get away with instead: the self-test of the sandbox.
 
+use std::io::Write;
+
 use clap::Args;
 use hal::sandbox::{self, Attempt};
 
 use super::Said;
+use crate::inspect;
 use crate::judge::Failure;
 
 #[derive(Debug, Args)]
@@ -35,6 +38,10 @@ pub(super) fn work(of: &InspectWorker) -> Result<Said, Failure> {
             Ok(done) => Ok(Said::Words(done, serde_json::Value::Null)),
             Err(e) => Err(Failure::internal(format!("refused: {e}"))),
         },
-        None => Ok(Said::Nothing),
+        None => {
+            let report = inspect::work(&confined, std::io::stdin().lock());
+            let said = report.and_then(|report| std::io::stdout().lock().write_all(&report));
+            said.map(|()| Said::Nothing).map_err(|e| Failure::internal(e.to_string()))
+        }
     }
 }

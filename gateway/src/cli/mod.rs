@@ -31,6 +31,7 @@ mod print;
 mod receipt;
 mod report;
 mod run;
+mod sbom;
 mod sign;
 mod signals;
 mod signals_file;
@@ -127,6 +128,8 @@ enum Verb {
     /// What vendors say of holes in their products: make a database, look into it, ask it about a controller.
     #[command(subcommand)]
     Advisories(advisories::Advisories),
+    /// Look into an image, shut in, and list what it is made of; exit code 30 when something is wrong with it.
+    Sbom(sbom::SbomOf),
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
@@ -226,6 +229,7 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Report(v) => report::report(context, v),
         Verb::Advisories(v) => advisories::advisories(&v),
+        Verb::Sbom(v) => sbom::sbom(&v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, v),
         Verb::Sim(v) => sim::sim(&v),

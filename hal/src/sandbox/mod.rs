@@ -13,12 +13,14 @@ mod attempt;
 mod child;
 mod descriptors;
 mod filter;
+mod input;
 mod parent;
 
 use std::time::Duration;
 
 pub use attempt::Attempt;
 pub use child::{Confined, enter, shut_files};
+pub use input::copy;
 pub use parent::{Ended, Ran, Sandbox};
 
 /// What a child may use.
