@@ -46,7 +46,7 @@ pub(super) fn read(
     name: &str,
     limits: &Limits,
 ) {
-    let name = name.trim_start_matches("./").trim_start_matches('/');
+    let (full, name) = (name, name.trim_start_matches("./").trim_start_matches('/'));
     if matches!(name, "etc/os-release" | "usr/lib/os-release") {
         let text = String::from_utf8_lossy(bytes);
         let field = |key: &str| {
@@ -64,7 +64,7 @@ pub(super) fn read(
         None if single => "deb",
         None => return,
     };
-    let place = archive.entry(name);
+    let place = archive.entry(full);
     let keys = if manager == "apk" { ["P", "V", "A"] } else { ["Package", "Version", "Architecture"] };
     let mut offset = 0;
     for paragraph in split_paragraphs(bytes) {

@@ -45,7 +45,10 @@ pub(super) fn zlib(walk: &mut Walk<'_>, bytes: &[u8], place: &Place, depth: usiz
 }
 
 pub(super) fn xz(walk: &mut Walk<'_>, bytes: &[u8], place: &Place, depth: usize) -> Tried {
-    if !walk.work(place, u64::from(MAX_DICTIONARY) / 16) {
+    // The mark alone is in every program that reads xz; behind it come flags and their sum (xz file format §2.1.1).
+    let mut sum = flate2::Crc::new();
+    sum.update(bytes.get(6..8).unwrap_or_default());
+    if le32(bytes, 8) != Some(sum.sum()) || !walk.work(place, u64::from(MAX_DICTIONARY) / 16) {
         return Tried::Not;
     }
     let mut input = bytes;
@@ -137,7 +140,14 @@ pub(super) fn lz4_legacy(walk: &mut Walk<'_>, bytes: &[u8], place: &Place, depth
     if out.is_empty() {
         return Tried::Not;
     }
-    finish(walk, super::walk::Expanded { bytes: out, error }, at, "LZ4, legacy form", place, depth)
+    finish(
+        walk,
+        super::walk::Expanded { bytes: out, error, limit: false },
+        at,
+        "LZ4, legacy form",
+        place,
+        depth,
+    )
 }
 
 /// Looks into what came out. Of a stream that ends in an error, what came before it is looked at all the same.
@@ -149,7 +159,8 @@ fn finish(
     place: &Place,
     depth: usize,
 ) -> Tried {
-    let super::walk::Expanded { bytes, error } = expanded;
+    let super::walk::Expanded { bytes, error, limit } = expanded;
+    let error = error.filter(|_| !limit); // which is told already
     if let Some(error) = error {
         // A mark that is an accident gives a few bytes of noise.
         if bytes.len() >= 4096 {

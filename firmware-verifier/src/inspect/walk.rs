@@ -1,7 +1,7 @@
 //! Going through an image: what is a container is unpacked and gone through in turn; what lies between containers is
 //! searched for components.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::ops::Range;
 
@@ -85,6 +85,8 @@ pub(super) struct Expanded {
     pub(super) bytes: Vec<u8>,
     /// Why it gave no more, where that was not its end.
     pub(super) error: Option<String>,
+    /// Whether that was a limit.
+    pub(super) limit: bool,
 }
 
 impl<'l> Walk<'l> {
@@ -108,7 +110,11 @@ impl<'l> Walk<'l> {
         for found in std::mem::take(&mut self.packages).resolved(&self.systems) {
             self.found(found);
         }
-        self.report.components = self.components.into_values().collect();
+        // A function says less than a text of the same component.
+        let said: BTreeSet<String> =
+            self.components.values().filter(|f| f.version.is_some()).map(|f| f.name.clone()).collect();
+        let all = self.components.into_values();
+        self.report.components = all.filter(|f| f.version.is_some() || !said.contains(&f.name)).collect();
         self.report
     }
 
@@ -313,21 +319,21 @@ impl<'l> Walk<'l> {
         let mut piece = [0; 16 << 10];
         loop {
             if self.stopped {
-                return Expanded { bytes, error: Some("a limit was reached".into()) };
+                return Expanded { bytes, error: Some("a limit was reached".into()), limit: true };
             }
             match decoder.read(&mut piece) {
-                Ok(0) => return Expanded { bytes, error: None },
+                Ok(0) => return Expanded { bytes, error: None, limit: false },
                 Ok(n) => {
                     if bytes.len() + n > self.limits.item {
                         let text = format!("unpacks to more than {} bytes", self.limits.item);
                         self.finding(reasons::UNPACKS_TO_TOO_MUCH, place, text.clone(), true);
-                        return Expanded { bytes, error: Some(text) };
+                        return Expanded { bytes, error: Some(text), limit: true };
                     }
                     self.unpacked(place, n);
                     bytes.extend_from_slice(piece.get(..n).unwrap_or_default());
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Expanded { bytes, error: Some(e.to_string()) },
+                Err(e) => return Expanded { bytes, error: Some(e.to_string()), limit: false },
             }
         }
     }

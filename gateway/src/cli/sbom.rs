@@ -88,7 +88,7 @@ fn value(inspection: &Inspection, digest: Digest, list: Value, of: &SbomOf) -> V
 
 fn words(inspection: &Inspection, digest: Digest, out: Option<&Path>) -> String {
     let report = &inspection.report;
-    let mut text = format!("sha256 {digest}\n");
+    let mut text = format!("{digest}\n");
     if report.components.is_empty() {
         text += "no component was known by its texts, symbols or packages\n";
     } else {
