@@ -125,7 +125,12 @@ fn a_file_system_is_looked_into_whatever_compresses_it() {
         let whole = std::fs::read(&image).unwrap();
         std::fs::write(&image, &whole[..whole.len() / 2]).unwrap();
         let (code, said) = json(&image);
-        assert_eq!((code, codes(&said)), (Some(30), vec!["HG-3046".into()]), "{compression}: {said}");
+        let codes = codes(&said);
+        assert_eq!(
+            (code, codes.is_empty(), codes.iter().all(|c| c == "HG-3046")),
+            (Some(30), false, true),
+            "{said}"
+        );
         for at in (0..whole.len()).step_by(whole.len() / 12 + 1) {
             let mut changed = whole.clone();
             changed[at] ^= 0x10;

@@ -16,7 +16,7 @@ pub(super) fn unpack(walk: &mut Walk<'_>, bytes: &[u8], place: &Place, depth: us
     loop {
         let Some((header, end)) = entry(bytes, at) else {
             return match at {
-                0 => Tried::Not,
+                0 if !is_header(bytes.get(..HEADER).unwrap_or_default()) => Tried::Not,
                 _ => Tried::Damaged(format!("cpio: no whole entry at {at:#x}, and no trailer before")),
             };
         };
@@ -37,6 +37,11 @@ pub(super) fn unpack(walk: &mut Walk<'_>, bytes: &[u8], place: &Place, depth: us
         }
         at = end;
     }
+}
+
+/// So many digits in a row are no accident.
+fn is_header(header: &[u8]) -> bool {
+    header.len() == HEADER && header.iter().all(u8::is_ascii_hexdigit)
 }
 
 struct Entry<'a> {

@@ -70,7 +70,7 @@ struct State {
 }
 
 fn digits(line: &[u8]) -> Result<Vec<u8>, String> {
-    if line.len() > MAX_LINE || line.len() % 2 != 0 {
+    if line.len() > MAX_LINE || !line.len().is_multiple_of(2) {
         return Err(format!("{} digits", line.len()));
     }
     let digit = |b: u8| char::from(b).to_digit(16);

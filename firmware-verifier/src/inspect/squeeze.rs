@@ -59,7 +59,8 @@ pub(super) fn xz(walk: &mut Walk<'_>, bytes: &[u8], place: &Place, depth: usize)
 /// Has no mark of its own: what cannot be is left alone (as liblzma does, `alone_decoder.c`).
 pub(super) fn lzma(walk: &mut Walk<'_>, bytes: &[u8], place: &Place, depth: usize) -> Tried {
     let (Some(dictionary), Some(size)) = (le32(bytes, 1), le64(bytes, 5)) else { return Tried::Not };
-    let round = dictionary.is_power_of_two() || (dictionary / 3).is_power_of_two() && dictionary % 3 == 0;
+    let round =
+        dictionary.is_power_of_two() || (dictionary / 3).is_power_of_two() && dictionary.is_multiple_of(3);
     let fits = round && (4096..=MAX_DICTIONARY).contains(&dictionary);
     let sized = size == u64::MAX || (1..=walk.limits.item as u64).contains(&size);
     if !fits || !sized || bytes.get(13) != Some(&0) || !walk.work(place, u64::from(dictionary)) {
