@@ -20,7 +20,7 @@ fn child(attempt: &str, limits: Limits) -> Sandbox {
         format!("--cpu={}", limits.cpu),
         format!("--attempt={attempt}"),
     ];
-    Sandbox { program: headgate().into(), arguments: words.to_vec(), limits }
+    Sandbox { program: headgate(), arguments: words.to_vec(), limits }
 }
 
 /// A file with these bytes, read from its start.
