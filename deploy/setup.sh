@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what Headgate needs on Debian 12 besides Rust, gcc and make. A second run changes nothing.
 #   usage: deploy/setup.sh [--test] [--bench] [--arm64] [--vm]
-#     --test    also the Python peer that tests talk to, in .venv
+#     --test    also what tests talk to and make images with: a Python peer in .venv, mksquashfs, cpio, lz4
 #     --bench   also what `make bench` measures against: proxies, FFTW
 #     --arm64   also the cross compiler and libraries for arm64
 #     --vm      also what `make gpio` builds modules with and boots
@@ -15,7 +15,10 @@ python=no
 arm64=no
 for option in "$@"; do
     case $option in
-    --test) python=yes ;;
+    --test)
+        packages="$packages squashfs-tools cpio xz-utils zstd lz4"
+        python=yes
+        ;;
     --bench) packages="$packages haproxy nginx-light libnginx-mod-stream libfftw3-dev" ;;
     --arm64)
         packages="$packages gcc-aarch64-linux-gnu libc6-dev-arm64-cross libtss2-dev:arm64"

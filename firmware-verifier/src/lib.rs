@@ -33,6 +33,7 @@ pub mod dsse;
 mod gauntlet;
 mod hex;
 pub mod identity;
+pub mod inspect;
 pub mod looks;
 pub mod policy;
 pub mod reasons;

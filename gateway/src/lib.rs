@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod devid;
 pub mod feed;
+pub mod inspect;
 pub mod judge;
 mod next;
 pub mod plot;

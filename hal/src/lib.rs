@@ -4,10 +4,12 @@
 //! the pure crates above take the values defined here ([`clock::Mono`], [`clock::Wall`],
 //! [`reason::ReasonCode`]) and never the machine itself.
 //!
-//! `unsafe` is allowed in one folder, `tpm/esys/`, which talks to libtss2.
+//! `unsafe` is allowed in one folder, `tpm/esys/`, which talks to libtss2, and for one system call in
+//! `sandbox/descriptors.rs`.
 
 pub mod clock;
 pub mod reason;
+pub mod sandbox;
 pub mod sensor;
 pub mod store;
 pub mod tpm;

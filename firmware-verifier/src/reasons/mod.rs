@@ -7,6 +7,7 @@
 use hal::reason::{Reason, ReasonCode};
 
 mod identity;
+mod inspection;
 mod parts;
 mod policy;
 mod rollback;
@@ -14,6 +15,7 @@ mod signature;
 mod trust;
 
 pub use identity::*;
+pub use inspection::*;
 pub use parts::*;
 pub use policy::*;
 pub use rollback::*;
@@ -31,11 +33,12 @@ pub fn all() -> impl Iterator<Item = &'static Reason> {
 }
 
 /// The blocks, in order. It also keeps the tables of the blocks, which have the same name, out of this one.
-pub const REASONS: [&[Reason]; 6] = [
+pub const REASONS: [&[Reason]; 7] = [
     signature::REASONS,
     trust::REASONS,
     identity::REASONS,
     parts::REASONS,
+    inspection::REASONS,
     policy::REASONS,
     rollback::REASONS,
 ];

@@ -7,10 +7,12 @@ mod component;
 mod cyclonedx;
 mod file;
 mod hashes;
+mod written;
 
 pub use component::Component;
 pub use cyclonedx::{MAX_COMPONENTS, MAX_FIELD, Sbom};
 pub use file::{MAX_SBOM, SbomError, SbomFile};
+pub use written::{Inspected, written};
 
 /// Statements whose predicate is a list of parts that is read here (cyclonedx.org, "BOM" predicate of in-toto). Some
 /// tools add the version.

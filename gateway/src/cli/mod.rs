@@ -25,11 +25,13 @@ mod explain;
 mod held;
 mod image;
 mod init;
+mod inspect_worker;
 mod policy;
 mod print;
 mod receipt;
 mod report;
 mod run;
+mod sbom;
 mod sign;
 mod signals;
 mod signals_file;
@@ -126,6 +128,8 @@ enum Verb {
     /// What vendors say of holes in their products: make a database, look into it, ask it, have the gateway go by it.
     #[command(subcommand)]
     Advisories(advisories::Advisories),
+    /// Look into an image, shut in, and list what it is made of; exit code 30 when something is wrong with it.
+    Sbom(sbom::SbomOf),
     /// Alarms.
     #[command(subcommand)]
     Alarms(watch::Alarms),
@@ -134,6 +138,9 @@ enum Verb {
     Config(config::ConfigVerb),
     /// A simulated controller, to try a configuration without a plant.
     Sim(sim::Sim),
+    /// Look into an image, shut in; the gateway starts this itself.
+    #[command(hide = true)]
+    InspectWorker(inspect_worker::InspectWorker),
 }
 
 /// What a verb needs besides its own arguments.
@@ -222,9 +229,11 @@ fn run_verb(context: &Context, verb: Verb) -> Result<Said, Failure> {
         Verb::Receipt(v) => receipt::receipt(context, &v),
         Verb::Report(v) => report::report(context, v),
         Verb::Advisories(v) => advisories::advisories(context, &v),
+        Verb::Sbom(v) => sbom::sbom(&v),
         Verb::Alarms(v) => watch::alarms(context, v),
         Verb::Config(v) => config::config(context, v),
         Verb::Sim(v) => sim::sim(&v),
+        Verb::InspectWorker(v) => inspect_worker::work(&v),
     }
 }
 

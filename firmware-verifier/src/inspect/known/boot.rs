@@ -1,0 +1,98 @@
+//! Boot loaders and what runs beneath a system.
+
+use super::super::report::Kind::*;
+use super::super::signature::Then::*;
+use super::{Signature, row};
+
+pub(super) const ROWS: &[Signature] = &[
+    row(
+        "u-boot",
+        Firmware,
+        "U-Boot ",
+        Text(&[" ("]),
+        95,
+        "a:denx:u-boot",
+        "include/version_string.h: `version_string`, \"U-Boot VERSION (DATE)\"",
+    ),
+    row(
+        "u-boot",
+        Firmware,
+        "U-Boot SPL ",
+        Text(&[" ("]),
+        95,
+        "a:denx:u-boot",
+        "common/spl/spl.c: the banner of the first stage",
+    ),
+    row(
+        "u-boot",
+        Firmware,
+        "U-Boot TPL ",
+        Text(&[" ("]),
+        95,
+        "a:denx:u-boot",
+        "common/spl/spl.c: the banner of the stage before",
+    ),
+    row(
+        "barebox",
+        Firmware,
+        "barebox ",
+        Text(&[" #", "-0"]),
+        90,
+        "a:pengutronix:barebox",
+        "common/version.c: `version_string`",
+    ),
+    row(
+        "arm-trusted-firmware",
+        Firmware,
+        "BL31: ",
+        Text(&["(", ":"]),
+        80,
+        "a:arm:trusted_firmware-a",
+        "bl31/bl31_main.c, `build_version_string`",
+    ),
+    row(
+        "arm-trusted-firmware",
+        Firmware,
+        "BL1: ",
+        Text(&["(", ":"]),
+        80,
+        "a:arm:trusted_firmware-a",
+        "bl1/bl1_main.c, `build_version_string`",
+    ),
+    row(
+        "op-tee",
+        Firmware,
+        "OP-TEE version: ",
+        Text(&[" (", "\n", "\0"]),
+        90,
+        "o:linaro:op-tee",
+        "core/arch/arm/kernel/boot.c: the line of the start",
+    ),
+    row(
+        "mcuboot",
+        Firmware,
+        "MCUboot ",
+        Text(&[" ", "\0", "\n"]),
+        60,
+        "a:mcuboot:mcuboot",
+        "boot/zephyr/main.c: the line of the start",
+    ),
+    row(
+        "coreboot",
+        Firmware,
+        "coreboot-",
+        Text(&[" "]),
+        80,
+        "o:coreboot:coreboot",
+        "src/lib/hardwaremain.c, `coreboot_version` in the banner",
+    ),
+    row(
+        "grub2",
+        Firmware,
+        "GNU GRUB  version ",
+        Any,
+        85,
+        "a:gnu:grub2",
+        "grub-core/normal/main.c: the title of the menu",
+    ),
+];
