@@ -236,6 +236,14 @@ hal::reasons! {
         "Nothing in force allows this controller to take an image that was not verified."
         "No document was brought, its window is over, or it is for another controller, case, image or action."
         "headgate ticket break-glass writes one for the site key to sign; headgate ticket use FILE brings it. Better: have the image verified.";
+    SET_UP_ANEW 7022 70 Approver "set up anew"
+        "headgate init began anew on a box whose TPM or data folder had been in use: trusted keys, revocations, floors and the approved configuration of before are gone."
+        "Somebody ran headgate init, with --again or in another data folder; the text says when, and which site key counted before and counts now."
+        "Compare the new site key's fingerprint with its owner, and the evidence key with the one that was noted (headgate attest). If nobody of yours did it, treat the box as taken. Then headgate alarms ack.";
+    OTHER_SITE_KEY 7023 71 Approver "another site key"
+        "The configuration names the one site key that counts here ([tpm] site_key), and this box was set up with another one."
+        "Somebody set the box up anew with a key of his own, or the site's key changed and the configuration did not."
+        "If the new key is the site's: put its fingerprint into [tpm] site_key and have that approved. Otherwise treat the box as taken, and set it up anew with the site's key.";
     CHALLENGE 7030 71 Integrator "challenge of another TPM"
         "The challenge does not open here: it was made for another endorsement key, or for another key beside it."
         "The files of another gateway were used to make it, or this gateway was provisioned anew since."

@@ -85,7 +85,9 @@ pub fn choose(files: Config) -> Config {
         Ok(config) => {
             let standing = Standing::Differs(approved.differences(&files.effective));
             // Where things are found decides about nothing: the TPM's key is pinned, the state is sealed.
-            let tpm = super::Tpm { tcti: files.tpm.tcti, ..config.tpm };
+            // A pin in the files holds whoever has approved what since: it may lie where nobody can change it.
+            let site_key = files.tpm.site_key.or(config.tpm.site_key);
+            let tpm = super::Tpm { tcti: files.tpm.tcti, site_key, ..config.tpm };
             Config { standing, tpm, data: files.data, socket: files.socket, ..config }
         }
         Err(e) => damaged(files, e.to_string()),

@@ -155,6 +155,7 @@ impl Judge {
         let Some(provisioned) = self.provisioned()? else {
             return Err(self.no_record());
         };
+        self.pinned(&provisioned.site_key)?;
         let approvals = self.approvals();
         if approvals.is_empty() {
             return Err(self.no_approval());
@@ -323,4 +324,5 @@ const GATE_CODES: &[ReasonCode] = &[
     why::STATE_UNTOLD,
     why::AUDIT_LOG,
     why::CONFIG_LOST,
+    why::OTHER_SITE_KEY,
 ];
