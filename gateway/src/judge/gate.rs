@@ -50,7 +50,10 @@ impl Judge {
     /// Proves the boot state and opens the gate, or says why it stays shut.
     pub fn open_gate(&mut self) {
         match self.unseal() {
-            Ok(gate) => self.set_gate(gate),
+            Ok(gate) => {
+                self.set_gate(gate);
+                self.raise_owed_floors();
+            }
             Err(refusal) => self.shut_gate(refusal),
         }
     }
