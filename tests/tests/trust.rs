@@ -333,6 +333,11 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     refused(&bench, &["release", &digest, "--plc", plc.id], 50, "HG-5001");
     assert_eq!(bench.json(&["trust", "show"])["floors"][0]["value"], 5, "the floor stays where it is");
     assert!(bench.headgate(&["audit", "list"]).contains("spent, use 1 of 1"));
+    let receipt = eventually("its receipt is signed", || {
+        let name = receipt_file(&bench)?;
+        Some(bench.headgate(&["receipt", name.strip_suffix(".json")?]))
+    });
+    assert!(receipt.contains("(downgrade)"), "{receipt}");
 }
 
 #[test]

@@ -88,6 +88,12 @@ impl Judge {
         Envelope::parse(&kept).ok().map(|ticket| Leave { ticket, spent: true })
     }
 
+    /// The id of that ticket, for whoever asks on what an image went in.
+    pub(super) fn downgrade_of(&self, plc: &str, digest: &ImageDigest) -> Option<DocumentId> {
+        let leave = self.ticket_of(plc, digest)?;
+        Document::<Downgrade>::parse(leave.ticket.payload()).ok().map(|ticket| ticket.id)
+    }
+
     /// Raises the floor of a controller's product to the security version of the image that it has taken. Where that
     /// cannot be done now the case says so, and nothing else fails: what was delivered stays delivered.
     pub(super) fn raise_floor(&mut self, plc: &str, case: CaseId, digest: &ImageDigest) {
