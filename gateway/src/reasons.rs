@@ -171,7 +171,7 @@ hal::reasons! {
     STATE_DAMAGED 7005 71 Integrator "state damaged"
         "The state database cannot be read, or is gone."
         "A damaged disk, or deleted files."
-        "Restore it from a backup; the gate stays shut until then.";
+        "The gate stays shut until then: stop the gateway, move the data folder away, headgate init, headgate replace --from BACKUP (docs/replace.md).";
     VAULT_ALTERED 7006 71 Integrator "stored image altered"
         "A stored image no longer equals the digest it was verified under."
         "A damaged disk, or tampering on the box itself."
@@ -199,7 +199,7 @@ hal::reasons! {
     STATE_COUNTER 7012 71 Integrator "state counter changed"
         "The TPM's counter that guards the state is missing, another one, or not where the state left it."
         "The TPM was cleared, the counter removed or incremented by another program, or the disk is of another box."
-        "Find out who uses the TPM; then headgate init --again, and trust the keys anew.";
+        "If there is a newer copy of this disk, put that back. Otherwise find out who uses the TPM; then headgate init --again, and trust the keys anew.";
     AUDIT_LOG 7013 71 Integrator "audit log damaged"
         "The audit log cannot be written, or is not what was written: the text says where."
         "A damaged or full disk, or somebody who edited the log."
