@@ -22,8 +22,8 @@ hal::reasons! {
         "Stage the image with its signature, then release it: headgate stage IMAGE --plc ID --signature F; headgate release DIGEST --plc ID.";
     OUTSIDE_WINDOW 4002 61 Approver "outside the release's window"
         "The image is released, but not for this time."
-        "The maintenance window has not begun or is over."
-        "Wait for the window, or release the image again with another --window.";
+        "The maintenance window has not begun or is over, or the gateway's clock is wrong or was never set: the text says its time."
+        "Compare that time with a watch (headgate doctor, timedatectl). If it is right: wait for the window, or release the image again with another --window.";
     STATION_NOT_NAMED 4003 60 Approver "station not named by the release"
         "The image is released, but not for this engineering station."
         "The download was started from another machine than the release names."
