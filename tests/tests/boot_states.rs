@@ -194,3 +194,19 @@ fn a_pinned_site_key_is_the_only_one_that_a_box_is_set_up_with_and_opens_for() {
     bench.reconfigure(&other, &ours);
     bench.start();
 }
+
+#[test]
+fn an_epoch_that_another_program_has_moved_on_is_told_with_both_numbers() {
+    let mut bench = Bench::new();
+    bench.start();
+    bench.tpm2("tpm2_nvincrement", &["-C", "o", "0x01801000"]);
+    let status = bench.wait_status("it shuts", |s| s["gate"]["code"] == "HG-7002");
+    bench.kill();
+    bench.start_anyhow();
+    bench.wait_status("both numbers", |s| {
+        s["gate"]["text"]
+            .as_str()
+            .is_some_and(|t| t.contains("noted epoch 1 last") && t.contains("in epoch 2"))
+    });
+    assert!(status["gate"]["text"].is_string());
+}

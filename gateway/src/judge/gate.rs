@@ -171,7 +171,14 @@ impl Judge {
                 "device: or swtpm:",
             )
         })?;
-        let unsealed = tpm.unseal(&provisioned, &approvals, TPM_TIMEOUT).map_err(|e| tpm_refusal(&e))?;
+        let unsealed = tpm.unseal(&provisioned, &approvals, TPM_TIMEOUT).map_err(|e| {
+            let refusal = tpm_refusal(&e);
+            Refusal {
+                found: format!("{}{}", refusal.found, self.epoch_moved().unwrap_or_default()),
+                ..refusal
+            }
+        })?;
+        self.note_epoch(unsealed.epoch);
         let trust = self.load_trust(&unsealed.key)?;
         Ok((unsealed, trust))
     }

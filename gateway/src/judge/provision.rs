@@ -58,6 +58,7 @@ impl Judge {
         self.begin_book(&provisioned)?;
         let record = serde_json::to_vec_pretty(&provisioned).map_err(|e| Failure::internal(e.to_string()))?;
         self.store.write_atomic(PROVISIONED, &record)?;
+        self.note_epoch(request.epoch);
         if in_use.is_some() {
             let text = format!("epoch {}: every approval before it is revoked: set up anew", request.epoch);
             self.note(Kind::Approval, "boot-state", &text);
