@@ -22,8 +22,8 @@ hal::reasons! {
         "Stage the image with its signature, then release it: headgate stage IMAGE --plc ID --signature F; headgate release DIGEST --plc ID.";
     OUTSIDE_WINDOW 4002 61 Approver "outside the release's window"
         "The image is released, but not for this time."
-        "The maintenance window has not begun or is over."
-        "Wait for the window, or release the image again with another --window.";
+        "The maintenance window has not begun or is over, or the gateway's clock is wrong or was never set: the text says its time."
+        "Compare that time with a watch (headgate doctor, timedatectl). If it is right: wait for the window, or release the image again with another --window.";
     STATION_NOT_NAMED 4003 60 Approver "station not named by the release"
         "The image is released, but not for this engineering station."
         "The download was started from another machine than the release names."
@@ -171,7 +171,7 @@ hal::reasons! {
     STATE_DAMAGED 7005 71 Integrator "state damaged"
         "The state database cannot be read, or is gone."
         "A damaged disk, or deleted files."
-        "Restore it from a backup; the gate stays shut until then.";
+        "The gate stays shut until then: stop the gateway, move the data folder away, headgate init, headgate replace --from BACKUP (docs/replace.md).";
     VAULT_ALTERED 7006 71 Integrator "stored image altered"
         "A stored image no longer equals the digest it was verified under."
         "A damaged disk, or tampering on the box itself."
@@ -199,7 +199,7 @@ hal::reasons! {
     STATE_COUNTER 7012 71 Integrator "state counter changed"
         "The TPM's counter that guards the state is missing, another one, or not where the state left it."
         "The TPM was cleared, the counter removed or incremented by another program, or the disk is of another box."
-        "Find out who uses the TPM; then headgate init --again, and trust the keys anew.";
+        "If there is a newer copy of this disk, put that back. Otherwise find out who uses the TPM; then headgate init --again, and trust the keys anew.";
     AUDIT_LOG 7013 71 Integrator "audit log damaged"
         "The audit log cannot be written, or is not what was written: the text says where."
         "A damaged or full disk, or somebody who edited the log."
@@ -236,6 +236,14 @@ hal::reasons! {
         "Nothing in force allows this controller to take an image that was not verified."
         "No document was brought, its window is over, or it is for another controller, case, image or action."
         "headgate ticket break-glass writes one for the site key to sign; headgate ticket use FILE brings it. Better: have the image verified.";
+    SET_UP_ANEW 7022 70 Approver "set up anew"
+        "headgate init began anew on a box whose TPM or data folder had been in use: trusted keys, revocations, floors and the approved configuration of before are gone."
+        "Somebody ran headgate init, with --again or in another data folder; the text says when, and which site key counted before and counts now."
+        "Compare the new site key's fingerprint with its owner, and the evidence key with the one that was noted (headgate attest). If nobody of yours did it, treat the box as taken. Then headgate alarms ack.";
+    OTHER_SITE_KEY 7023 71 Approver "another site key"
+        "The configuration names the one site key that counts here ([tpm] site_key), and this box was set up with another one."
+        "Somebody set the box up anew with a key of his own, or the site's key changed and the configuration did not."
+        "If the new key is the site's: put its fingerprint into [tpm] site_key and have that approved. Otherwise treat the box as taken, and set it up anew with the site's key.";
     CHALLENGE 7030 71 Integrator "challenge of another TPM"
         "The challenge does not open here: it was made for another endorsement key, or for another key beside it."
         "The files of another gateway were used to make it, or this gateway was provisioned anew since."

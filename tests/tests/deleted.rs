@@ -125,3 +125,17 @@ fn a_signed_receipt_taken_away_is_named_and_the_gate_stays_open() {
         assert!(text.contains("put it back from a copy of the data folder"), "{text}");
     }
 }
+
+#[test]
+fn the_checkpoints_of_the_audit_log_taken_away_are_named() {
+    let (mut bench, _plc) = bench();
+    bench.kill();
+    let checkpoints = bench.path("data/audit/checkpoints.log");
+    bench.start();
+    eventually("a checkpoint is signed", || std::fs::metadata(&checkpoints).ok().filter(|m| m.len() > 0));
+    bench.kill();
+    std::fs::remove_file(&checkpoints).expect("it was there");
+    bench.start();
+    let alarm = bench.wait_alarm("HG-7019").to_string();
+    assert!(alarm.contains("checkpoints.log was deleted"), "{alarm}");
+}

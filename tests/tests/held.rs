@@ -132,6 +132,9 @@ fn the_receipt_names_who_approved() {
         out.status.success().then(|| bench.headgate(&["receipt", "--verify", "receipt.json"]))
     });
     assert!(!file.contains("BAD"), "{file}");
+    let held = bench.try_headgate(&["receipt", "C-000001"]);
+    let held = String::from_utf8_lossy(&held.stdout);
+    assert!(held.contains("no update") && !held.contains("FAILED") && !held.contains("nobody\n"), "{held}");
     let page = bench.headgate(&["receipt", "C-000002"]);
     for part in ["Approved by", "ann", "cem", &ann.id().to_string(), &cem.id().to_string(), "C-000001"] {
         assert!(page.contains(part), "{part}: {page}");

@@ -112,8 +112,10 @@ fn a_program_takes_a_ticket_and_two_approvers_and_is_never_called_verified() {
     let story = bench.headgate(&["explain", &case]);
     assert!(story.contains("recorded, not verified"), "{story}");
     let report = bench.json(&["report", "cip-010", "--from", "2020-01-01", "--to", "2100-01-01"]);
-    for answer in ["source", "integrity"] {
-        assert_eq!(report["changes"][0][answer]["shown"], false, "{report}");
+    for answer in ["source", "integrity", "before_change"] {
+        let answer = &report["changes"][0][answer];
+        assert_eq!(answer["shown"], false, "{report}");
+        assert!(answer["text"].as_str().is_some_and(|t| t.contains("not verified")), "{report}");
     }
     assert_ne!(load(&bench, &plc, "first.bin"), 0, "one use");
 }

@@ -5,7 +5,7 @@ use firmware_verifier::document::{Downgrade, NewFloor, NewKey, TrustBundle};
 use firmware_verifier::identity::Slot;
 use firmware_verifier::trust::{KeyId, PublicKey, Role, Threshold, Thresholds};
 use headgate_tests::papers::{approver, document, key};
-use headgate_tests::peers::python;
+use headgate_tests::peers::{python, run};
 use headgate_tests::{Bench, Plc, eventually, image};
 
 fn old_firmware() -> Vec<u8> {
@@ -253,6 +253,48 @@ fn an_update_that_is_confirmed_raises_the_floor() {
     bench.headgate(&["release", &digest, "--plc", plc.id]);
 }
 
+/// The file of the only receipt, once there is one.
+fn receipt_file(bench: &Bench) -> Option<String> {
+    let list = std::fs::read_dir(bench.path("data/receipts")).ok()?;
+    let mut names = list.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    names.find(|name| name.ends_with(".json"))
+}
+
+/// Changes the database of a stopped gateway.
+fn sql(bench: &Bench, text: &str) {
+    let program =
+        "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute(sys.argv[2]); db.commit()";
+    let db = bench.path("data/state.db").display().to_string();
+    let said = run(&bench.path("."), "python3", &["-c", program, &db, text]);
+    assert_eq!(said.code, 0, "{}", said.text);
+}
+
+#[test]
+fn a_floor_that_was_not_raised_with_its_update_is_raised_at_the_next_start() {
+    let (mut bench, plc, digest) = released();
+    bench.headgate(&["withdraw", &digest, "--plc", plc.id]);
+    bench.headgate(&["stage", "new.bin", "--plc", plc.id, "--security-version", "7"]);
+    bench.headgate(&["release", &digest, "--plc", plc.id]);
+    bench.kill();
+    // The TPM was written as often today as it may be.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let spent = format!("{:016x}{:016x}", now.as_secs() / 86_400, 64);
+    sql(&bench, &format!("INSERT OR REPLACE INTO meta VALUES ('nv-writes', x'{spent}')"));
+    bench.start();
+    eventually("the update passes", || (load(&bench, &plc, "new.bin") == 0).then_some(()));
+    plc.wait_flash(&new_firmware());
+    eventually("its receipt is signed", || receipt_file(&bench));
+    assert_eq!(bench.json(&["trust", "show"])["floors"], serde_json::json!([]));
+    bench.kill();
+    sql(&bench, "DELETE FROM meta WHERE key = 'nv-writes'");
+    for start in ["the floor is made up for", "once"] {
+        bench.start();
+        eventually(start, || (bench.json(&["trust", "show"])["floors"][0]["value"] == 7).then_some(()));
+        bench.kill();
+    }
+    assert_eq!(bench.headgate(&["audit", "list"]).matches("raised to security version 7").count(), 1);
+}
+
 #[test]
 fn a_downgrade_ticket_lets_one_older_image_through_once() {
     let (mut bench, plc, digest) = released_with(&["boss"]);
@@ -291,6 +333,11 @@ fn a_downgrade_ticket_lets_one_older_image_through_once() {
     refused(&bench, &["release", &digest, "--plc", plc.id], 50, "HG-5001");
     assert_eq!(bench.json(&["trust", "show"])["floors"][0]["value"], 5, "the floor stays where it is");
     assert!(bench.headgate(&["audit", "list"]).contains("spent, use 1 of 1"));
+    let receipt = eventually("its receipt is signed", || {
+        let name = receipt_file(&bench)?;
+        Some(bench.headgate(&["receipt", name.strip_suffix(".json")?]))
+    });
+    assert!(receipt.contains("(downgrade)"), "{receipt}");
 }
 
 #[test]

@@ -319,3 +319,12 @@ fn a_word_that_another_gateway_countersigned_counts_nowhere_else() {
     assert!(error.contains("gateway key"), "{error}");
     refused(&other, &VERIFY, 13, "HG-1091");
 }
+
+#[test]
+fn numbers_that_nobody_would_sign_are_refused_and_not_forgotten() {
+    let (bench, _) = site();
+    let args = countersign("2027-06-30", &["--out", "word.json", "--security-version", "3"]);
+    let (code, error) = bench.refused(&args);
+    assert!(code == 2 && error.contains("give them with --approval"), "{code} {error}");
+    assert!(!bench.path("word.json").exists());
+}

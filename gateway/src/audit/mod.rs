@@ -26,5 +26,5 @@ pub use entry::{Entry, EntryError, Event, KINDS, Kind, MAX_ACTOR, MAX_ENTRY, MAX
 pub use error::{AuditError, Place};
 pub use log::{Log, Report, SEAL_EVERY, SEGMENT};
 pub use read::{Entries, Seals};
-pub use replay::{DIR, Torn};
+pub use replay::{CHECKPOINTS, DIR, Torn};
 pub use sealed::Sealed;

@@ -16,7 +16,8 @@ use super::tree::Range;
 /// The folder of the log in its store.
 pub const DIR: &str = "audit";
 /// The file of the checkpoints.
-pub(super) const CHECKPOINTS: &str = "audit/checkpoints.log";
+/// Its checkpoints, one a line.
+pub const CHECKPOINTS: &str = "audit/checkpoints.log";
 
 /// How many signatures are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -59,6 +59,11 @@ pub(super) fn countersign(context: &Context, v: Countersign) -> Result<Said, Fai
 }
 
 fn draft(context: &Context, v: Countersign, name: &str) -> Result<Said, Failure> {
+    if v.security_version.is_some() || v.version.is_some() {
+        // Nobody signs them: taken here they would be forgotten without a word.
+        return Err(Failure::usage("--version and --security-version are no part of what approvers sign")
+            .next("leave them out now; give them with --approval, when the signed document is brought"));
+    }
     let digest = digest(&v.image)?;
     let shown: String = name.chars().filter(|c| !super::print::is_control(*c)).take(60).collect();
     let reason = v.reason.unwrap_or_else(|| format!("{shown} comes without a signature"));

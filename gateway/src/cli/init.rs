@@ -1,6 +1,6 @@
 //! `headgate init`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use firmware_verifier::Digest;
@@ -29,13 +29,15 @@ pub(super) struct Init {
     /// With --request-only: for the next epoch, which trust revoke-boot-states begins.
     #[arg(long, requires = "request_only")]
     next_epoch: bool,
-    /// Seal a new key although there is one, or its record is damaged; the boot state must then be approved
-    /// again and every anchor added again.
+    /// Seal a new key although there is one, or its record is damaged. Every approval of a boot state is revoked: it must
+    /// be approved again and every anchor added again. Alarm HG-7022 stays until somebody acknowledges it.
     #[arg(long)]
     again: bool,
 }
 
 pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
+    // Asked before anything is changed: a file in the way would leave a new key without its request.
+    not_there(&v.request)?;
     let request = match &v.site_key {
         Some(site_key) if !v.request_only => {
             let site_key = public_half(site_key)?;
@@ -58,6 +60,21 @@ pub(super) fn init(context: &Context, v: &Init) -> Result<Said, Failure> {
          and here again:\n  headgate trust approve-pcrs approval.json"
     );
     Ok(Said::Words(words, json!({ "schema": 1, "request": path.to_string() })))
+}
+
+/// Refuses a path that something lies at, and a folder that is none.
+fn not_there(path: &Path) -> Result<(), Failure> {
+    if path.symlink_metadata().is_ok() {
+        let text = format!("{}: there is a file already; nothing was changed", path.display());
+        return Err(Failure::usage(text)
+            .next("nothing is overwritten: name another file with --request, or move this one away"));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let text = format!("{}: no such folder; nothing was changed", folder.display());
+    Err(Failure::usage(text).next("name a file in a folder that you may write to"))
 }
 
 /// The request for a boot state that is, or that will be.

@@ -85,14 +85,17 @@ pub fn choose(files: Config) -> Config {
         Ok(config) => {
             let standing = Standing::Differs(approved.differences(&files.effective));
             // Where things are found decides about nothing: the TPM's key is pinned, the state is sealed.
-            let tpm = super::Tpm { tcti: files.tpm.tcti, ..config.tpm };
+            // A pin in the files holds whoever has approved what since: it may lie where nobody can change it.
+            let site_key = files.tpm.site_key.or(config.tpm.site_key);
+            let tpm = super::Tpm { tcti: files.tpm.tcti, site_key, ..config.tpm };
             Config { standing, tpm, data: files.data, socket: files.socket, ..config }
         }
         Err(e) => damaged(files, e.to_string()),
     }
 }
 
-/// The files have a mistake: what was approved runs on, where its data folder can be found.
+/// The files have a mistake: what was approved runs on, where its data folder can be found. Where the main file is gone, or
+/// its `data` cannot be read, that is the default one.
 fn without_files(path: &Path, mistake: ConfigError) -> Result<Config, ConfigError> {
     let base = path.parent().unwrap_or(Path::new("."));
     let data = base.join(data_folder(path).unwrap_or_else(|| super::check::DATA.into()));
@@ -105,11 +108,20 @@ fn without_files(path: &Path, mistake: ConfigError) -> Result<Config, ConfigErro
     }
 }
 
-/// `data` of `[gateway]`, where the main file is TOML at all.
+/// `data` of `[gateway]`, also where the rest of the main file is no TOML.
 fn data_folder(path: &Path) -> Option<String> {
     let (_, text) = super::read(path).ok()?;
-    let table: toml::Table = text.parse().ok()?;
+    let table = text.parse::<toml::Table>().ok().or_else(|| data_line(&text))?;
     table.get("gateway")?.get("data")?.as_str().map(Into::into)
+}
+
+/// The line of `data` in `[gateway]`, read on its own. What it says decides only where the approved one is looked for.
+fn data_line(text: &str) -> Option<toml::Table> {
+    let mut lines = text.lines().map(str::trim).skip_while(|line| *line != "[gateway]").skip(1);
+    let is_data =
+        |line: &&str| line.strip_prefix("data").is_some_and(|rest| rest.trim_start().starts_with('='));
+    let line = lines.by_ref().take_while(|line| !line.starts_with('[')).find(is_data)?;
+    format!("[gateway]\n{line}").parse().ok()
 }
 
 /// Reads a configuration in canonical form out of a data folder; `None` when there is none.
@@ -187,6 +199,25 @@ mod tests {
         assert_eq!(config.digest(), good().digest());
         let (_dir, path) = folder(&broken, None);
         assert!(to_run(&path).is_err(), "as long as nothing was approved a mistake is one");
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_leaves_the_approved_one_running() {
+        let broken = format!("{TEXT}[[plc]\n");
+        let (_dir, path) = folder(&broken, Some(good().bytes()));
+        let config = to_run(&path).unwrap();
+        assert!(matches!(config.standing, Standing::Unreadable(_)), "{:?}", config.standing);
+        assert_eq!(config.digest(), good().digest());
+        assert_eq!(data_line("[gateway]\n[tpm]\ndata = \"b\"\n"), None, "of another table");
+        assert_eq!(data_line("[gateway]\ndatabase = \"b\"\ndata = \"b\n"), None, "cut off");
+    }
+
+    #[test]
+    fn a_pin_in_the_files_holds_over_what_was_approved_without() {
+        let pinned = TEXT.replace("recheck_s = 5\n", &format!("site_key = \"{}\"\n", "22".repeat(32)));
+        let (_dir, path) = folder(&pinned, Some(good().bytes()));
+        let config = to_run(&path).unwrap();
+        assert!(config.tpm.site_key.is_some() && config.standing.is_instead(), "{:?}", config.standing);
     }
 
     #[test]

@@ -156,7 +156,19 @@ fn check_tpm(raw: &file::Tpm) -> Checked<Tpm> {
     if !(1..=3600).contains(&recheck) {
         return Err(format!("[tpm] recheck_s {recheck}: 1 to 3600"));
     }
-    Ok(Tpm { tcti: raw.tcti.clone(), pcrs, recheck: Duration::from_secs(recheck) })
+    let site_key = raw.site_key.as_deref().map(|text| {
+        text.parse().map_err(|e| {
+            format!(
+                "[tpm] site_key {text:?}: {e}; headgate site-key new and trust show say a key's fingerprint"
+            )
+        })
+    });
+    Ok(Tpm {
+        tcti: raw.tcti.clone(),
+        pcrs,
+        recheck: Duration::from_secs(recheck),
+        site_key: site_key.transpose()?,
+    })
 }
 
 fn plc(raw: &file::Plc, zones: &[file::Zone], shelf: &Shelf) -> Checked<Plc> {

@@ -61,6 +61,7 @@ pub(super) struct Tpm {
     pub(super) tcti: String,
     pub(super) pcrs: Vec<u8>,
     pub(super) recheck_s: Option<u64>,
+    pub(super) site_key: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

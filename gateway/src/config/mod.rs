@@ -100,6 +100,8 @@ pub struct Tpm {
     pub pcrs: Vec<u8>,
     /// Time between two proofs that the boot state still holds.
     pub recheck: Duration,
+    /// Fingerprint of the only site key whose record opens the gate; `None`: of any.
+    pub site_key: Option<firmware_verifier::Digest>,
 }
 
 /// One controller.

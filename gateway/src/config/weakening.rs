@@ -82,7 +82,10 @@ pub fn weakens(old: &Config, new: &Config) -> Vec<Weakening> {
 }
 
 fn of_tpm(old: &Tpm, new: &Tpm, found: &mut Found) {
-    let Tpm { tcti: _, pcrs, recheck } = old; // which TPM it is, its pinned key says
+    let Tpm { tcti: _, pcrs, recheck, site_key } = old; // which TPM it is, its pinned key says
+    if let Some(site_key) = site_key.filter(|pinned| new.site_key != Some(*pinned)) {
+        found.add("tpm.site_key", &format!("{site_key} is no longer the only site key"));
+    }
     if let Some(pcr) = pcrs.iter().find(|pcr| !new.pcrs.contains(pcr)) {
         found.add("tpm.pcrs", &format!("PCR {pcr} no longer counts"));
     }
@@ -335,6 +338,7 @@ data = "data"
 tcti = "device:/dev/tpmrm0"
 pcrs = [0, 2, 4, 7]
 recheck_s = 60
+site_key = "2222222222222222222222222222222222222222222222222222222222222222"
 [policy]
 expires = "2027-01-31"
 module."site.rego" = """
@@ -395,6 +399,7 @@ lasts_s = 3600
 "#;
 
     const HOLES: &str = "vulnerabilities = \"hold\"";
+    const PIN: &str = "site_key = \"2222222222222222222222222222222222222222222222222222222222222222\"\n";
 
     fn parse(text: &str) -> Config {
         Config::parse(&[("headgate.toml".into(), text.into())], Path::new("/etc/headgate")).unwrap()
@@ -417,6 +422,8 @@ lasts_s = 3600
             ("data = \"data\"", "data = \"other\"", &["gateway.data"]),
             ("[0, 2, 4, 7]", "[0, 2, 4, 8]", &["tpm.pcrs"]),
             ("recheck_s = 60", "recheck_s = 61", &["tpm.recheck_s"]),
+            (PIN, "", &["tpm.site_key"]),
+            ("2222", "2223", &["tpm.site_key"]),
             (
                 "zone = \"wet-well\"\n",
                 "",

@@ -90,7 +90,7 @@ impl Judge {
     }
 
     /// The newest checkpoint that the database knows of: a log that was put back alone is behind it.
-    fn seen_checkpoint(&self) -> Option<Note> {
+    pub(super) fn seen_checkpoint(&self) -> Option<Note> {
         let bytes = meta::get(&self.db.rows(), NEWEST).ok().flatten()?;
         Note::parse(std::str::from_utf8(&bytes).ok()?).ok()
     }

@@ -16,6 +16,7 @@ use super::rows::BootRow;
 use super::trust::gate_failure;
 use super::{Judge, missing, why};
 use crate::audit::Kind;
+use crate::state::meta;
 
 impl Judge {
     /// What the site key has to sign: the present boot state, with what is foreseen of it put in its place.
@@ -142,6 +143,7 @@ impl Judge {
             ))
         })?;
         self.spend();
+        self.note_epoch(epoch);
         self.note(Kind::Approval, "boot-state", &format!("every approval before epoch {epoch} is revoked"));
         self.remember_approvals(|known| known.retain(|one| one.epoch >= epoch))?;
         for (id, approval) in self.installed() {
@@ -167,6 +169,27 @@ impl Judge {
             Some((id.to_owned(), serde_json::from_slice(&bytes).ok()?))
         };
         entries.iter().filter_map(|entry| read(&entry.file)).collect()
+    }
+
+    /// Notes the epoch that this gateway knows of.
+    pub(super) fn note_epoch(&mut self, epoch: u64) {
+        if self.noted_epoch() != Some(epoch) {
+            let kept = self.db.write("note the epoch", |tx| meta::put(tx, EPOCH, &epoch.to_be_bytes()));
+            self.log(kept);
+        }
+    }
+
+    fn noted_epoch(&self) -> Option<u64> {
+        let bytes = meta::get(&self.db.rows(), EPOCH).ok()??;
+        bytes.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    /// That the TPM is in another epoch than this gateway has noted, to be said behind what comes of it.
+    pub(super) fn epoch_moved(&self) -> Option<String> {
+        let (noted, now) = (self.noted_epoch()?, self.epoch().ok()?);
+        (noted != now).then(|| {
+            format!("; this gateway noted epoch {noted} last, and the TPM is in epoch {now}: another program has moved it on")
+        })
     }
 
     fn record(&self) -> Result<hal::tpm::Provisioned, Failure> {
@@ -198,5 +221,6 @@ pub(super) fn id_of(bytes: &[u8]) -> String {
     firmware_verifier::Digest::of(bytes).to_hex()
 }
 
+const EPOCH: &str = "epoch";
 /// Folder of the installed approvals.
 const DIR: &str = "approvals";

@@ -50,7 +50,10 @@ impl Judge {
     /// Proves the boot state and opens the gate, or says why it stays shut.
     pub fn open_gate(&mut self) {
         match self.unseal() {
-            Ok(gate) => self.set_gate(gate),
+            Ok(gate) => {
+                self.set_gate(gate);
+                self.raise_owed_floors();
+            }
             Err(refusal) => self.shut_gate(refusal),
         }
     }
@@ -156,6 +159,7 @@ impl Judge {
         let Some(provisioned) = self.provisioned()? else {
             return Err(self.no_record());
         };
+        self.pinned(&provisioned.site_key)?;
         let approvals = self.approvals();
         if approvals.is_empty() {
             return Err(self.no_approval());
@@ -168,7 +172,14 @@ impl Judge {
                 "device: or swtpm:",
             )
         })?;
-        let unsealed = tpm.unseal(&provisioned, &approvals, TPM_TIMEOUT).map_err(|e| tpm_refusal(&e))?;
+        let unsealed = tpm.unseal(&provisioned, &approvals, TPM_TIMEOUT).map_err(|e| {
+            let refusal = tpm_refusal(&e);
+            Refusal {
+                found: format!("{}{}", refusal.found, self.epoch_moved().unwrap_or_default()),
+                ..refusal
+            }
+        })?;
+        self.note_epoch(unsealed.epoch);
         let trust = self.load_trust(&unsealed.key)?;
         Ok((unsealed, trust))
     }
@@ -324,4 +335,5 @@ const GATE_CODES: &[ReasonCode] = &[
     why::STATE_UNTOLD,
     why::AUDIT_LOG,
     why::CONFIG_LOST,
+    why::OTHER_SITE_KEY,
 ];

@@ -32,6 +32,7 @@ impl Judge {
         let expected = format!("state {counter}, where the TPM's counter is");
         match generation.checked_sub(counter) {
             Some(0) => {
+                self.agrees();
                 self.hear();
                 Ok(())
             }

@@ -92,6 +92,14 @@ impl Judge {
         age_of(self.note_of_clock().as_ref(), &first.heard)
     }
 
+    /// State and counter agree: what was seen first while they did not is over.
+    pub(super) fn agrees(&mut self) {
+        if meta::get(&self.db.rows(), AHEAD).is_ok_and(|kept| kept.is_some_and(|kept| !kept.is_empty())) {
+            let kept = self.db.write("drop a note of the TPM's clock", |tx| meta::put(tx, AHEAD, b""));
+            self.log(kept);
+        }
+    }
+
     /// The last note and the clock now, in words, for whoever looks.
     pub(super) fn clock_words(&self) -> Result<(bool, String), String> {
         let now = self.listen()?;

@@ -113,6 +113,7 @@ impl Judge {
             if let Some((version, product)) = &accepted {
                 stated::accepted(tx, plc, product, version)?;
             }
+            super::rollback::owe_floor(tx, case)?;
             receipt::landed(tx, row, after, now)
         });
         self.log(written.map(drop));

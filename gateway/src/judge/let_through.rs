@@ -170,14 +170,17 @@ impl Judge {
         let (held, approvers) = self.approvers(&release).ok().flatten().unzip();
         let approver = |a: ApproverRow| Approver { id: a.key, name: plain(&a.name), at: a.at.to_string() };
         let approvers = approvers.unwrap_or_default().into_iter().take(MAX_APPROVERS);
+        let downgrade =
+            self.downgrade_of(&release.plc, &release.digest).map(|id| format!("{id} (downgrade)"));
         let terms = release.terms;
+        let tickets: Vec<String> = downgrade.into_iter().chain(terms.ticket).collect();
         Terms {
             by: if terms.by.is_empty() { "not known".into() } else { plain(&terms.by) },
             approvers: approvers.map(approver).collect(),
             held,
             given: release.created.to_string(),
             stations: terms.stations.iter().take(MAX_STATIONS).map(|s| plain(s)).collect(),
-            ticket: terms.ticket.map(|t| plain(&t)),
+            ticket: Some(plain(&tickets.join(", "))).filter(|tickets| !tickets.is_empty()),
             window: terms.window.map(|w| Window { from: w.from.to_string(), to: w.to.to_string() }),
             uses: terms.uses,
             expires: terms.expires.to_string(),

@@ -15,6 +15,7 @@ use super::failure::Failure;
 use super::gate::{MAX_RECORD, PROVISIONED};
 use super::trust::gate_failure;
 use super::{Judge, boot, countersign, receipt, refusal};
+use crate::audit::CHECKPOINTS;
 use crate::reasons as why;
 use crate::state::alarm::Kind as Told;
 use crate::state::case::CaseNumber;
@@ -53,8 +54,13 @@ impl Judge {
     }
 
     fn missing_words(&self) -> Option<String> {
-        let parts =
-            [self.missing_record(), self.missing_approvals(), self.missing_key(), self.missing_receipts()];
+        let parts = [
+            self.missing_record(),
+            self.missing_approvals(),
+            self.missing_key(),
+            self.missing_receipts(),
+            self.missing_checkpoints(),
+        ];
         let words: Vec<String> = parts.into_iter().flatten().collect();
         (!words.is_empty()).then(|| words.join("; "))
     }
@@ -139,6 +145,16 @@ impl Judge {
         some(&gone).map(|words| {
             format!("{words}: put it back from a copy of the data folder, a backup, or whoever was given the receipt")
         })
+    }
+
+    /// The audit log's checkpoints, where the database remembers one of them.
+    fn missing_checkpoints(&self) -> Option<String> {
+        self.seen_checkpoint()?;
+        let gone = self.gone(CHECKPOINTS)?;
+        Some(format!(
+            "{gone}: put it back from a copy of the data folder; until the next checkpoint is signed the log is held against \
+             those that receipts, the trust store and the broker have"
+        ))
     }
 
     /// What became of a file that was there; `None` while it is, with something in it.

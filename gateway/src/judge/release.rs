@@ -198,7 +198,8 @@ pub(super) fn life(terms: &rows::Terms, now: Wall) -> Result<(Option<Window>, Wa
     match window {
         Some(w) if w.to <= w.from => Err(Failure::usage("the window ends before it begins")),
         _ if expires <= now => {
-            Err(Failure::usage(format!("the release would have ended at {expires}; it is {now}")))
+            let clock = if now.trusted { "" } else { ", by a clock that was never set" };
+            Err(Failure::usage(format!("the release would have ended at {expires}; it is {now}{clock}")))
         }
         _ if terms.uses == 0 => Err(Failure::usage("uses must be 1 or more")),
         _ => Ok((window, expires)),

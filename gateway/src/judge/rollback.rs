@@ -12,7 +12,7 @@ use firmware_verifier::verdict::Spend;
 use super::Judge;
 use super::failure::Failure;
 use crate::audit::Kind;
-use crate::state::{StateError, Tx, meta};
+use crate::state::{Rows, StateError, Tx, case, meta};
 use crate::transfer::event::CaseId;
 use crate::vault::{self, ImageDigest};
 
@@ -88,26 +88,61 @@ impl Judge {
         Envelope::parse(&kept).ok().map(|ticket| Leave { ticket, spent: true })
     }
 
+    /// The id of that ticket, for whoever asks on what an image went in.
+    pub(super) fn downgrade_of(&self, plc: &str, digest: &ImageDigest) -> Option<DocumentId> {
+        let leave = self.ticket_of(plc, digest)?;
+        Document::<Downgrade>::parse(leave.ticket.payload()).ok().map(|ticket| ticket.id)
+    }
+
     /// Raises the floor of a controller's product to the security version of the image that it has taken. Where that
     /// cannot be done now the case says so, and nothing else fails: what was delivered stays delivered.
     pub(super) fn raise_floor(&mut self, plc: &str, case: CaseId, digest: &ImageDigest) {
         if self.is_unverified(super::conduit::number(case)) {
-            return; // what its bringer said of it is nobody's word
+            return self.floor_is_settled(case); // what its bringer said of it is nobody's word
         }
         // As it was when the release was used; whoever stages the image anew raises nothing by that.
         let stated = self.stated_in(super::conduit::number(case)).or_else(|| self.stated(digest));
-        let Some(value) = stated.and_then(|stated| stated.security_version) else { return };
+        let Some(value) = stated.and_then(|stated| stated.security_version) else {
+            return self.floor_is_settled(case);
+        };
         match self.raise_floor_to(plc, case, value) {
-            Ok(None) => {}
+            Ok(None) => self.floor_is_settled(case),
             Ok(Some(text)) => {
+                self.floor_is_settled(case);
                 self.tell_case(case, &text);
                 self.note_with(Kind::Trust, plc, &format!("{text} by {case}"), None, Some(*digest));
             }
             Err(e) => {
                 tracing::warn!(error = %e, plc, value, "the security-version floor is not raised");
-                self.tell_case(case, &format!("the floor was not raised to security version {value}: {e}"));
+                let text = format!("the floor was not raised to security version {value}: {e}");
+                self.tell_case(case, &format!("{text}; it is tried again when the gate opens"));
             }
         }
+    }
+
+    /// Makes up for floors that a cut, or a TPM that did not answer, kept from being raised.
+    pub(super) fn raise_owed_floors(&mut self) {
+        for case in owed(&self.db.rows()).unwrap_or_default() {
+            let row = case::get(&self.db.rows(), super::conduit::number(CaseId(case))).ok().flatten();
+            match row.and_then(|row| Some((row.plc, row.digest?))) {
+                Some((plc, digest)) if self.config.plc(&plc).is_some() => {
+                    self.raise_floor(&plc, CaseId(case), &digest);
+                }
+                // Of a controller that is gone no product is known; it is owed until there is one again.
+                Some(_) => {}
+                None => self.floor_is_settled(CaseId(case)),
+            }
+        }
+    }
+
+    fn floor_is_settled(&mut self, case: CaseId) {
+        let settled = self.db.write("settle a floor", |tx| {
+            let mut cases = owed(tx)?;
+            let before = cases.len();
+            cases.retain(|one| *one != case.0);
+            if cases.len() == before { Ok(()) } else { keep_owed(tx, &cases) }
+        });
+        self.log(settled);
     }
 
     fn raise_floor_to(&mut self, plc: &str, case: CaseId, value: u64) -> Result<Option<String>, Failure> {
@@ -125,6 +160,27 @@ impl Judge {
         Ok(Some(format!("floor of {product} raised to security version {value}, was {before}")))
     }
 }
+
+/// Notes, together with the end of a case, that its floor is to be raised: no cut in between forgets it.
+pub(super) fn owe_floor(tx: &Tx<'_>, case: CaseId) -> Result<(), StateError> {
+    let mut cases = owed(tx)?;
+    if !cases.contains(&case.0) {
+        cases.push(case.0);
+    }
+    keep_owed(tx, &cases)
+}
+
+fn owed(rows: &Rows<'_>) -> Result<Vec<u64>, StateError> {
+    let kept = meta::get(rows, OWED)?;
+    Ok(kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+}
+
+fn keep_owed(tx: &Tx<'_>, cases: &[u64]) -> Result<(), StateError> {
+    meta::put(tx, OWED, format!("{cases:?}").as_bytes())
+}
+
+/// Cases whose floor is still to be raised, as a list of numbers in JSON.
+const OWED: &str = "floors-owed";
 
 /// Keeps the ticket of a release, whose use is no longer between the two writes; an empty one takes the place of an
 /// earlier release's.

@@ -35,7 +35,13 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
         Standing::Unsigned(why) => page.row("NOT SIGNED", why),
     }
     let code = record.code.as_ref().map_or(String::new(), |code| format!(" {code}"));
-    page.row("Outcome", &format!("{}: {}{code}", statement.predicate.verification_result, record.outcome));
+    let held = record.code.as_deref() == Some("HG-4010") && record.release.is_none();
+    let outcome = match record.outcome.as_str() {
+        // It is the case of the approval: what the release permits has cases of its own.
+        "done" if held => "no update: the release that was held in this case was given; the update that used it has its own case".into(),
+        outcome => format!("{}: {outcome}{code}", statement.predicate.verification_result),
+    };
+    page.row("Outcome", &outcome);
     let ended = record.ended.as_ref().map_or(String::new(), |at| format!(", ended {at}"));
     page.row("Time", &format!("opened {}{ended}", record.opened));
     let image = statement.image();
@@ -78,6 +84,7 @@ pub fn page(statement: &Statement, standing: &Standing) -> String {
     page.gap();
     match &record.release {
         Some(terms) => released(&mut page, terms),
+        None if held => page.row("Released", "as headgate held show of this case says"),
         None => page.row("Released", "by nobody"),
     }
     page.gap();

@@ -175,7 +175,7 @@ pub struct Terms {
     pub given: String,
     /// Stations named; none: any.
     pub stations: Vec<String>,
-    /// Change ticket.
+    /// Change ticket, and the id of the downgrade ticket that the release has spent, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<String>,
     /// Maintenance window.

@@ -410,6 +410,9 @@ fn integrity(statement: &Statement) -> Answer {
 /// Verified first, changed then.
 fn before_change(statement: &Statement) -> Answer {
     let verified = &statement.predicate.time_verified;
+    if let Some(Answer { text, .. }) = unverified(statement) {
+        return Answer { shown: false, text: format!("{text}; let in {verified}") };
+    }
     let Some(ended) = &statement.record().ended else {
         return Answer {
             shown: false,
