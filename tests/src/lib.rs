@@ -219,8 +219,11 @@ impl Bench {
     pub fn refused(&self, args: &[&str]) -> (i32, String) {
         let output = self.try_headgate(args);
         assert!(!output.status.success(), "headgate {args:?} succeeded");
-        let code = output.status.code().expect("an exit code, not a signal");
-        (code, String::from_utf8_lossy(&output.stderr).into_owned())
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let Some(code) = output.status.code() else {
+            panic!("headgate {args:?} ended by a signal: {}; {error}", output.status);
+        };
+        (code, error)
     }
 
     /// Runs a command.
