@@ -166,7 +166,7 @@ fn a_site_key_of_somebody_else_opens_nothing() {
     bench.headgate(&["site-key", "sign", "request-2.json", "--key", "thief.key", "--out", "forged.json"]);
     let (code, text) = bench.refused(&["trust", "approve-pcrs", "forged.json"]);
     assert_eq!(code, 71, "{text}");
-    let (code, text) = bench.refused(&["init", "--site-key", "thief.pub"]);
+    let (code, text) = bench.refused(&["init", "--site-key", "thief.pub", "--request", "request-3.json"]);
     assert!(code == 2 && text.contains("provisioned already"), "{text}");
 }
 
