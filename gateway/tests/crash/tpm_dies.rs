@@ -23,7 +23,6 @@ const NEVER: usize = usize::MAX;
 
 /// What is done, and whether it has been done.
 type Act = fn(&World, &mut Judge) -> Result<(), Failure>;
-type Holds = fn(&mut Judge) -> bool;
 
 /// A world with a wire to its TPM that kills it before one of the commands to come.
 struct Doomed {
@@ -53,7 +52,14 @@ impl Doomed {
 
     /// Has the TPM die at each command of `act` on a copy of `base`, and says at how many. A failure whose act has
     /// happened all the same says `look`.
-    fn die_everywhere(&self, base: &str, opens: bool, look: &str, act: Act, holds: Holds) -> usize {
+    fn die_everywhere(
+        &self,
+        base: &str,
+        opens: bool,
+        look: &str,
+        act: Act,
+        holds: impl Fn(&mut Judge) -> bool,
+    ) -> usize {
         let Doomed { world, left } = self;
         let mut said = BTreeSet::new();
         for n in 0..500 {
