@@ -4,6 +4,7 @@ use firmware_verifier::Digest;
 use firmware_verifier::document::{Downgrade, NewFloor, NewKey, TrustBundle};
 use firmware_verifier::identity::Slot;
 use firmware_verifier::trust::{KeyId, PublicKey, Role, Threshold, Thresholds};
+use hal::clock::Clock;
 use headgate_tests::papers::{approver, document, key};
 use headgate_tests::peers::{python, run};
 use headgate_tests::{Bench, Plc, eventually, image};
@@ -277,8 +278,8 @@ fn a_floor_that_was_not_raised_with_its_update_is_raised_at_the_next_start() {
     bench.headgate(&["release", &digest, "--plc", plc.id]);
     bench.kill();
     // The TPM was written as often today as it may be.
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let spent = format!("{:016x}{:016x}", now.as_secs() / 86_400, 64);
+    let day = Clock::system().wall().ms / 86_400_000;
+    let spent = format!("{day:016x}{:016x}", 64);
     sql(&bench, &format!("INSERT OR REPLACE INTO meta VALUES ('nv-writes', x'{spent}')"));
     bench.start();
     eventually("the update passes", || (load(&bench, &plc, "new.bin") == 0).then_some(()));
